@@ -1,0 +1,40 @@
+"""From one example to a batch: augmentations are written for a single image and lifted here."""
+
+import jax
+import jax.numpy as jnp
+
+from data.errors import DataError
+
+# The fields of a batch that a movement of pixels takes along, each with how it is sampled between pixels and what lies
+# outside it: black, and the label that losses and metrics ignore. Boxes would join here.
+SAMPLING = {"image": dict(linear=True, fill=0), "masks": dict(linear=False, fill=-1)}
+
+
+def over_images(change, probability: float = 1.0):
+    """Lift `change(image [H, W, C], key) -> image`, which leaves pixels where they are, applied with `probability`."""
+    check_range("probability", probability, 0, 1)
+
+    def changed(image, key):
+        coin, key = jax.random.split(key)
+        return jnp.where(jax.random.bernoulli(coin, probability), change(image, key), image)
+
+    return lambda batch, keys: batch | {"image": jax.vmap(changed)(batch["image"], keys)}
+
+
+def over_fields(move):
+    """Lift `move(field [H, W, ...], key, linear, fill) -> field`: image and masks move by the same draw."""
+
+    def augment(batch, keys):
+        fields = {name: how for name, how in SAMPLING.items() if name in batch}
+        return batch | {
+            name: jax.vmap(lambda field, key, how=how: move(field, key, **how))(batch[name], keys)
+            for name, how in fields.items()
+        }
+
+    return augment
+
+
+def check_range(name: str, value: float, low: float, high: float = float("inf")):
+    """Raise DataError unless low ≤ value ≤ high."""
+    if not low <= value <= high:
+        raise DataError(f"{name} is {value}, but lies between {low} and {high}")
