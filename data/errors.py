@@ -5,7 +5,7 @@ from collections.abc import Iterable
 
 
 class DataError(ValueError):
-    """Something about the data that the user can put right: what is wrong, where, and the nearest valid choice."""
+    """What the user can put right about the data: what is wrong, where, and the nearest valid choice."""
 
 
 def choose(what: str, given: str, choices: Iterable[str]) -> DataError:
