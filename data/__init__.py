@@ -2,7 +2,7 @@
 
 A page says `name="digits"`, `"tfds:cifar10"`, `"folder:path"` or `"npz:path"`: what stands before the colon
 picks a line of SOURCES, what stands after it is that function's argument. Each entry is a function
-`(argument, split, **options) -> Source` whose options, with their defaults, are keys of a page's data section.
+`(argument, split, **options) -> Source` whose options, with their defaults, are keys of a page's `data`.
 """
 
 import importlib
@@ -30,7 +30,7 @@ def find_source(name: str) -> tuple[Callable, str]:
 
 
 def open_source(name: str, split: str, **options):
-    """Opens `split` (in TFDS slicing syntax, data/splits.py) of the data set `name` as a data.source.Source."""
+    """Opens `split` (TFDS slicing syntax, see data/splits.py) of data set `name` as a data.source.Source."""
     function, argument = find_source(name)
     known = list(inspect.signature(function).parameters)[2:]
     for option in options:

@@ -1,7 +1,8 @@
 """How batches are made: a batch is a function of (seed, step), so the position in the data is the step.
 
-Training reads a continuous stream over one permutation per epoch. With `resident` the feed carries only ids and
-the images are gathered on the device; without, Grain's threads fetch and decode ahead. Both use the same indices.
+Training reads a continuous stream over one permutation per epoch. With `resident` the feed carries only ids
+and the images are gathered on the device; without, Grain's threads fetch and decode ahead. Both use the same
+indices, so both give the same batches.
 """
 
 import dataclasses
@@ -62,9 +63,7 @@ class _Feed:
 
     def __post_init__(self):
         if self.batch_size < 1 or self.batch_size % self.process_count:
-            raise DataError(
-                f"batch_size {self.batch_size} must be a multiple of {self.process_count} (processes)"
-            )
+            raise DataError(f"batch_size {self.batch_size} is no multiple of {self.process_count} processes")
 
     def _rows(self) -> slice:
         rows = self.batch_size // self.process_count
@@ -84,10 +83,10 @@ class _Feed:
 
 @dataclasses.dataclass(frozen=True)
 class Feed(_Feed):
-    """Endless training stream: `feed[step]` is one batch, `feed.start(step)` iterates from there, reading ahead.
+    """The endless training stream: `feed[step]` is a batch, `feed.start(step)` reads ahead from there.
 
-    A batch has `id` [B] int32 and, unless resident, what the source gives: image [B, H, W, C] uint8, label [B]
-    int32. B is the batch size over the number of processes.
+    A batch has `id` [B] int32 and, unless resident, what the source gives: image [B, H, W, C] uint8, label
+    [B] int32. B is the batch size over the number of processes.
     """
 
     seed: int = 0

@@ -1,4 +1,4 @@
-"""A source of any length in constant memory, for benchmarks and tests: one oriented grating a class, under noise."""
+"""A source of any length in constant memory, for benchmarks and tests: noisy gratings, an angle a class."""
 
 import numpy as np
 

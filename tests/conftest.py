@@ -1,4 +1,4 @@
-"""What every test shares. Eight CPU devices and a persistent compilation cache must be asked for before jax starts."""
+"""What every test shares. Eight CPU devices and a persistent cache must be asked for before jax starts."""
 
 import os
 import pathlib
