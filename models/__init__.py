@@ -1,0 +1,11 @@
+"""The networks, by the name a page gives them. Looking a name up imports nothing; the builder imports what it needs.
+
+A value is "module:Class", or ("module:Class", fixed fields) where one class stands for several published networks.
+"""
+
+MODELS: dict[str, str | tuple[str, dict]] = {
+    "mlp": "models.classification.mlp:MLP",
+    "lenet5": "models.classification.lenet:LeNet5",
+    "resnet_cifar": "models.classification.resnet_cifar:CifarResNet",
+    "resnet": "models.classification.resnet:ResNet",
+}

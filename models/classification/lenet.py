@@ -1,0 +1,191 @@
+"""LeNet-5: convolutions with shared weights and subsampling, learned end to end to read digits.
+
+LeCun, Bottou, Bengio, Haffner, "Gradient-Based Learning Applied to Document Recognition", Proc. IEEE 86(11), 1998,
+section II.B. The layers are the paper's: C1, S2, C3, S4, C5, F6, output.
+"""
+
+from functools import partial
+from typing import Any
+
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from models.errors import ModelError, choose
+
+# What differs between the network of 1998 (60,000 trainable parameters) and the one taught today (61,706).
+VARIANTS = {
+    "original": dict(c3="table", activation="scaled_tanh", pooling="trainable", output="rbf"),
+    "modern": dict(c3="full", activation="relu", pooling="max", output="linear"),
+}
+
+# Table I: the maps of S2 that each of C3's sixteen maps sees. No two see the same ones, so they learn different things.
+C3_TABLE = (
+    *((0, 1, 2), (1, 2, 3), (2, 3, 4), (3, 4, 5), (0, 4, 5), (0, 1, 5)),
+    *((0, 1, 2, 3), (1, 2, 3, 4), (2, 3, 4, 5), (0, 3, 4, 5), (0, 1, 4, 5), (0, 1, 2, 5)),
+    *((0, 1, 3, 4), (1, 2, 4, 5), (0, 2, 3, 5), (0, 1, 2, 3, 4, 5)),
+)
+
+# The target of F6 for each digit: a 7×12 picture of it, as in figure 3 but drawn anew.
+BITMAPS = """
+..###.. ...#... .#####. .#####. .....#. ####### ..####. ####### ..###.. ..###..
+.#...#. ..##... #.....# #.....# ....##. #...... .#..... ......# .#...#. .#...#.
+#.....# .#.#... #.....# ......# ...#.#. #...... #...... .....#. #.....# #.....#
+#.....# ...#... ......# ......# ..#..#. #...... #...... .....#. #.....# #.....#
+#.....# ...#... .....#. .....#. .#...#. #.###.. #.###.. ....#.. .#...#. #.....#
+#.....# ...#... ....#.. ..###.. #....#. ##...#. ##...#. ....#.. ..###.. .#...##
+#.....# ...#... ...#... .....#. #....#. ......# #.....# ...#... .#...#. ..###.#
+#.....# ...#... ..#.... ......# ####### ......# #.....# ...#... #.....# ......#
+#.....# ...#... .#..... ......# .....#. ......# #.....# ..#.... #.....# ......#
+#.....# ...#... #...... ......# .....#. #.....# #.....# ..#.... #.....# ......#
+.#...#. ...#... #...... #.....# .....#. .#...#. .#...#. .#..... .#...#. .....#.
+..###.. .#####. ####### .#####. .....#. ..###.. ..###.. .#..... ..###.. .####..
+"""
+
+
+ROWS = [line.split() for line in BITMAPS.split("\n") if line]
+DIGIT_CODES = (
+    np.array([[dot == "#" for dot in "".join(digit)] for digit in zip(*ROWS, strict=True)]) * 2.0 - 1.0
+)  # [10, 84]
+
+
+def scaled_tanh(x):
+    """1.7159 tanh(2x/3): f(±1) = ±1, where the curvature is largest. Appendix A."""
+    return 1.7159 * jnp.tanh(2 / 3 * x)
+
+
+def paper_init(key, shape, dtype=jnp.float32):
+    """Uniform in ±2.4 / fan-in, which starts the units in their quasi-linear range. Appendix A."""
+    bound = 2.4 / np.prod(shape[:-1])
+    return jax.random.uniform(key, shape, dtype, -bound, bound)
+
+
+# The nonlinearity, and the distribution of the weights that goes with it.
+ACTIVATIONS = {
+    "relu": (nn.relu, nn.initializers.variance_scaling(2.0, "fan_in", "normal")),
+    "tanh": (jnp.tanh, nn.initializers.glorot_uniform()),
+    "scaled_tanh": (scaled_tanh, paper_init),
+}
+
+
+class TableConv(nn.Module):
+    """A valid 5×5 convolution whose output map o sees the input maps `table[o]` alone: a kernel per connection."""
+
+    table: tuple[tuple[int, ...], ...]
+    kernel_init: Any
+    dtype: Any
+    param_dtype: Any
+
+    @nn.compact
+    def __call__(self, x):
+        """x: [B, H, W, C] -> [B, H-4, W-4, len(table)]."""
+
+        def init(key, shape, dtype):  # map by map, since the scale depends on how many maps one sees
+            keys = jax.random.split(key, len(self.table))
+            maps = [
+                self.kernel_init(k, (5, 5, len(seen), 1), dtype)
+                for k, seen in zip(keys, self.table, strict=True)
+            ]
+            return jnp.concatenate(maps, axis=2)[..., 0]
+
+        inputs, outputs = zip(*((i, o) for o, seen in enumerate(self.table) for i in seen), strict=True)
+        connections = self.param("kernel", init, (5, 5, len(inputs)), self.param_dtype)
+        bias = self.param("bias", nn.initializers.zeros, (len(self.table),), self.param_dtype)
+        x, connections, bias = nn.dtypes.promote_dtype(x, connections, bias, dtype=self.dtype)
+        kernel = (
+            jnp.zeros((5, 5, x.shape[-1], len(self.table)), x.dtype)
+            .at[:, :, inputs, outputs]
+            .set(connections)
+        )
+        y = jax.lax.conv_general_dilated(
+            x, kernel, (1, 1), "VALID", dimension_numbers=("NHWC", "HWIO", "NHWC")
+        )
+        return y + bias
+
+
+class TrainableSubsampling(nn.Module):
+    """The sum of each 2×2 square, times a coefficient, plus a bias: two parameters per map."""
+
+    dtype: Any
+    param_dtype: Any
+
+    @nn.compact
+    def __call__(self, x):
+        """x: [B, H, W, C] -> [B, H/2, W/2, C]."""
+        bound = 2.4 / 4  # `paper_init` with a fan-in of four
+        uniform = nn.initializers.uniform(2 * bound)
+        shape = x.shape[-1:]
+        coefficient = self.param("coefficient", lambda *args: uniform(*args) - bound, shape, self.param_dtype)
+        bias = self.param("bias", nn.initializers.zeros, shape, self.param_dtype)
+        x, coefficient, bias = nn.dtypes.promote_dtype(x, coefficient, bias, dtype=self.dtype)
+        return 4 * nn.avg_pool(x, (2, 2), (2, 2)) * coefficient + bias
+
+
+class RBFOutput(nn.Module):
+    """Euclidean radial basis functions around the digits' codes. No parameters. Equation 7."""
+
+    num_classes: int
+
+    @nn.compact
+    def __call__(self, x):
+        """x: [B, 84] -> [B, 10], minus the squared distance to each code, so that the nearest has the largest logit."""
+        if self.num_classes != len(DIGIT_CODES):
+            raise ModelError(f'output="rbf" has codes for ten digits, not for {self.num_classes} classes')
+        x = x.astype(jnp.promote_types(x.dtype, jnp.float32))
+        return -jnp.square(x[:, None] - DIGIT_CODES.astype(x.dtype)).sum(-1)
+
+
+def to_retina(x):
+    """x: [B, H, W, C] -> [B, 32, 32, C]. 28×28 keeps its size within a frame of its own border; others are resized."""
+    if x.shape[1:3] == (28, 28):
+        return jnp.pad(x, ((0, 0), (2, 2), (2, 2), (0, 0)), mode="edge")
+    return jax.image.resize(x, (len(x), 32, 32, x.shape[-1]), "linear")
+
+
+class LeNet5(nn.Module):
+    """C1 6@28×28, S2 6@14×14, C3 16@10×10, S4 16@5×5, C5 120, F6 84, output.
+
+    The variant sets the four fields below it, unless they are given.
+    """
+
+    variant: str = "modern"  # a name in VARIANTS
+    c3: str = ""  # "table": partial connections | "full"
+    activation: str = ""  # a name in ACTIVATIONS
+    pooling: str = ""  # "trainable" | "max" | "avg"
+    output: str = ""  # "rbf" | "linear"
+    num_classes: int = 10
+    dtype: Any = None
+    param_dtype: Any = jnp.float32
+    axis_name: str | None = None  # no batch statistics here: accepted so that every classifier is built alike
+
+    @nn.compact
+    def __call__(self, x, train: bool):
+        """x: [B, H, W, C] float, 32×32 or brought there by `to_retina` -> logits [B, num_classes].
+
+        With the RBF output, softmax cross-entropy is the paper's discriminative loss (equation 9) without the constant
+        of its rubbish class.
+        """
+        variant = choose(VARIANTS, "variant", self.variant)
+        c3, activation, pooling, output = (getattr(self, field) or value for field, value in variant.items())
+        squash, kernel_init = choose(ACTIVATIONS, "activation", activation)
+        common = dict(dtype=self.dtype, param_dtype=self.param_dtype)
+        conv = partial(nn.Conv, kernel_size=(5, 5), padding="VALID", kernel_init=kernel_init, **common)
+        dense = partial(nn.Dense, kernel_init=kernel_init, **common)
+        table_conv = partial(TableConv, C3_TABLE, kernel_init=kernel_init, **common)
+        convs = {"table": table_conv, "full": partial(conv, len(C3_TABLE))}
+        pools = {
+            "trainable": lambda x, name: squash(TrainableSubsampling(**common, name=name)(x)),
+            "max": lambda x, name: nn.max_pool(x, (2, 2), (2, 2)),
+            "avg": lambda x, name: nn.avg_pool(x, (2, 2), (2, 2)),
+        }
+        pool = choose(pools, "pooling", pooling)
+
+        x = squash(conv(6, name="c1")(to_retina(x)))
+        x = pool(x, "s2")
+        x = squash(choose(convs, "c3", c3)(name="c3")(x))
+        x = pool(x, "s4")
+        x = squash(conv(120, name="c5")(x))  # a convolution that covers the whole of its input
+        x = squash(dense(84, name="f6")(x.reshape(len(x), -1)))
+        x = choose({"rbf": RBFOutput, "linear": dense}, "output", output)(self.num_classes, name="output")(x)
+        return x.astype(jnp.promote_types(x.dtype, jnp.float32))

@@ -1,0 +1,41 @@
+"""Multilayer perceptron: affine layers with a nonlinearity between. Rumelhart, Hinton & Williams 1986."""
+
+from functools import partial
+from typing import Any
+
+import flax.linen as nn
+import jax.numpy as jnp
+
+from models.errors import choose
+from models.layers.dropout import Dropout
+
+ACTIVATIONS = {"relu": nn.relu, "tanh": nn.tanh, "gelu": partial(nn.gelu, approximate=False)}
+
+
+class MLP(nn.Module):
+    """`hidden` units per hidden layer, each followed by the activation and dropout; He initialisation."""
+
+    hidden: tuple[int, ...] = (512, 512)
+    activation: str = "relu"  # a name in ACTIVATIONS
+    dropout_rate: float = 0.0
+    num_classes: int = 10
+    dtype: Any = None
+    param_dtype: Any = jnp.float32
+    axis_name: str | None = None  # no batch statistics here: accepted so that every classifier is built alike
+
+    @nn.compact
+    def __call__(self, x, train: bool):
+        """x: [B, ...] float -> logits [B, num_classes]."""
+        activation = choose(ACTIVATIONS, "activation", self.activation)
+        dense = partial(
+            nn.Dense,
+            dtype=self.dtype,
+            param_dtype=self.param_dtype,
+            kernel_init=nn.initializers.variance_scaling(2.0, "fan_in", "normal"),
+        )
+        x = x.reshape(len(x), -1)
+        for i, units in enumerate(self.hidden):
+            x = activation(dense(units, name=f"hidden_{i}")(x))
+            x = Dropout(self.dropout_rate)(x, train)
+        x = dense(self.num_classes, name="output")(x)
+        return x.astype(jnp.promote_types(x.dtype, jnp.float32))

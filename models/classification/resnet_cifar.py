@@ -1,0 +1,99 @@
+"""Residual networks for CIFAR: 6n+2 layers that learn a correction to the identity.
+
+He, Zhang, Ren, Sun, "Deep Residual Learning for Image Recognition", CVPR 2016, section 4.2.
+
+Depths 20, 32, 44, 56, 110, 1202 are the paper's, but any 6n+2 is a network. Module names are those of the well-known
+torch implementation (akamaster), whose weights `models.port` reads.
+"""
+
+from functools import partial
+from typing import Any
+
+import flax.linen as nn
+import jax.numpy as jnp
+
+from models.errors import ModelError, choose
+from models.layers.dropout import Dropout
+from models.layers.norm import batch_norm
+
+
+def pad_channels(x, channels: int, strides: int, conv, norm):
+    """Option A: every second pixel, and zeros for the new channels, half on either side. No parameters."""
+    new = channels - x.shape[-1]
+    return jnp.pad(x[:, ::strides, ::strides], ((0, 0), (0, 0), (0, 0), (new // 2, new - new // 2)))
+
+
+def project(x, channels: int, strides: int, conv, norm):
+    """Option B: a strided 1×1 convolution and its BatchNorm."""
+    x = conv(channels, (1, 1), strides, padding=0, name="shortcut")(x)
+    return norm(name="shortcut_bn")(x)
+
+
+SHORTCUTS = {"A": pad_channels, "B": project}
+
+
+class Block(nn.Module):
+    """y = relu(F(x) + shortcut(x)), where F is two 3×3 convolutions. Figure 2."""
+
+    channels: int
+    strides: int
+    shortcut: str
+    conv: Any
+    norm: Any
+
+    @nn.compact
+    def __call__(self, x):
+        """x: [B, H, W, C] -> [B, H/strides, W/strides, channels]."""
+        y = self.conv(self.channels, (3, 3), self.strides, name="conv1")(x)
+        y = nn.relu(self.norm(name="bn1")(y))
+        y = self.conv(self.channels, (3, 3), name="conv2")(y)
+        y = self.norm(name="bn2")(y)
+        if x.shape != y.shape:
+            x = choose(SHORTCUTS, "shortcut", self.shortcut)(
+                x, self.channels, self.strides, self.conv, self.norm
+            )
+        return nn.relu(x + y)
+
+
+class CifarResNet(nn.Module):
+    """A 3×3 convolution, three stages of n blocks with 16, 32, 64 channels, the mean over space, a classifier."""
+
+    depth: int = 20
+    shortcut: str = "A"  # "A": identity with zero padding, as in the paper's CIFAR results; "B": projection
+    dropout_rate: float = 0.0  # before the classifier; the paper has none
+    num_classes: int = 10
+    dtype: Any = None
+    param_dtype: Any = jnp.float32
+    axis_name: str | None = None
+
+    @nn.compact
+    def __call__(self, x, train: bool):
+        """x: [B, H, W, C] float (the paper: 32×32×3) -> logits [B, num_classes]."""
+        if self.depth < 8 or (self.depth - 2) % 6:
+            raise ModelError(f"depth={self.depth} is not 6n+2, such as 20, 32, 44, 56 or 110")
+        conv = partial(
+            nn.Conv,
+            use_bias=False,
+            padding=1,  # "SAME" would shift the picture by a pixel where the stride is 2
+            dtype=self.dtype,
+            param_dtype=self.param_dtype,
+            kernel_init=nn.initializers.variance_scaling(2.0, "fan_in", "normal"),
+        )
+        norm = batch_norm(train, self.axis_name, self.dtype, self.param_dtype)
+
+        x = nn.relu(norm(name="bn1")(conv(16, (3, 3), name="conv1")(x)))
+        for stage, channels in enumerate((16, 32, 64)):
+            for i in range((self.depth - 2) // 6):
+                strides = 2 if stage > 0 and i == 0 else 1
+                block = Block(channels, strides, self.shortcut, conv, norm, name=f"layer{stage + 1}_{i}")
+                x = block(x)
+        x = x.mean((1, 2))
+        x = Dropout(self.dropout_rate)(x, train)
+        x = nn.Dense(
+            self.num_classes,
+            dtype=self.dtype,
+            param_dtype=self.param_dtype,
+            kernel_init=nn.initializers.variance_scaling(2.0, "fan_in", "normal"),
+            name="linear",
+        )(x)
+        return x.astype(jnp.promote_types(x.dtype, jnp.float32))

@@ -1,0 +1,131 @@
+"""Vision Transformer: a Transformer encoder that reads image patches as words.
+
+Dosovitskiy et al., "An Image is Worth 16x16 Words", ICLR 2021.
+"""
+
+from functools import partial
+from typing import Any
+
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
+
+from models.layers.attention import SelfAttention
+
+# Table 1; Ti and S are of Steiner et al., "How to train your ViT?", 2021, table 1.
+VARIANTS = {
+    "Ti": dict(width=192, depth=12, heads=3, mlp=768),
+    "S": dict(width=384, depth=12, heads=6, mlp=1536),
+    "B": dict(width=768, depth=12, heads=12, mlp=3072),
+    "L": dict(width=1024, depth=24, heads=16, mlp=4096),
+    "H": dict(width=1280, depth=32, heads=16, mlp=5120),
+}
+
+
+class EncoderBlock(nn.Module):
+    """x ← x + attention(norm(x)), x ← x + mlp(norm(x)): equations 2 and 3, with the exact GELU."""
+
+    heads: int
+    mlp: int
+    dropout: float
+    stochastic_depth: float
+    dtype: Any
+    param_dtype: Any
+
+    @nn.compact
+    def __call__(self, x, train):
+        types = dict(dtype=self.dtype, param_dtype=self.param_dtype)
+        norm = partial(nn.LayerNorm, epsilon=1e-6, **types)
+        dense = partial(
+            nn.Dense,
+            kernel_init=nn.initializers.xavier_uniform(),
+            bias_init=nn.initializers.normal(1e-6),
+            **types,
+        )
+        dropout = partial(nn.Dropout(self.dropout), deterministic=not train)
+        # One draw per example: the branch is there or not, and is scaled so that its expectation is unchanged.
+        survive = partial(nn.Dropout(self.stochastic_depth, broadcast_dims=(1, 2)), deterministic=not train)
+
+        y = norm(name="norm1")(x)
+        y = SelfAttention(self.heads, name="attention", **types)(y)
+        x = x + survive(dropout(y))
+
+        y = norm(name="norm2")(x)
+        y = dropout(nn.gelu(dense(self.mlp, name="mlp1")(y), approximate=False))
+        y = dense(x.shape[-1], name="mlp2")(y)
+        return x + survive(dropout(y))
+
+
+class ViT(nn.Module):
+    """`[B, H, W, C]` → logits `[B, num_classes]`. H and W are multiples of `patch`.
+
+    A width, depth, heads or mlp of 0 is the variant's: `variant="Ti", depth=7` is a shallower Ti.
+    """
+
+    num_classes: int = 1000
+    variant: str = "B"
+    patch: int = 16
+    pool: str = "token"  # or "gap": the mean of the patches, without a class token
+    width: int = 0
+    depth: int = 0
+    heads: int = 0
+    mlp: int = 0
+    representation: int = (
+        0  # width of the tanh layer before the head, which the paper pre-trains with; 0: none
+    )
+    dropout: float = 0.0
+    stochastic_depth: float = 0.0  # of the last block; the first has none and the rate rises linearly
+    remat: bool = False
+    dtype: Any = jnp.float32
+    param_dtype: Any = jnp.float32
+
+    @nn.compact
+    def __call__(self, x, train):
+        if self.variant not in VARIANTS or self.pool not in ("token", "gap"):
+            raise ValueError(
+                f"variant {self.variant!r} of {tuple(VARIANTS)}, pool {self.pool!r} of token, gap"
+            )
+        if x.shape[1] % self.patch or x.shape[2] % self.patch:
+            raise ValueError(f"patches of {self.patch} do not tile an image of {x.shape[1]}×{x.shape[2]}")
+        variant = VARIANTS[self.variant]
+        width, depth, heads, mlp = (
+            getattr(self, k) or variant[k] for k in ("width", "depth", "heads", "mlp")
+        )
+        types = dict(dtype=self.dtype, param_dtype=self.param_dtype)
+
+        window = (self.patch, self.patch)
+        x = nn.Conv(width, window, strides=window, padding="VALID", name="embedding", **types)(x)
+        x = x.reshape(x.shape[0], -1, width)
+        if self.pool == "token":
+            token = self.param("token", nn.initializers.zeros, (1, 1, width), self.param_dtype)
+            x = jnp.concatenate([jnp.tile(token, (x.shape[0], 1, 1)).astype(x.dtype), x], axis=1)
+        positions = self.param("positions", nn.initializers.normal(0.02), (1, *x.shape[1:]), self.param_dtype)
+        x = nn.Dropout(self.dropout)(x + positions.astype(x.dtype), deterministic=not train)
+
+        block = nn.remat(EncoderBlock, static_argnums=(2,)) if self.remat else EncoderBlock
+        for i in range(depth):
+            rate = self.stochastic_depth * i / max(depth - 1, 1)
+            x = block(heads, mlp, self.dropout, rate, name=f"block{i}", **types)(x, train)
+        x = nn.LayerNorm(epsilon=1e-6, name="norm", **types)(x)
+
+        x = x[:, 0] if self.pool == "token" else x.mean(axis=1)
+        if self.representation:
+            x = nn.tanh(nn.Dense(self.representation, name="representation", **types)(x))
+        x = nn.Dense(self.num_classes, kernel_init=nn.initializers.zeros, name="head", **types)(x)
+        return x.astype(jnp.promote_types(x.dtype, jnp.float32))
+
+
+def interpolate_positions(positions, old, new):
+    """Position embeddings for another resolution: section 3.2, "fine-tuning and higher resolution".
+
+    positions: `[1, tokens + h·w, C]` of a grid of `old = (h, w)` patches; the result is for `new = (h', w')`.
+    Bilinear over the grid; the class token's embedding, which has no place in it, is kept as it is.
+    """
+    tokens = positions.shape[1] - old[0] * old[1]
+    if tokens not in (0, 1):
+        raise ValueError(
+            f"{positions.shape[1]} position embeddings are not those of a grid of {old[0]}×{old[1]}"
+        )
+    grid = positions[:, tokens:].reshape(1, *old, -1)
+    grid = jax.image.resize(grid, (1, *new, grid.shape[-1]), "linear", antialias=False)
+    return jnp.concatenate([positions[:, :tokens], grid.reshape(1, new[0] * new[1], -1)], axis=1)

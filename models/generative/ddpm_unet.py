@@ -1,0 +1,141 @@
+"""The U-Net of denoising diffusion: predicts the noise in a noisy image, told how much noise there is.
+
+Ho, Jain, Abbeel, "Denoising Diffusion Probabilistic Models", NeurIPS 2020, appendix B and the authors' code.
+"""
+
+from functools import partial
+from typing import Any
+
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
+
+from models.layers.attention import SelfAttention
+
+uniform = nn.initializers.variance_scaling(1.0, "fan_avg", "uniform")
+zeros = nn.initializers.zeros
+
+
+def time_embedding(time, features):
+    """`[B]` → `[B, features]`: sines, then cosines, of frequencies from 1 down to 1/10,000 inclusive."""
+    half = features // 2
+    frequencies = jnp.exp(-jnp.log(10_000.0) * jnp.arange(half) / (half - 1))
+    angles = time[:, None] * frequencies
+    return jnp.concatenate([jnp.sin(angles), jnp.cos(angles)], axis=-1)
+
+
+class ResBlock(nn.Module):
+    """norm, swish, conv, twice, with the time added in between; the identity at initialisation."""
+
+    features: int
+    dropout: float
+    groups: int
+    dtype: Any
+    param_dtype: Any
+
+    @nn.compact
+    def __call__(self, x, time, train):
+        types = dict(dtype=self.dtype, param_dtype=self.param_dtype)
+        norm = partial(nn.GroupNorm, self.groups, epsilon=1e-6, **types)
+        conv = partial(nn.Conv, self.features, **types)
+
+        y = conv((3, 3), kernel_init=uniform, name="conv1")(nn.swish(norm(name="norm1")(x)))
+        y += nn.Dense(self.features, kernel_init=uniform, name="time", **types)(nn.swish(time))[:, None, None]
+        y = nn.Dropout(self.dropout)(nn.swish(norm(name="norm2")(y)), deterministic=not train)
+        y = conv((3, 3), kernel_init=zeros, name="conv2")(y)
+        if x.shape[-1] != self.features:
+            x = conv((1, 1), kernel_init=uniform, name="shortcut")(x)
+        return x + y
+
+
+class AttentionBlock(nn.Module):
+    """x + attention(norm(x)) over all pixels, with one head; the identity at initialisation."""
+
+    groups: int
+    dtype: Any
+    param_dtype: Any
+
+    @nn.compact
+    def __call__(self, x):
+        types = dict(dtype=self.dtype, param_dtype=self.param_dtype)
+        y = nn.GroupNorm(self.groups, epsilon=1e-6, name="norm", **types)(x)
+        y = y.reshape(x.shape[0], -1, x.shape[-1])
+        y = SelfAttention(1, kernel_init=uniform, out_init=zeros, name="attention", **types)(y)
+        return x + y.reshape(x.shape)
+
+
+class DDPMUNet(nn.Module):
+    """Noisy image `[B, H, W, C]` in about [-1, 1], time `[B]` in steps, label `[B]` → `[B, H, W, C]`.
+
+    H and W are multiples of 2^(levels - 1). The output starts as zeros. Defaults are the paper's CIFAR-10 network.
+    A conditional network takes `num_classes` labels and one more, `null`, that stands for "any class" and is what a
+    missing label means: classifier-free guidance (Ho & Salimans 2022) trains and samples with it.
+    """
+
+    num_classes: int = 10
+    conditional: bool = False
+    width: int = 128
+    multipliers: tuple[int, ...] = (1, 2, 2, 2)
+    blocks: int = 2  # residual blocks of a level on the way down; one more on the way up
+    attention: tuple[int, ...] = (16,)  # the resolutions whose every block is followed by attention
+    dropout: float = 0.1
+    groups: int = 32
+    remat: bool = False
+    dtype: Any = jnp.float32
+    param_dtype: Any = jnp.float32
+
+    @property
+    def null(self):
+        """The label of no class in particular."""
+        return self.num_classes
+
+    @nn.compact
+    def __call__(self, x, time, train, label=None):
+        channels, scale = x.shape[-1], 2 ** (len(self.multipliers) - 1)
+        if x.shape[1] % scale or x.shape[2] % scale:
+            raise ValueError(f"{x.shape[1]}×{x.shape[2]} cannot be halved {len(self.multipliers) - 1} times")
+        if label is not None and not self.conditional:
+            raise ValueError("an unconditional network takes no label")
+        types = dict(dtype=self.dtype, param_dtype=self.param_dtype)
+        dense = partial(nn.Dense, 4 * self.width, kernel_init=uniform, **types)
+        conv = partial(nn.Conv, kernel_size=(3, 3), kernel_init=uniform, **types)
+        Block = nn.remat(ResBlock, static_argnums=(3,)) if self.remat else ResBlock
+        block = partial(Block, dropout=self.dropout, groups=self.groups, **types)
+        attention = partial(AttentionBlock, self.groups, **types)
+
+        t = dense(name="time1")(time_embedding(time, self.width))
+        t = dense(name="time2")(nn.swish(t))
+        if self.conditional:
+            label = jnp.full(x.shape[0], self.null) if label is None else label
+            t += nn.Embed(self.num_classes + 1, 4 * self.width, name="label", **types)(label)
+
+        x = conv(self.width, name="conv_in")(x)
+        skips = [x]
+        for level, multiplier in enumerate(self.multipliers):
+            for i in range(self.blocks):
+                x = block(self.width * multiplier, name=f"down{level}_block{i}")(x, t, train)
+                if x.shape[1] in self.attention:
+                    x = attention(name=f"down{level}_attention{i}")(x)
+                skips.append(x)
+            if level < len(self.multipliers) - 1:
+                # TensorFlow's SAME: an even image is padded at its bottom and right alone.
+                x = conv(x.shape[-1], strides=2, padding=((0, 1), (0, 1)), name=f"downsample{level}")(x)
+                skips.append(x)
+
+        x = block(x.shape[-1], name="middle_block0")(x, t, train)
+        x = attention(name="middle_attention")(x)
+        x = block(x.shape[-1], name="middle_block1")(x, t, train)
+
+        for level, multiplier in reversed(list(enumerate(self.multipliers))):
+            for i in range(self.blocks + 1):
+                x = jnp.concatenate([x, skips.pop()], axis=-1)
+                x = block(self.width * multiplier, name=f"up{level}_block{i}")(x, t, train)
+                if x.shape[1] in self.attention:
+                    x = attention(name=f"up{level}_attention{i}")(x)
+            if level > 0:
+                x = jax.image.resize(x, (x.shape[0], 2 * x.shape[1], 2 * x.shape[2], x.shape[3]), "nearest")
+                x = conv(x.shape[-1], name=f"upsample{level}")(x)
+
+        x = nn.swish(nn.GroupNorm(self.groups, epsilon=1e-6, name="norm_out", **types)(x))
+        x = conv(channels, kernel_init=zeros, name="conv_out")(x)
+        return x.astype(jnp.promote_types(x.dtype, jnp.float32))

@@ -1,0 +1,25 @@
+"""Dropout whose rate may be a traced number, so that a sweep over rates is one compiled program."""
+
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
+
+
+class Dropout(nn.Module):
+    """Zero each unit with probability `rate` and scale the others by 1 / (1 - rate). Srivastava et al. 2014.
+
+    Draws from the rng stream "dropout" in training only, and not at all when the rate is the Python number 0.
+    (`nn.Dropout` branches on its rate, which a tracer refuses.)
+    """
+
+    rate: float | jax.Array
+
+    @nn.compact
+    def __call__(self, x, train: bool):
+        """x: any shape -> the same shape."""
+        if not train or (isinstance(self.rate, int | float) and self.rate == 0):
+            return x
+        kept = jax.random.bernoulli(self.make_rng("dropout"), 1.0 - self.rate, x.shape)
+        # rate = 1 keeps nothing, and must not divide by zero on the way to its zeros.
+        scale = jnp.where(self.rate < 1.0, 1.0 - self.rate, 1.0)
+        return jnp.where(kept, x / scale.astype(x.dtype), jnp.zeros_like(x))
