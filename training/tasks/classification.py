@@ -1,0 +1,79 @@
+"""Image classification: one network, one label per image.
+
+The loss of an example is the cross-entropy with smoothed labels,
+
+    ℓ = −Σ_k t_k log p_k,   t_k = (1 − ε) [k = label] + ε/K,
+
+and where augmentation has blended two examples (mixup: Zhang et al. 2018; CutMix: Yun et al. 2019),
+
+    ℓ = λ ℓ(label) + (1 − λ) ℓ(other label).
+"""
+
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
+
+from training import metrics
+from training.losses import softmax_cross_entropy
+from training.task import Task, module_key
+
+
+def classification(networks: dict[str, nn.Module], *, label_smoothing: float = 0.0, top_k: int = 5) -> Task:
+    """Trains `networks["model"]`, a module (image [B, H, W, C], train) -> logits [B, K].
+
+    The batch has `image` and `label` [B] (−1: no label, weight 0), after mixup or CutMix also `mix` [B] (λ)
+    and `label_mix` [B], and may have `weight` [B]. Predictions are `logits`, `prediction`, its `probability`
+    and the `loss` [B], which is the plain cross-entropy.
+
+    Args:
+      label_smoothing: ε; `hyper["task"]["label_smoothing"]` is used instead where it is given.
+      top_k: also measures whether the label is among so many, where there are more classes than that.
+    """
+    model = networks["model"]
+
+    def init(key, batch):
+        variables = model.init(key, batch["image"][:1], train=False)
+        params = variables.pop("params")
+        return {"model": params}, {"model": variables}
+
+    def loss(player, params, stats, batch, key, frozen, hyper):
+        smoothing = hyper["task"].get("label_smoothing", label_smoothing)
+        logits, new_stats = model.apply(
+            {"params": params["model"], **stats["model"]},
+            batch["image"],
+            train=True,
+            mutable=list(stats["model"]),
+            rngs={"dropout": module_key(key, batch["id"])},
+        )
+        guess = logits.argmax(-1)
+
+        def judge(label):
+            return softmax_cross_entropy(logits, label, smoothing), guess == label
+
+        values, hits = judge(batch["label"])
+        labelled = batch["label"] >= 0
+        if "mix" in batch:
+            share, other = batch["mix"], judge(batch["label_mix"])
+            values, hits = share * values + (1 - share) * other[0], share * hits + (1 - share) * other[1]
+            labelled &= batch["label_mix"] >= 0
+        weight = labelled * batch.get("weight", jnp.ones_like(values))
+        sums = {"accuracy": (weight * hits).sum()}
+        return (weight * values).sum(), weight.sum(), ({"model": new_stats}, sums)
+
+    def predict(params, stats, batch, key, frozen):
+        logits = model.apply({"params": params["model"], **stats["model"]}, batch["image"], train=False)
+        return {
+            "logits": logits,
+            "prediction": logits.argmax(-1),
+            "probability": jax.nn.softmax(logits).max(-1),
+            "loss": softmax_cross_entropy(logits, batch["label"]),
+        }
+
+    measures = {
+        "accuracy": metrics.accuracy(),
+        "cross_entropy": metrics.mean("loss", "cross_entropy"),
+        "confusion": metrics.confusion(model.num_classes),
+    }
+    if model.num_classes > top_k:
+        measures[f"top{top_k}"] = metrics.top_k(top_k)
+    return Task(players=("model",), init=init, loss=loss, predict=predict, metrics=measures)
