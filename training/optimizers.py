@@ -16,25 +16,8 @@ import jax
 import jax.numpy as jnp
 import optax
 
+from training import OPTIMIZERS, SCHEDULES
 from training.errors import TrainingError
-from training.schedules import SCHEDULES
-
-# Any other function of optax is spelt "optax:yogi" or "optax.contrib:muon".
-OPTIMIZERS = {
-    "sgd": "optax:sgd",
-    "rmsprop": "optax:rmsprop",
-    "adagrad": "optax:adagrad",
-    "adadelta": "optax:adadelta",
-    "adam": "optax:adam",
-    "nadam": "optax:nadam",
-    "radam": "optax:radam",
-    "adamw": "optax:adamw",
-    "adafactor": "optax:adafactor",
-    "lars": "optax:lars",
-    "lamb": "optax:lamb",
-    "lion": "optax:lion",
-    "lbfgs": "optax:lbfgs",
-}
 
 # What every optimizer's section has, beside the arguments of its optax function.
 COMMON = {

@@ -8,17 +8,6 @@ turns it off.
 
 import jax.numpy as jnp
 
-SCHEDULES = {
-    "constant": "training.schedules:constant",
-    "step": "training.schedules:step",
-    "exponential": "training.schedules:exponential",
-    "linear": "training.schedules:linear",
-    "polynomial": "training.schedules:polynomial",
-    "cosine": "training.schedules:cosine",
-    "one_cycle": "training.schedules:one_cycle",
-    "rsqrt": "training.schedules:rsqrt",
-}
-
 
 def _time(step):
     """The step as a float: exact up to 2**24 steps in float32, and float64 where that is enabled."""
