@@ -1,6 +1,6 @@
-"""The networks, by the name a page gives them. Looking a name up imports nothing; the builder imports what it needs.
+"""The networks, by the name a page gives them. Looking a name up imports nothing.
 
-A value is "module:Class", or ("module:Class", fixed fields) where one class stands for several published networks.
+A value is "module:Class", or ("module:Class", fixed fields) where one class stands for several networks.
 """
 
 MODELS: dict[str, str | tuple[str, dict]] = {

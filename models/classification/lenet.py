@@ -1,7 +1,7 @@
 """LeNet-5: convolutions with shared weights and subsampling, learned end to end to read digits.
 
-LeCun, Bottou, Bengio, Haffner, "Gradient-Based Learning Applied to Document Recognition", Proc. IEEE 86(11), 1998,
-section II.B. The layers are the paper's: C1, S2, C3, S4, C5, F6, output.
+LeCun, Bottou, Bengio, Haffner, "Gradient-Based Learning Applied to Document Recognition", Proc. IEEE 86(11),
+1998, section II.B. The layers are the paper's: C1, S2, C3, S4, C5, F6, output.
 """
 
 from functools import partial
@@ -20,7 +20,7 @@ VARIANTS = {
     "modern": dict(c3="full", activation="relu", pooling="max", output="linear"),
 }
 
-# Table I: the maps of S2 that each of C3's sixteen maps sees. No two see the same ones, so they learn different things.
+# Table I: the maps of S2 that each of C3's sixteen maps sees. No two see the same, so they learn to differ.
 C3_TABLE = (
     *((0, 1, 2), (1, 2, 3), (2, 3, 4), (3, 4, 5), (0, 4, 5), (0, 1, 5)),
     *((0, 1, 2, 3), (1, 2, 3, 4), (2, 3, 4, 5), (0, 3, 4, 5), (0, 1, 4, 5), (0, 1, 2, 5)),
@@ -70,7 +70,7 @@ ACTIVATIONS = {
 
 
 class TableConv(nn.Module):
-    """A valid 5×5 convolution whose output map o sees the input maps `table[o]` alone: a kernel per connection."""
+    """A valid 5×5 convolution whose output map o sees the input maps `table[o]` alone."""
 
     table: tuple[tuple[int, ...], ...]
     kernel_init: Any
@@ -129,7 +129,7 @@ class RBFOutput(nn.Module):
 
     @nn.compact
     def __call__(self, x):
-        """x: [B, 84] -> [B, 10], minus the squared distance to each code, so that the nearest has the largest logit."""
+        """x: [B, 84] -> [B, 10]: minus the squared distance to each code, so that the nearest wins."""
         if self.num_classes != len(DIGIT_CODES):
             raise ModelError(f'output="rbf" has codes for ten digits, not for {self.num_classes} classes')
         x = x.astype(jnp.promote_types(x.dtype, jnp.float32))
@@ -137,7 +137,7 @@ class RBFOutput(nn.Module):
 
 
 def to_retina(x):
-    """x: [B, H, W, C] -> [B, 32, 32, C]. 28×28 keeps its size within a frame of its own border; others are resized."""
+    """x: [B, H, W, C] -> [B, 32, 32, C]: 28×28 is framed by its own border, any other size is resized."""
     if x.shape[1:3] == (28, 28):
         return jnp.pad(x, ((0, 0), (2, 2), (2, 2), (0, 0)), mode="edge")
     return jax.image.resize(x, (len(x), 32, 32, x.shape[-1]), "linear")
@@ -163,8 +163,8 @@ class LeNet5(nn.Module):
     def __call__(self, x, train: bool):
         """x: [B, H, W, C] float, 32×32 or brought there by `to_retina` -> logits [B, num_classes].
 
-        With the RBF output, softmax cross-entropy is the paper's discriminative loss (equation 9) without the constant
-        of its rubbish class.
+        With the RBF output, softmax cross-entropy is the paper's discriminative loss (equation 9) without the
+        constant of its rubbish class.
         """
         variant = choose(VARIANTS, "variant", self.variant)
         c3, activation, pooling, output = (getattr(self, field) or value for field, value in variant.items())

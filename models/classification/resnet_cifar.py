@@ -2,8 +2,8 @@
 
 He, Zhang, Ren, Sun, "Deep Residual Learning for Image Recognition", CVPR 2016, section 4.2.
 
-Depths 20, 32, 44, 56, 110, 1202 are the paper's, but any 6n+2 is a network. Module names are those of the well-known
-torch implementation (akamaster), whose weights `models.port` reads.
+Depths 20, 32, 44, 56, 110, 1202 are the paper's, but any 6n+2 is a network. Modules are named as in the
+well-known torch implementation (akamaster/pytorch_resnet_cifar10), whose weights `models.port` reads.
 """
 
 from functools import partial
@@ -56,7 +56,7 @@ class Block(nn.Module):
 
 
 class CifarResNet(nn.Module):
-    """A 3×3 convolution, three stages of n blocks with 16, 32, 64 channels, the mean over space, a classifier."""
+    """A 3×3 convolution, three stages of n blocks (16, 32, 64 channels), the mean over space, classifier."""
 
     depth: int = 20
     shortcut: str = "A"  # "A": identity with zero padding, as in the paper's CIFAR results; "B": projection

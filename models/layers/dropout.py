@@ -13,13 +13,15 @@ class Dropout(nn.Module):
     """
 
     rate: float | jax.Array
+    shared: tuple[int, ...] = ()  # axes with one draw for all; all but the first: stochastic depth
 
     @nn.compact
     def __call__(self, x, train: bool):
         """x: any shape -> the same shape."""
         if not train or (isinstance(self.rate, int | float) and self.rate == 0):
             return x
-        kept = jax.random.bernoulli(self.make_rng("dropout"), 1.0 - self.rate, x.shape)
+        draws = [1 if axis in self.shared else size for axis, size in enumerate(x.shape)]
+        kept = jax.random.bernoulli(self.make_rng("dropout"), 1.0 - self.rate, draws)
         # rate = 1 keeps nothing, and must not divide by zero on the way to its zeros.
         scale = jnp.where(self.rate < 1.0, 1.0 - self.rate, 1.0)
         return jnp.where(kept, x / scale.astype(x.dtype), jnp.zeros_like(x))

@@ -9,9 +9,9 @@ import jax.numpy as jnp
 def batch_norm(train: bool, axis_name: str | None, dtype, param_dtype, **kwargs) -> partial:
     """A BatchNorm constructor (Ioffe & Szegedy 2015) for one forward pass; `kwargs` override its fields.
 
-    Training normalises with the statistics of the batch (over `axis_name` too, if there is one) and moves the running
-    ones by a tenth: flax's momentum 0.9 is torch's 0.1. The running variance is the biased one, so after a step over N
-    values per channel it differs from torch's by N/(N-1).
+    Training normalises with the statistics of the batch (over `axis_name` too, if there is one) and moves the
+    running ones by a tenth: flax's momentum 0.9 is torch's 0.1. The running variance is the biased one: torch
+    multiplies the variance of a batch of N values per channel by N/(N-1) before it moves its own.
 
     Statistics are float32 whatever the compute type, and float64 where the parameters are.
     """
@@ -23,7 +23,7 @@ def batch_norm(train: bool, axis_name: str | None, dtype, param_dtype, **kwargs)
         axis_name=axis_name,
         dtype=dtype,
         param_dtype=param_dtype,
-        # linen's way to float32 statistics also holds the running ones to float32; float64 parameters opt out of it.
+        # This also holds the running statistics to float32, so float64 parameters must do without it.
         force_float32_reductions=param_dtype != jnp.float64,
         **kwargs,
     )
