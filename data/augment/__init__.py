@@ -1,27 +1,45 @@
 """Augmentation of decoded images, on the device, inside the train step.
 
-A page lists what it wants in order: `augment=("pad_crop(4)", "flip", "cutout(16)")`. On the device a batch goes
+A page lists what it wants in order, `augment=("pad_crop(4)", "flip", "cutout(16)")`. On the device a batch
+goes
 
     training    uint8 → augment (float in [0, 1]) → prepare (scaled for the model)
     evaluation  uint8 → prepare
 
-Noise is drawn per example from its global index (`batch["id"]`), so it does not depend on how a batch is divided among devices.
+Noise is drawn per example from its global index (`batch["id"]`), so it does not depend on how a batch is
+divided among devices.
 """
 
 import ast
-import difflib
 import inspect
 import typing
 from collections.abc import Callable
 from importlib import import_module
 
-from data.errors import DataError
+from data.errors import DataError, choose
 
-# name -> "module:function". A function takes the arguments of the specification, and the keyword `info` where it needs to
-# know the data; it returns `augment(batch, keys) -> batch` for float images in [0, 1] and one key per example.
+# name -> "module:function". A function takes the arguments of the specification, and the keyword `info`
+# where it needs to know the data; it returns `augment(batch, keys) -> batch` for float images in [0, 1], one
+# key per example.
 AUGMENTATIONS = {
     "pad_crop": "data.augment.geometric:pad_crop",
     "flip": "data.augment.geometric:flip",
+    "rotate": "data.augment.geometric:rotate",
+    "affine": "data.augment.geometric:affine",
+    "color_jitter": "data.augment.color:color_jitter",
+    "grayscale": "data.augment.color:grayscale",
+    "pca_color": "data.augment.color:pca_color",
+    "gaussian_blur": "data.augment.color:gaussian_blur",
+    "solarize": "data.augment.color:solarize",
+    "posterize": "data.augment.color:posterize",
+    "equalize": "data.augment.color:equalize",
+    "autocontrast": "data.augment.color:autocontrast",
+    "cutout": "data.augment.erase:cutout",
+    "random_erasing": "data.augment.erase:random_erasing",
+    "rand_augment": "data.augment.rand_augment:rand_augment",
+    "mixup": "data.augment.mix:mixup",
+    "cutmix": "data.augment.mix:cutmix",
+    "mixup_or_cutmix": "data.augment.mix:mixup_or_cutmix",
 }
 
 SCALES = ("standardise", "unit", "symmetric")
@@ -30,9 +48,10 @@ SCALES = ("standardise", "unit", "symmetric")
 def make_augment(specs: tuple[str, ...], info, dtype: str = "float32") -> Callable:
     """Turn specifications such as `"pad_crop(4)"` into one function `augment(batch, key) -> batch`.
 
-    `batch["image"]` [B, H, W, C] is uint8, or float in [0, 1]; it comes back as `dtype` in [0, 1]. `batch["masks"]` [B, H, W] int,
-    where present, moves with its image. `batch["id"]` [B] and `key` decide every draw. Raises DataError for an unknown name
-    or an unsuitable argument.
+    `batch["image"]` [B, H, W, C] is uint8, or float in [0, 1]; it comes back as `dtype` in [0, 1].
+    `batch["masks"]` [B, H, W] int, where present, moves with its image; mixup and cutmix add `label_mix` [B]
+    int and `mix` [B] float, the weight of the own label. `batch["id"]` [B] and `key` decide every draw.
+    Raises DataError for an unknown name or an unsuitable argument.
     """
     import jax
 
@@ -49,14 +68,15 @@ def make_augment(specs: tuple[str, ...], info, dtype: str = "float32") -> Callab
 
 
 def make_prepare(info, scale: str = "standardise", dtype: str = "float32") -> Callable:
-    """The last step before a model: `prepare(batch) -> batch`, with images [B, H, W, C] uint8 or float in [0, 1].
+    """The last step before a model: `prepare(batch) -> batch`, images [B, H, W, C] uint8 or float in [0, 1].
 
-    `scale` is "standardise" (subtract `info.mean`, divide by `info.std`), "unit" ([0, 1]) or "symmetric" ([-1, 1]).
+    `scale` is "standardise" (subtract `info.mean`, divide by `info.std`), "unit" ([0, 1]) or "symmetric"
+    ([-1, 1]); images come back as `dtype`.
     """
     import numpy as np
 
     if scale not in SCALES:
-        raise DataError(f"unknown scale {scale!r}{_nearest(scale, SCALES)}; there are {', '.join(SCALES)}")
+        raise choose("scale", scale, SCALES)
     mean, std = {
         "standardise": (info.mean, info.std),
         "unit": (0.0, 1.0),
@@ -81,7 +101,7 @@ def _to_float(image, dtype: str):
 def _build(spec: str, info) -> Callable:
     name, args, kwargs = _parse(spec)
     if name not in AUGMENTATIONS:
-        raise DataError(f"unknown augmentation {name!r}{_nearest(name, AUGMENTATIONS)}")
+        raise choose("augmentation", name, AUGMENTATIONS)
     module, function = AUGMENTATIONS[name].split(":")
     factory = getattr(import_module(module), function)
 
@@ -89,7 +109,7 @@ def _build(spec: str, info) -> Callable:
     supplied = {"info": info} if parameters.pop("info", None) else {}
     for key in kwargs:
         if key not in parameters:
-            raise DataError(f"augmentation {spec!r} has no argument {key!r}{_nearest(key, parameters)}")
+            raise choose(f"argument of {name}", key, parameters)
     try:
         bound = inspect.Signature(list(parameters.values())).bind(*args, **kwargs)
     except TypeError as error:
@@ -106,7 +126,7 @@ def _build(spec: str, info) -> Callable:
 
 
 def _parse(spec: str) -> tuple[str, list, dict]:
-    """`"cutout(16, fill=0.5)"` -> ("cutout", [16], {"fill": 0.5}); arguments are literals and nothing is evaluated."""
+    """`"cutout(16, probability=0.5)"` -> ("cutout", [16], {"probability": 0.5}); nothing is evaluated."""
     try:
         tree = ast.parse(spec.strip(), mode="eval").body
         call = tree if isinstance(tree, ast.Call) else ast.Call(tree, [], [])
@@ -117,8 +137,3 @@ def _parse(spec: str) -> tuple[str, list, dict]:
     except (SyntaxError, ValueError, AttributeError, TypeError):
         raise DataError(f"augmentation {spec!r} is not of the form name(value, key=value)") from None
     return call.func.id, args, kwargs
-
-
-def _nearest(name: str, choices) -> str:
-    near = difflib.get_close_matches(name, list(choices), n=1)
-    return f"; did you mean {near[0]!r}?" if near else ""

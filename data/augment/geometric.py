@@ -8,7 +8,7 @@ from data.errors import DataError
 
 
 def pad_crop(pad: int, mode: str = "constant"):
-    """Pad every side by `pad` pixels and crop back to the size at a random place (He et al. 2016, section 4.2).
+    """Pad every side by `pad` pixels and crop back to the size at a random place (He et al. 2016, sec. 4.2).
 
     `mode` fills the padding: "constant" (black; the ignored label in masks), "reflect" or "edge".
     """
@@ -18,9 +18,10 @@ def pad_crop(pad: int, mode: str = "constant"):
 
     def move(field, key, linear, fill):
         widths = [(pad, pad), (pad, pad)] + [(0, 0)] * (field.ndim - 2)
-        padded = jnp.pad(field, widths, mode, **(dict(constant_values=fill) if mode == "constant" else {}))
+        value = {"constant_values": fill} if mode == "constant" else {}
         corner = jax.random.randint(key, (2,), 0, 2 * pad + 1)
-        return jax.lax.dynamic_slice(padded, (*corner, *[0] * (field.ndim - 2)), field.shape)
+        start = (*corner, *[0] * (field.ndim - 2))
+        return jax.lax.dynamic_slice(jnp.pad(field, widths, mode, **value), start, field.shape)
 
     return over_fields(move)
 
@@ -33,3 +34,68 @@ def flip(probability: float = 0.5):
         return jnp.where(jax.random.bernoulli(key, probability), field[:, ::-1], field)
 
     return over_fields(move)
+
+
+def rotate(degrees: float):
+    """Turn about the centre by an angle uniform in ±`degrees`; corners from outside are black (ignored in
+    masks)."""
+    return affine(degrees)
+
+
+def affine(degrees: float = 0.0, translate: float = 0.0, scale: tuple = (1.0, 1.0), shear: float = 0.0):
+    """Shear, enlarge and turn about the centre, then shift; all four drawn uniformly.
+
+    `degrees` and `shear` (degrees, along x) are drawn in ±the value, the shift in ±`translate` of the width
+    and of the height, the enlargement between the two values of `scale`.
+    """
+    check_range("translate", translate, 0, 1)
+    if len(scale) != 2 or not 0 < scale[0] <= scale[1]:
+        raise DataError(f"affine: scale is two rising positive numbers, not {scale!r}")
+
+    def move(field, key, linear, fill):
+        height, width = field.shape[:2]
+        draw = jax.random.uniform(key, (5,), minval=-1.0)
+        angle, slant = jnp.radians(degrees * draw[0]), jnp.tan(jnp.radians(shear * draw[1]))
+        enlarged = scale[0] + (scale[1] - scale[0]) * (draw[2] + 1) / 2
+        unsheared = jnp.array([[1.0, -slant], [0.0, 1.0]])
+        linear_part = unsheared @ rotation(angle) / enlarged
+        shift = translate * draw[3:] * jnp.array([width, height])
+        centre = jnp.array([width / 2, height / 2])
+        return warp(field, linear_part, centre - linear_part @ (centre + shift), linear, fill)
+
+    return over_fields(move)
+
+
+def rotation(angle):
+    """The matrix [2, 2] that takes (x, y) of a picture turned counter-clockwise by `angle` (radians) back."""
+    return jnp.array([[jnp.cos(angle), -jnp.sin(angle)], [jnp.sin(angle), jnp.cos(angle)]])
+
+
+def warp(field, matrix, offset, linear: bool, fill):
+    """`field` [H, W, ...] sampled, for each output point (x, y), at `matrix` [2, 2] @ (x, y) + `offset` [2].
+
+    Pillow's convention (Image.transform with AFFINE): pixel centres lie at halves; a point outside
+    [0, W) × [0, H) is `fill`; between pixels the value is bilinear (`linear`) or that of the nearest.
+    """
+    height, width = field.shape[:2]
+    columns, rows = jnp.meshgrid(jnp.arange(width) + 0.5, jnp.arange(height) + 0.5)
+    # Written out and not as a matrix product, which accelerators may round to bfloat16.
+    x = matrix[0, 0] * columns + matrix[0, 1] * rows + offset[0]
+    y = matrix[1, 0] * columns + matrix[1, 1] * rows + offset[1]
+    like_field = (..., *[None] * (field.ndim - 2))
+
+    def at(row, column):
+        row, column = jnp.clip(row, 0, height - 1), jnp.clip(column, 0, width - 1)
+        return field[row.astype(int), column.astype(int)]
+
+    if linear:
+        top, left = jnp.floor(y - 0.5), jnp.floor(x - 0.5)
+        down = (y - 0.5 - top).astype(field.dtype)[like_field]
+        right = (x - 0.5 - left).astype(field.dtype)[like_field]
+        above = at(top, left) * (1 - right) + at(top, left + 1) * right
+        below = at(top + 1, left) * (1 - right) + at(top + 1, left + 1) * right
+        sampled = above * (1 - down) + below * down
+    else:
+        sampled = at(jnp.floor(y), jnp.floor(x))
+    inside = (x >= 0) & (x < width) & (y >= 0) & (y < height)
+    return jnp.where(inside[like_field], sampled, jnp.asarray(fill, field.dtype))

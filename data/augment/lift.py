@@ -5,13 +5,14 @@ import jax.numpy as jnp
 
 from data.errors import DataError
 
-# The fields of a batch that a movement of pixels takes along, each with how it is sampled between pixels and what lies
-# outside it: black, and the label that losses and metrics ignore. Boxes would join here.
-SAMPLING = {"image": dict(linear=True, fill=0), "masks": dict(linear=False, fill=-1)}
+# The fields of a batch that a movement of pixels takes along, each with how it is sampled between pixels and
+# what lies outside it: black, and the label that losses and metrics ignore. Boxes would join here.
+SAMPLING = {"image": {"linear": True, "fill": 0}, "masks": {"linear": False, "fill": -1}}
 
 
 def over_images(change, probability: float = 1.0):
-    """Lift `change(image [H, W, C], key) -> image`, which leaves pixels where they are, applied with `probability`."""
+    """Lift `change(image [H, W, C], key) -> image`, which leaves pixels in place, applied with
+    `probability`."""
     check_range("probability", probability, 0, 1)
 
     def changed(image, key):
@@ -22,14 +23,18 @@ def over_images(change, probability: float = 1.0):
 
 
 def over_fields(move):
-    """Lift `move(field [H, W, ...], key, linear, fill) -> field`: image and masks move by the same draw."""
+    """Lift `move(field [H, W, ...], key, linear, fill) -> field`: image and masks move by the same draw.
+
+    So a draw may depend on the key alone, never on the type of the field.
+    """
 
     def augment(batch, keys):
-        fields = {name: how for name, how in SAMPLING.items() if name in batch}
-        return batch | {
+        moved = {
             name: jax.vmap(lambda field, key, how=how: move(field, key, **how))(batch[name], keys)
-            for name, how in fields.items()
+            for name, how in SAMPLING.items()
+            if name in batch
         }
+        return batch | moved
 
     return augment
 

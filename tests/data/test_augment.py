@@ -12,10 +12,10 @@ import pytest
 from data.augment import AUGMENTATIONS, make_augment, make_prepare
 from data.errors import DataError
 
-INFO = SimpleNamespace(classes=("a", "b"), shape=(16, 12, 3), mean=(0.5, 0.4, 0.3), std=(0.2, 0.25, 0.5))
+INFO = SimpleNamespace(classes=("a", "b"), shape=(24, 16, 3), mean=(0.5, 0.4, 0.3), std=(0.2, 0.25, 0.5))
 
 
-def photos(batch=6, shape=(16, 12, 3), seed=0, **fields):
+def photos(batch=6, shape=(24, 16, 3), seed=0, **fields):
     image = np.random.default_rng(seed).integers(0, 256, (batch, *shape), np.uint8)
     return {
         "image": image,
@@ -42,7 +42,7 @@ def photos(batch=6, shape=(16, 12, 3), seed=0, **fields):
         ("pad_crop(**{'pad': 4})", "not of the form"),
         ("a.b(4)", "not of the form"),
         ("flip(", "not of the form"),
-        ("flip(info=3)", "no argument 'info'"),
+        ("flip(info=3)", "no argument of flip 'info'"),
     ],
 )
 def test_a_wrong_specification_is_one_clear_line(spec, message):
@@ -52,14 +52,14 @@ def test_a_wrong_specification_is_one_clear_line(spec, message):
 
 
 def test_listing_names_does_not_import_jax():
-    code = "import sys; from data.augment import AUGMENTATIONS; assert AUGMENTATIONS; assert 'jax' not in sys.modules"
+    code = "import sys; from data.augment import AUGMENTATIONS; assert AUGMENTATIONS; assert 'jax' not in sys.modules"  # noqa: E501
     subprocess.run([sys.executable, "-c", code], check=True)
 
 
 def test_without_augmentation_images_only_become_floats():
     batch = photos()
     out = make_augment((), INFO)(batch, jax.random.key(0))
-    np.testing.assert_array_equal(out["image"], batch["image"].astype(np.float32) / 255)
+    np.testing.assert_allclose(out["image"], batch["image"] / np.float32(255), atol=1e-7)
     assert out.keys() == batch.keys()
 
 
@@ -67,9 +67,9 @@ def test_prepare_scales():
     batch = photos()
     unit = batch["image"] / np.float32(255)
     np.testing.assert_allclose(
-        make_prepare(INFO)(batch)["image"], (unit - np.float32(INFO.mean)) / np.float32(INFO.std), rtol=1e-6
+        make_prepare(INFO)(batch)["image"], (unit - np.float32(INFO.mean)) / np.float32(INFO.std), atol=1e-6
     )
-    np.testing.assert_array_equal(make_prepare(INFO, "unit")(batch)["image"], unit)
+    np.testing.assert_allclose(make_prepare(INFO, "unit")(batch)["image"], unit, atol=1e-7)
     symmetric = make_prepare(INFO, "symmetric")(batch)["image"]
     np.testing.assert_allclose(symmetric, 2 * unit - 1, atol=1e-6)
     with pytest.raises(DataError, match="did you mean 'standardise'"):
@@ -87,6 +87,22 @@ def test_prepare_after_augment_equals_prepare_alone_when_nothing_moves():
 EVERY = {
     "pad_crop": "pad_crop(4, mode='reflect')",
     "flip": "flip",
+    "rotate": "rotate(30)",
+    "affine": "affine(10, translate=0.2, scale=(0.8, 1.2), shear=10)",
+    "color_jitter": "color_jitter(0.4, 0.4, 0.4, 0.1)",
+    "grayscale": "grayscale",
+    "pca_color": "pca_color",
+    "gaussian_blur": "gaussian_blur(5)",
+    "solarize": "solarize",
+    "posterize": "posterize",
+    "equalize": "equalize",
+    "autocontrast": "autocontrast",
+    "cutout": "cutout(6)",
+    "random_erasing": "random_erasing",
+    "rand_augment": "rand_augment(2, 15)",
+    "mixup": "mixup(0.5)",
+    "cutmix": "cutmix",
+    "mixup_or_cutmix": "mixup_or_cutmix",
 }
 
 
@@ -96,7 +112,7 @@ def test_every_augmentation_is_tested():
 
 @pytest.mark.parametrize("spec", EVERY.values(), ids=EVERY.keys())
 def test_every_augmentation(spec):
-    """In range and finite; decided by key and id alone, whatever the division into devices; masks keep their type."""
+    """In range, finite, and decided by key and id alone, whatever the division into devices."""
     augment = jax.jit(make_augment((spec,), INFO))
     batch = photos(batch=8)
     key = jax.random.key(3)
@@ -104,11 +120,11 @@ def test_every_augmentation(spec):
     image = np.asarray(out["image"])
     assert image.shape == batch["image"].shape and image.dtype == np.float32
     assert np.isfinite(image).all() and image.min() >= 0 and image.max() <= 1
-    assert (image != batch["image"] / np.float32(255)).any()
+    assert abs(image - batch["image"] / np.float32(255)).max() > 0.01
 
     halves = [augment({k: v[part] for k, v in batch.items()}, key) for part in (slice(0, 4), slice(4, 8))]
     for name in out:
-        np.testing.assert_array_equal(out[name], np.concatenate([half[name] for half in halves]))
+        np.testing.assert_allclose(out[name], np.concatenate([half[name] for half in halves]), atol=1e-6)
     assert (np.asarray(augment(batch, jax.random.key(4))["image"]) != image).any()
     other = augment(batch | {"id": batch["id"] + 100}, key)
     assert (np.asarray(other["image"]) != image).any()

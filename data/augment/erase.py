@@ -1,0 +1,61 @@
+"""Augmentations that hide a rectangle of the image; masks keep what is behind it."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from data.augment.lift import check_range, over_images
+from data.errors import DataError
+
+
+def rectangle(shape, top, left, height, width):
+    """True [H, W, 1] in the rectangle; what of it lies outside the image is cut off."""
+    rows, columns = jnp.arange(shape[0])[:, None, None], jnp.arange(shape[1])[None, :, None]
+    return (rows >= top) & (rows < top + height) & (columns >= left) & (columns < left + width)
+
+
+def cutout(size: int, probability: float = 1.0, *, info):
+    """Grey out a square of `size` pixels about a uniform pixel, cut at the borders (DeVries and Taylor 2017).
+
+    The square takes the data's mean colour, the zero of standardised images.
+    """
+    check_range("size", size, 1)
+
+    def change(image, key):
+        centre = jax.random.randint(key, (2,), 0, np.array(image.shape[:2]))
+        hidden = rectangle(image.shape, *(centre - size // 2), size, size)
+        return jnp.where(hidden, jnp.asarray(info.mean, image.dtype), image)
+
+    return over_images(change, probability)
+
+
+def random_erasing(
+    probability: float = 0.5, area: tuple = (0.02, 0.4), aspect: float = 0.3, fill: str = "noise", *, info
+):
+    """Overwrite a rectangle of random area and shape (Zhong et al. 2020, algorithm 1).
+
+    `area` is a share of the image, height / width is uniform in [aspect, 1 / aspect]; `fill` is "noise"
+    (uniform in [0, 1], the paper's best) or "mean". The first of ten drawn rectangles that fits is taken.
+    """
+    if len(area) != 2 or not 0 < area[0] <= area[1] <= 1:
+        raise DataError(f"random_erasing: area is two rising shares of the image, not {area!r}")
+    if not 0 < aspect <= 1:
+        raise DataError(f"random_erasing: aspect lies above 0 and at most at 1, not at {aspect}")
+    if fill not in ("noise", "mean"):
+        raise DataError(f"random_erasing fills with noise or mean, not {fill!r}")
+
+    def change(image, key):
+        area_key, aspect_key, corner_key, noise_key = jax.random.split(key, 4)
+        whole = np.array(image.shape[:2])
+        areas = jax.random.uniform(area_key, (10,), minval=area[0], maxval=area[1]) * whole.prod()
+        aspects = jax.random.uniform(aspect_key, (10,), minval=aspect, maxval=1 / aspect)
+        sizes = jnp.round(jnp.sqrt(jnp.stack([areas * aspects, areas / aspects], 1))).astype(int)
+        fits = (sizes < whole).all(1)
+        size = jnp.where(fits.any(), sizes[fits.argmax()], 0)
+        corner = jax.random.randint(corner_key, (2,), 0, whole - size + 1)
+        cover = jnp.asarray(info.mean, image.dtype)
+        if fill == "noise":
+            cover = jax.random.uniform(noise_key, image.shape, image.dtype)
+        return jnp.where(rectangle(image.shape, *corner, *size), cover, image)
+
+    return over_images(change, probability)

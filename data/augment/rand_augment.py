@@ -1,0 +1,101 @@
+"""RandAugment: a few operations drawn uniformly, all of one magnitude (Cubuk et al. 2020).
+
+Each example draws its own operations. A branch per operation would run all fourteen on every example (that
+is what `lax.switch` becomes under `vmap`), so one layer is written as one movement (the identity for most
+examples), one blend (brightness, color, contrast and sharpness differ only in what they blend with) and four
+cheap changes of tone. Its cost is bounded by one bilinear resampling and one histogram per layer.
+"""
+
+import jax
+import jax.numpy as jnp
+
+from data.augment import pixels
+from data.augment.geometric import rotation, warp
+from data.augment.lift import SAMPLING, check_range
+
+OPERATIONS = (
+    "identity", "shear_x", "shear_y", "translate_x", "translate_y", "rotate", "brightness", "color",
+    "contrast", "sharpness", "posterize", "solarize", "autocontrast", "equalize",
+)  # fmt: skip
+
+
+def rand_augment(n: int = 2, m: int = 9):
+    """Apply `n` of the 14 operations one after another, each with magnitude `m` of 30, signed at random.
+
+    The ranges are torchvision's; outside the image is black (ignored in masks).
+    """
+    check_range("n", n, 1)
+    check_range("m", m, 0, 30)
+
+    def layer(batch, keys):
+        choice, sign = jax.vmap(_draw)(keys)
+        moved = {
+            name: jax.vmap(lambda field, *drawn, how=how: move(field, *drawn, m / 30, **how))(
+                batch[name], choice, sign
+            )
+            for name, how in SAMPLING.items()
+            if name in batch
+        }
+        image = jax.vmap(recolor, (0, 0, 0, None))(moved["image"], choice, sign, m / 30)
+        return batch | moved | {"image": image}
+
+    def augment(batch, keys):
+        for index in range(n):
+            batch = layer(batch, jax.vmap(jax.random.fold_in, (0, None))(keys, index))
+        return batch
+
+    return augment
+
+
+def _draw(key):
+    """Which of OPERATIONS, and with which sign."""
+    which, way = jax.random.split(key)
+    choice = jax.random.randint(which, (), 0, len(OPERATIONS))
+    return choice, jnp.where(jax.random.bernoulli(way), 1.0, -1.0)
+
+
+def move(field, choice, sign, strength, linear, fill):
+    """The five movements of `field` [H, W, ...]; any other choice leaves it exactly as it is. strength in
+    [0, 1]."""
+    height, width = field.shape[:2]
+
+    def amount(name, most):
+        return jnp.where(choice == OPERATIONS.index(name), sign * most, 0.0)
+
+    turned = rotation(amount("rotate", jnp.radians(30 * strength)))
+    sheared = jnp.array([[0.0, amount("shear_x", 0.3 * strength)], [amount("shear_y", 0.3 * strength), 0.0]])
+    shift = jnp.array(
+        [
+            amount("translate_x", int(150 / 331 * width * strength)),
+            amount("translate_y", int(150 / 331 * height * strength)),
+        ]
+    )
+    centre = jnp.array([width / 2, height / 2])
+    # about the centre for a rotation, about the corner for a shear
+    return warp(field, turned + sheared, centre - turned @ centre - shift, linear, fill)
+
+
+def recolor(image, choice, sign, strength):
+    """The eight changes of tone of `image` [H, W, C]; any other choice leaves it as it is. strength in [0,
+    1]."""
+
+    def chosen(*names):
+        return [choice == OPERATIONS.index(name) for name in names]
+
+    grey = jnp.broadcast_to(pixels.luminance(image), image.shape)
+    degenerate = jnp.select(
+        chosen("brightness", "color", "contrast", "sharpness"),
+        [jnp.zeros_like(image), grey, jnp.full_like(image, grey.mean()), pixels.smooth(image)],
+        image,
+    )
+    factor = (1 + 0.9 * strength * sign).astype(image.dtype)
+    return jnp.select(
+        chosen("posterize", "solarize", "autocontrast", "equalize"),
+        [
+            pixels.posterize(image, 8 - round(4 * strength)),
+            pixels.solarize(image, 1 - strength),
+            pixels.autocontrast(image),
+            pixels.equalize(image),
+        ],
+        pixels.blend(degenerate, image, factor),
+    )
