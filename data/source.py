@@ -45,6 +45,10 @@ class Source:
 
     def resident(self) -> dict[str, np.ndarray] | None:
         """All examples as whole arrays, in the order of the ids; None where a fetch is random."""
+        return self.read_all()
+
+    def read_all(self) -> dict[str, np.ndarray]:
+        """All examples, fetched by threads, without keys."""
         chunks = np.array_split(np.arange(len(self)), -(-len(self) // 256))
         with concurrent.futures.ThreadPoolExecutor() as pool:
             parts = list(pool.map(self.fetch, chunks))

@@ -1,4 +1,4 @@
-"""The slicing syntax of TensorFlow Datasets: `train`, `train[:90%]`, `train[100:200]`, `train[-50:]+test`, `all`.
+"""The slicing syntax of TensorFlow Datasets: `train`, `train[:90%]`, `train[:99]`, `train[-9:]+test`, `all`.
 
 https://www.tensorflow.org/datasets/splits
 """
@@ -13,8 +13,8 @@ _PART = re.compile(r"([\w-]+)(?:\[(-?\d+%?)?:(-?\d+%?)?\])?")
 def resolve(spec: str, sizes: dict[str, int]) -> list[tuple[str, int, int]]:
     """The slices (split, start, stop) that `spec` names, 0 <= start < stop <= sizes[split].
 
-    A percentage is rounded to the nearest example, so `[:90%]` and `[90%:]` neither overlap nor leave a gap; a
-    negative bound counts from the end. Raises DataError: malformed spec, unknown split, empty slice.
+    A percentage is rounded to the nearest example, so `[:90%]` and `[90%:]` neither overlap nor leave a gap.
+    A negative bound counts from the end. Raises DataError: malformed spec, unknown split, empty slice.
     """
     slices = []
     for part in ("+".join(sizes) if spec.strip() == "all" else spec).split("+"):

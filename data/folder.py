@@ -1,0 +1,174 @@
+"""Images in folders: a sub-folder per class, or a CSV file that lists file and label."""
+
+import concurrent.futures
+import csv
+import functools
+import pathlib
+import warnings
+
+import numpy as np
+from PIL import Image
+
+from data.decode import CORRUPT, check_crop, decode
+from data.errors import DataError
+from data.source import Info, Source, normalisation
+from data.splits import resolve
+
+SPLITS = ("train", "validation", "val", "test")
+SUFFIXES = {".jpg", ".jpeg", ".png", ".bmp", ".gif", ".webp", ".tif", ".tiff", ".ppm", ".pgm"}
+
+Listing = list[tuple[pathlib.Path, str]]  # (file, class name) of every example of a split
+
+
+def folder(
+    argument: str,
+    split: str,
+    image_size: int | None = None,
+    crop: str = "center",
+    channels: int = 3,
+    mean: tuple[float, ...] = (),
+    std: tuple[float, ...] = (),
+    stats_images: int = 512,
+    skip_corrupt: bool = False,
+    split_seed: int = 0,
+) -> "ImageFiles":
+    """`path/class/*.png`, `path/{train,validation,val,test}/class/*.png`, or `path/labels.csv`.
+
+    The CSV has the columns file (relative to it) and label. Without folders that are splits, everything is the
+    split `train`, to be sliced. `split_seed` shuffles each split once, so that its slices hold all classes.
+
+    image_size, crop: see data/decode.py; without a size all images must have the same.
+    channels: 3 (RGB) or 1 (grey).
+    mean, std: over pixels in [0, 1]; where empty, measured on `stats_images` images of the first split.
+    skip_corrupt: decode every file on opening and leave out what fails, with a warning. Otherwise a corrupt file
+        is an error once it is read.
+    """
+    check_crop(crop, image_size)
+    if channels not in (1, 3):
+        raise DataError(f"data.channels must be 1 or 3, found {channels}")
+    path = pathlib.Path(argument).expanduser()
+    if not argument or not path.exists():
+        raise DataError(f"no folder {argument!r}: write 'folder:path/to/images' or 'folder:path/to/labels.csv'")
+    listings = _read_csv(path) if path.is_file() else _read_folders(path)
+    read = functools.partial(read_image, channels=channels, size=image_size, crop=crop)
+    skipped: tuple[str, ...] = ()
+    if skip_corrupt:
+        listings, skipped = _leave_out_corrupt(listings, read)
+
+    classes = tuple(sorted({label for listing in listings.values() for _, label in listing}))
+    if len(classes) < 2:
+        raise DataError(f"{path} has the one class {classes[0]!r}, it needs a sub-folder for each")
+    for listing in listings.values():
+        np.random.default_rng(split_seed).shuffle(listing)
+    first = [file for file, _ in next(iter(listings.values()))]
+    if image_size is None:
+        width, height = _common_size([file for listing in listings.values() for file, _ in listing])
+    else:
+        width = height = image_size
+    mean, std = normalisation(mean, std, lambda: np.stack(_map(read, first[:stats_images])), channels)
+
+    parts = resolve(split, {name: len(listing) for name, listing in listings.items()})
+    files, names = zip(*[example for name, a, b in parts for example in listings[name][a:b]], strict=True)
+    number = {name: i for i, name in enumerate(classes)}
+    labels = np.array([number[name] for name in names], np.int32)
+    return ImageFiles(files, labels, read, Info(classes, (height, width, channels), mean, std, skipped))
+
+
+class ImageFiles(Source):
+    """Files that are decoded and cropped as they are fetched; `files[id]` is the path of an example."""
+
+    def __init__(self, files: tuple[pathlib.Path, ...], labels: np.ndarray, read, info: Info):
+        self.files, self.labels, self.read, self.info = files, labels, read, info
+
+    def __len__(self):
+        return len(self.files)
+
+    def fetch(self, ids, keys=None):
+        keys = [None] * len(ids) if keys is None else np.column_stack([keys, ids])
+        images = [self.read(self.files[i], key=key) for i, key in zip(ids, keys, strict=True)]
+        return {"image": np.stack(images), "label": self.labels[ids]}
+
+    def resident(self):
+        return None if self.read.keywords["crop"] == "random" else self.read_all()
+
+
+def read_image(file: pathlib.Path, channels: int, size: int | None, crop: str, key=None) -> np.ndarray:
+    """One image [H, W, C] uint8. Raises DataError that names a file which cannot be decoded."""
+    try:
+        return decode(file, channels, size, crop, key)
+    except CORRUPT as error:
+        raise _corrupt(file, error) from error
+
+
+def _corrupt(file: pathlib.Path, error: Exception) -> DataError:
+    return DataError(f"cannot read image {file}: {error}; data.skip_corrupt=True leaves it out")
+
+
+def _map(function, files: list[pathlib.Path]) -> list:
+    with concurrent.futures.ThreadPoolExecutor() as pool:  # PIL decodes outside the interpreter's lock
+        return list(pool.map(function, files))
+
+
+def _read_folders(path: pathlib.Path) -> dict[str, Listing]:
+    splits = [name for name in SPLITS if (path / name).is_dir()]
+    roots = {name: path / name for name in splits} or {"train": path}
+    listings = {}
+    for split, root in roots.items():
+        classes = sorted(child for child in root.iterdir() if child.is_dir() and child.name[0] != ".")
+        listings[split] = [
+            (file, child.name)
+            for child in classes
+            for file in sorted(child.rglob("*"))
+            if file.suffix.lower() in SUFFIXES
+        ]
+        if not listings[split]:
+            raise DataError(f"no images under {root}: they lie in a sub-folder per class")
+    return listings
+
+
+def _read_csv(path: pathlib.Path) -> dict[str, Listing]:
+    with path.open(newline="", encoding="utf-8-sig") as lines:
+        rows = csv.DictReader(lines)
+        if not {"file", "label"} <= set(rows.fieldnames or ()):
+            raise DataError(f"{path} needs the columns file and label, found {rows.fieldnames}")
+        listing = [(path.parent / row["file"], row["label"]) for row in rows]
+    if not listing:
+        raise DataError(f"{path} lists no images")
+    for line, (file, label) in enumerate(listing, start=2):
+        if not file.is_file() or not label:
+            raise DataError(f"{path} line {line}: " + ("no label" if file.is_file() else f"no file {file}"))
+    return {"train": listing}
+
+
+def _leave_out_corrupt(listings: dict[str, Listing], read) -> tuple[dict[str, Listing], tuple[str, ...]]:
+    def fault(file: pathlib.Path) -> str | None:
+        try:
+            read(file)
+        except DataError:
+            return str(file)
+
+    faults = {f for listing in listings.values() for f in _map(fault, [file for file, _ in listing]) if f}
+    if faults:
+        warnings.warn(f"left out {len(faults)} corrupt images, the first is {min(faults)}", stacklevel=3)
+    kept = {name: [e for e in listing if str(e[0]) not in faults] for name, listing in listings.items()}
+    for name, listing in kept.items():
+        if not listing:
+            raise DataError(f"every image of split {name!r} is corrupt, the first is {min(faults)}")
+    return kept, tuple(sorted(faults))
+
+
+def _common_size(files: list[pathlib.Path]) -> tuple[int, int]:
+    """(width, height) of all files, from their headers."""
+
+    def header(file: pathlib.Path) -> tuple[int, int]:
+        try:
+            with Image.open(file) as image:
+                return image.size
+        except CORRUPT as error:
+            raise _corrupt(file, error) from error
+
+    sizes = _map(header, files)
+    for file, size in zip(files, sizes, strict=True):
+        if size != sizes[0]:
+            raise DataError(f"{files[0]} has size {sizes[0]} and {file} has {size}: set data.image_size")
+    return sizes[0]

@@ -1,0 +1,70 @@
+"""A set in one NumPy archive: arrays image, label, or x_train, y_train, x_test, y_test (x_validation, …)."""
+
+import pathlib
+import zipfile
+
+import numpy as np
+
+from data.errors import DataError
+from data.source import ArraySource, Info, normalisation, slice_arrays
+
+
+def npz(
+    argument: str,
+    split: str,
+    mean: tuple[float, ...] = (),
+    std: tuple[float, ...] = (),
+    stats_images: int = 10_000,
+    split_seed: int = 0,
+) -> ArraySource:
+    """image, label are the split `train`, to be sliced; x_NAME, y_NAME are the split NAME.
+
+    Images are uint8 [N, H, W] or [N, H, W, C], labels integers or strings [N]. `split_seed` shuffles each split
+    once, so that its slices hold all classes: example i is row `default_rng(split_seed).permutation(N)[i]`.
+
+    mean, std: over pixels in [0, 1]; where empty, measured on `stats_images` images of the first split.
+    """
+    path = pathlib.Path(argument).expanduser()
+    if not path.is_file():
+        raise DataError(f"no file {argument!r}: write 'npz:path/to/set.npz'")
+    by_split = _read(path)
+    classes = np.unique(np.concatenate([arrays["label"] for arrays in by_split.values()]))
+    if len(classes) < 2:
+        raise DataError(f"{path} has the one class {str(classes[0])!r}: classification needs two")
+    for name, arrays in by_split.items():
+        order = np.random.default_rng(split_seed).permutation(len(arrays["label"]))
+        numbers = np.searchsorted(classes, arrays["label"]).astype(np.int32)
+        by_split[name] = {"image": arrays["image"][order], "label": numbers[order]}
+
+    first = next(iter(by_split.values()))["image"]
+    mean, std = normalisation(mean, std, lambda: first[:stats_images], first.shape[-1])
+    info = Info(tuple(str(c) for c in classes), first.shape[1:], mean, std)
+    return ArraySource(slice_arrays(by_split, split), info)
+
+
+def _read(path: pathlib.Path) -> dict[str, dict[str, np.ndarray]]:
+    """split -> image [N, H, W, C] uint8 and label [N] of any type, train first."""
+    try:
+        with np.load(path, allow_pickle=False) as archive:
+            arrays = {name: archive[name] for name in archive.files}
+    except (OSError, ValueError, AttributeError, TypeError, EOFError, zipfile.BadZipFile) as error:
+        raise DataError(f"cannot read {path} as .npz without pickled objects: {error}") from error
+    names = {x[2:]: (x, f"y_{x[2:]}") for x in arrays if x.startswith("x_")} or {"train": ("image", "label")}
+    by_split = {}
+    for split in sorted(names, key=lambda name: name != "train"):
+        x, y = names[split]
+        if x not in arrays or y not in arrays:
+            raise DataError(f"{path} needs image, label or x_train, y_train; it has {', '.join(arrays)}")
+        image, label = arrays[x], arrays[y]
+        if image.dtype != np.uint8 or image.ndim not in (3, 4):
+            raise DataError(f"{path}: {x} must be uint8 [N, H, W] or [N, H, W, C], found {image.dtype} {image.shape}")
+        if label.shape == (len(label), 1):  # as Keras gives CIFAR
+            label = label[:, 0]
+        if label.dtype.kind not in "iuU" or label.shape != image.shape[:1] or not len(label):
+            raise DataError(
+                f"{path}: {y} must be integers or strings [{len(image)}], found {label.dtype} {label.shape}"
+            )
+        by_split[split] = {"image": image if image.ndim == 4 else image[..., None], "label": label}
+    if len({arrays["image"].shape[1:] for arrays in by_split.values()}) > 1:
+        raise DataError(f"{path}: the splits differ in the shape of their images")
+    return by_split

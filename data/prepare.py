@@ -1,0 +1,74 @@
+"""Writes a TensorFlow Datasets set once, in the form that fovea reads without TensorFlow (array_record).
+
+    python -m data.prepare --name mnist --manual_dir folder/of/original/files --data_dir ~/tensorflow_datasets
+
+TFDS's stock builders need TensorFlow for this (pip install 'fovea[tensorflow]'), reading never does. With a
+`manual_dir` that holds the original files under their original names nothing is downloaded.
+"""
+
+import argparse
+import contextlib
+import io
+import pathlib
+import textwrap
+
+from data.errors import DataError, choose
+
+
+def prepare(name: str, data_dir: str | None = None, manual_dir: str | None = None):
+    """Downloads (or takes from `manual_dir`) and writes the set; returns its TFDS builder. Prepared sets are kept.
+
+    Raises DataError for what can be put right: no TensorFlow, no files, no network.
+    """
+    import tensorflow_datasets as tfds
+
+    if not name:
+        raise DataError("which data set? Write 'tfds:cifar10', 'tfds:mnist', …")
+    try:
+        builder = tfds.builder(name, data_dir=data_dir and pathlib.Path(data_dir).expanduser())
+    except tfds.core.DatasetNotFoundError as error:
+        known = tfds.list_builders(with_community_datasets=False)
+        raise choose("TFDS data set", name, known) from error
+    except ValueError as error:  # a configuration or a version that the set does not have
+        raise DataError(f"tfds:{name}: {_chain(error)}") from error
+    if builder.is_prepared():
+        return builder
+    root = pathlib.Path(builder.data_dir_root)
+    config = tfds.download.DownloadConfig(
+        manual_dir=manual_dir and pathlib.Path(manual_dir).expanduser(),
+        # TFDS names an extracted file after its archive alone, and MNIST's and Fashion-MNIST's archives have the
+        # same names: in a shared folder the second set would silently be written with the images of the first.
+        extract_dir=root / "downloads" / "extracted" / name.replace("/", "_"),
+    )
+    try:
+        with contextlib.redirect_stdout(io.StringIO()):  # TFDS's banners; its progress bars stay, on stderr
+            builder.download_and_prepare(file_format="array_record", download_config=config)
+    except Exception as error:
+        if "No module named 'tensorflow'" in _chain(error):
+            raise DataError(
+                f"tfds:{name} must be prepared once with TensorFlow: pip install 'fovea[tensorflow]', then "
+                f"python -m data.prepare --name {name} --data_dir {root}"
+            ) from error
+        raise DataError(f"cannot prepare tfds:{name} in {root}: {_chain(error)}") from error
+    return builder
+
+
+def _chain(error: BaseException | None) -> str:
+    """The messages of an error and of its causes, on one line."""
+    messages = []
+    while error:
+        messages.append(str(error) or type(error).__name__)
+        error = error.__cause__ or error.__context__
+    return textwrap.shorten("; from: ".join(dict.fromkeys(messages)), 300)
+
+
+if __name__ == "__main__":
+    parser = argparse.ArgumentParser("python -m data.prepare", description="Write a TFDS set as array_record.")
+    parser.add_argument("--name", required=True, help="as in tfds:NAME")
+    parser.add_argument("--data_dir", help="where prepared sets lie (default: ~/tensorflow_datasets)")
+    parser.add_argument("--manual_dir", help="folder that holds the original files")
+    options = parser.parse_args()
+    try:
+        print(prepare(**vars(options)).info)
+    except DataError as error:
+        parser.exit(2, f"fovea: {error}\n")
