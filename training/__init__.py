@@ -1,4 +1,4 @@
-"""The one generic train step and what it needs. Tables by name; they are text, so that listing imports nothing."""
+"""The one generic train step and what it needs. The tables are text, so that listing imports nothing."""
 
 # Any other function of optax is spelt "optax:yogi" or "optax.contrib:muon".
 OPTIMIZERS = {

@@ -62,9 +62,7 @@ def softmax_focal(logits: jax.Array, labels: jax.Array, gamma=2.0) -> jax.Array:
     return -(rest**gamma) * log_p
 
 
-def tversky(
-    probabilities: jax.Array, targets: jax.Array, alpha_fp=0.5, beta_fn=0.5, smooth=1e-6
-) -> jax.Array:
+def tversky(probabilities: jax.Array, targets: jax.Array, alpha_fp=0.5, beta_fn=0.5, smooth=1e-6) -> jax.Array:
     """1 − (TP + s)/(TP + α FP + β FN + s) with soft counts: Salehi et al. 2017, eq. 4. (1, 1) is soft IoU.
 
     Args:

@@ -1,0 +1,278 @@
+"""From a page to objects: the one place that knows all rooms.
+
+run = build(load("lenet5_digits"))
+run.train()
+"""
+
+import functools
+import pathlib
+import re
+import tempfile
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from ml_collections import ConfigDict
+
+from data import open_source
+from data.augment import make_augment, make_prepare
+from data.pipeline import EvaluationFeed, Feed, resident_arrays
+from data.source import Info, Source
+from experiments.component import PageError, find, near
+from experiments.page import PLAIN, components
+from training import loop
+from training.checkpoint import Checkpoints, check_same_model, leaves
+from training.errors import TrainingError
+from training.optimizers import make_optimizer, numbers
+from training.parallel import check_batch, devices
+from training.step import TrainState, ema_of, init_state, make_train_step, several_steps
+from training.task import Task, stream
+
+ROLES = ("train", "validation", "test")
+DTYPES = ("float32", "bfloat16", "float16", "float64")
+
+
+def build(page: ConfigDict, workdir: str | pathlib.Path | None = None, *, fork: bool = False):
+    """The run that a page describes: `run.train()`, `run.evaluate()`, `run.predict(images)`.
+
+    Args:
+      page: from `experiments.page.load` or `page`.
+      workdir: where records and checkpoints go; a new temporary directory when None.
+      fork: go on from the workdir's checkpoint although its page differs.
+
+    Raises:
+      PageError, DataError, TrainingError: one line on what does not fit.
+    """
+    from experiments.run import Run
+
+    return Run(Parts(page), pathlib.Path(workdir or tempfile.mkdtemp(prefix="fovea-")), fork)
+
+
+class Parts:
+    """What a page names, each part built when it is first asked for."""
+
+    def __init__(self, page: ConfigDict):
+        self.page = page
+        for key in ("dtype", "param_dtype"):
+            if page.train[key] not in DTYPES:
+                raise PageError(f"train.{key}={page.train[key]!r}{near(page.train[key], DTYPES)}")
+        if "float64" in (page.train.dtype, page.train.param_dtype):
+            jax.config.update("jax_enable_x64", True)
+        self.devices = devices(page.devices.kind, page.devices.fsdp)
+        check_batch("train.batch_size", page.train.batch_size)
+        check_batch("train.evaluate_batch_size", page.train.evaluate_batch_size)
+        if page.train.batch_size // jax.device_count() % page.train.accumulate:
+            raise TrainingError(
+                f"train.accumulate={page.train.accumulate} does not divide the"
+                f" {page.train.batch_size // jax.device_count()} examples of each device"
+            )
+        self.intervals = loop.Intervals(
+            page.train.steps,
+            page.train.steps_per_call,
+            page.train.log_every,
+            page.train.evaluate_every,
+            page.train.checkpoint_every,
+        )
+
+    # What the page names.
+
+    def has(self, role: str) -> bool:
+        """Whether the page gives this role ("train", "validation", "test") a split."""
+        return bool(self.page.data[role])
+
+    @functools.cache  # noqa: B019 - lives as long as the run
+    def source(self, role: str) -> Source:
+        """The split that the page gives this role."""
+        section = self.page.data
+        if not self.has(role):
+            raise PageError(f"the page names no split for data.{role}")
+        options = {k: v for k, v in section.items() if k not in PLAIN["data"] and k != "name"}
+        source = open_source(section.name, section[role], **options)
+        stated, found = section.num_classes, source.info.classes
+        if stated is not None and stated != len(found):
+            raise PageError(
+                f"data.num_classes={stated}, but {section.name} has {len(found)} classes:"
+                f" {', '.join(found[:10])}{' …' if len(found) > 10 else ''}"
+            )
+        return source
+
+    @property
+    def info(self) -> Info:
+        return self.source("train").info
+
+    @functools.cached_property
+    def networks(self) -> dict[str, Any]:
+        page, supplied = self.page.train, {}
+        supplied["num_classes"] = len(self.info.classes)
+        supplied["dtype"], supplied["param_dtype"] = jnp.dtype(page.dtype), jnp.dtype(page.param_dtype)
+        supplied["axis_name"] = self.devices.axis_name
+        networks = {}
+        for key, (component, fields) in components("model", self.page.model).items():
+            given = {name: supplied[name] for name in component.supplied() & supplied.keys()}
+            try:
+                networks[key] = component.load()(**component.fixed, **fields, **given)
+            except ValueError as error:
+                raise PageError(f"model: {error}") from error
+        return networks
+
+    @functools.cached_property
+    def task(self) -> Task:
+        ((_, (component, options)),) = components("task", self.page.task).items()
+        given = {"info": self.info} if "info" in component.supplied() else {}
+        return component.load()(self.networks, **component.fixed, **options, **given)
+
+    def sections(self, player: str) -> tuple[dict, dict]:
+        """The sections `optimizer` and `schedule` of a player; one section serves all players."""
+        pair = []
+        for kind in ("optimizer", "schedule"):
+            section = self.page[kind]
+            if "name" not in section and player not in section:
+                raise PageError(f"{kind} has no part for player {player!r}{near(player, section)}")
+            pair.append((section if "name" in section else section[player]).to_dict())
+        return tuple(pair)
+
+    @functools.cached_property
+    def optimizers(self) -> dict[str, Callable]:
+        steps = self.page.train.steps
+        return {player: make_optimizer(*self.sections(player), steps=steps) for player in self.task.names}
+
+    def learning_rates(self, step: int) -> dict[str, float]:
+        """The learning rate of each player at `step`."""
+        rates = {}
+        for player in self.task.names:
+            schedule = find("schedule", self.sections(player)[1]["name"]).load()
+            numbers = self.hyper["schedule"][player]
+            rates[player] = float(schedule(step, steps=self.page.train.steps, **numbers))
+        return rates
+
+    @functools.cached_property
+    def hyper(self) -> dict[str, Any]:
+        """Every number a researcher sweeps: arguments of the compiled step, never constants in it."""
+        pairs = {player: self.sections(player) for player in self.task.names}
+        floats = lambda section: {k: v for k, v in section.items() if isinstance(v, float)}
+        hyper = {
+            "optimizer": {player: numbers(optimizer) for player, (optimizer, _) in pairs.items()},
+            "schedule": {
+                player: {k: v for k, v in schedule.items() if k != "name" and v is not None}
+                for player, (_, schedule) in pairs.items()
+            },
+            "task": floats(self.page.task),
+        }
+        dtype = np.float64 if jax.config.jax_enable_x64 else np.float32
+        hyper = jax.tree.map(lambda x: np.asarray(x, dtype), hyper)
+        return {**hyper, "key": self.root_key}
+
+    @functools.cached_property
+    def prepare(self) -> Callable:
+        return make_prepare(self.info, self.page.data.scale, self._input_dtype)
+
+    @functools.cached_property
+    def augment(self) -> Callable:
+        vary = make_augment(self.page.data.augment, self.info, self._input_dtype)
+        return lambda batch, key: self.prepare(vary(batch, key))
+
+    @property
+    def _input_dtype(self):
+        return "float64" if self.page.train.dtype == "float64" else "float32"
+
+    # Data, placed.
+
+    @functools.cache  # noqa: B019
+    def resident(self, role: str) -> dict[str, Any]:
+        """The split on the devices, or {} where it is streamed."""
+        mode, arrays = self.page.data.resident, None
+        if mode not in ("auto", "yes", "no"):
+            raise PageError(f"data.resident={mode!r}: 'auto', 'yes' or 'no'")
+        if mode != "no":
+            arrays = resident_arrays(self.source(role))
+        if mode == "yes" and arrays is None:
+            raise PageError(f"data.resident='yes', but {self.page.data.name} must be streamed")
+        return self.devices.put(arrays or {})
+
+    def feeds(self, start: int) -> Iterator[Any]:
+        """Placed feeds of the dispatches from step `start` on, [steps per call, updates, batch, ...]."""
+        calls, updates = self.intervals.steps_per_call, len(self.task.players) if self.task.fresh else 1
+        shape = [calls] * (calls > 1) + [updates] * self.task.fresh
+        batches = self.feed.start(start * updates)
+        try:
+            while True:
+                group = [next(batches) for _ in range(calls * updates)]
+                batch = jax.tree.map(lambda *x: np.stack(x).reshape(*shape, *x[0].shape), *group)
+                yield self.devices.put_batch(batch, lead=len(shape))
+        finally:
+            batches.close()
+
+    @functools.cached_property
+    def feed(self) -> Feed:
+        page = self.page.train
+        return Feed(self.source("train"), page.batch_size, seed=page.seed, **self._sharding("train"))
+
+    def evaluation_feeds(self, role: str) -> Iterator[Any]:
+        """Placed feeds that hold every example of the split once."""
+        batches = EvaluationFeed(self.source(role), self.page.train.evaluate_batch_size, **self._sharding(role))
+        return (self.devices.put_batch(batch) for batch in batches)
+
+    def _sharding(self, role):
+        return dict(
+            resident=bool(self.resident(role)),
+            process_index=jax.process_index(),
+            process_count=jax.process_count(),
+        )
+
+    # The step.
+
+    @functools.cached_property
+    def step(self) -> Callable:
+        """`steps_per_call` train steps, neither placed nor compiled."""
+        page, unroll = self.page.train, jax.default_backend() == "cpu"
+        step = make_train_step(
+            self.task,
+            self.optimizers,
+            self.augment,
+            accumulate=page.accumulate,
+            ema_decay=page.ema,
+            axis_name=self.devices.axis_name,
+            unroll=unroll,
+        )
+        return step if page.steps_per_call == 1 else several_steps(step, unroll)
+
+    @functools.cached_property
+    def root_key(self) -> np.ndarray:
+        """The data of the one random key from which all randomness is derived."""
+        return np.asarray(jax.random.key_data(jax.random.key(self.page.train.seed)))
+
+    def initial_state(self) -> TrainState:
+        """The state before the first step, on the host: the same for any number of devices."""
+        page, ema = self.page.train, ()
+        if page.ema:
+            ema = page.ema_players or self.task.names
+            for player in ema:
+                if player not in self.task.names:
+                    raise PageError(f"train.ema_players: no player {player!r}{near(player, self.task.names)}")
+        make = functools.partial(init_state, self.task, self.optimizers, ema_players=ema)
+        state = jax.jit(make)(stream(jax.random.wrap_key_data(self.root_key), "init"), self.example_batch(), self.hyper)
+        state = jax.tree.map(np.array, state)
+        return self._take_parameters(state) if page.init_from else state
+
+    def example_batch(self, size: int = 2) -> dict[str, np.ndarray]:
+        """The first `size` examples of the training split, as the model sees them."""
+        source = self.source("train")
+        ids = np.arange(size) % len(source)
+        return self.prepare({**source.fetch(ids), "id": ids.astype(np.int32)})
+
+    def _take_parameters(self, state: TrainState) -> TrainState:
+        """`state` with the parameters and statistics of `train.init_from`, but for those `init_except` matches."""
+        where, skip = pathlib.Path(self.page.train.init_from), self.page.train.init_except
+        if not (where / "checkpoints").is_dir():
+            raise TrainingError(f"train.init_from={str(where)!r} is no work directory with checkpoints")
+        stored = Checkpoints(where / "checkpoints").arrays()
+        ours = {"params": state.params, "stats": state.stats}
+        # What evaluation used: the moving average where there is one.
+        theirs = {path: stored.get(path.replace("params", "ema", 1), stored.get(path)) for path in leaves(ours)}
+        theirs = {path: x for path, x in theirs.items() if not any(re.search(p, path) for p in skip)}
+        wanted = {path: x for path, x in leaves(ours).items() if path in theirs}
+        check_same_model(wanted, {p: x for p, x in theirs.items() if x is not None}, where)
+        new = jax.tree.unflatten(jax.tree.structure(ours), [theirs.get(path, x) for path, x in leaves(ours).items()])
+        return state.replace(**new, ema={player: ema_of(new["params"][player]) for player in state.ema})

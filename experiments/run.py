@@ -1,0 +1,221 @@
+"""A run: the verbs of an experiment. Train, resume, evaluate, predict."""
+
+import contextlib
+import fcntl
+import functools
+import json
+import pathlib
+import time
+from typing import Any
+
+import jax
+import numpy as np
+
+from experiments.build import Parts
+from experiments.component import PageError
+from experiments.page import canonical, difference
+from training import loop, parallel
+from training.checkpoint import Checkpoints
+from training.errors import TrainingError
+from training.evaluate import evaluate, make_evaluate_step, make_predict_step, variables
+from training.records import Records
+from training.step import TrainState
+
+CONFIG = "config.json"
+SUMMARY = "summary.json"
+
+
+class Run:
+    """An experiment in its work directory. See `experiments.build.build`."""
+
+    def __init__(self, parts: Parts, workdir: pathlib.Path, fork: bool = False):
+        self.parts, self.workdir, self.fork = parts, workdir, fork
+        self.page, self.task, self.devices = parts.page, parts.task, parts.devices
+
+    # Verbs.
+
+    def train(self) -> dict[str, Any]:
+        """Trains to the end, going on from the newest sound checkpoint, and returns the final numbers.
+
+        Raises:
+          TrainingError: the workdir is in use, of another page or not writable; a loss that is not finite.
+          Interrupted: after SIGTERM or SIGINT; the state is saved.
+        """
+        began, parts, devices = time.time(), self.parts, self.devices
+        with self._locked(), loop.StopSignal() as stop:
+            self._check_page()
+            checkpoints = self.checkpoints
+            template = parts.initial_state()
+            restored = checkpoints.restore(template)
+            start, host, body = restored or (0, template, {"window": []})
+            records = Records(self.workdir, parts.intervals.steps, start) if parallel.is_main() else None
+            if records and restored:
+                records.say(f"resuming from step {start}")
+            state = devices.put_state(host)
+            arguments = (parts.resident("train"), devices.put(self.task.frozen()), devices.put(parts.hyper))
+            step = devices.train_step(parts.step, state)
+            try:
+                state = loop.train(
+                    step=step,
+                    state=state,
+                    start=start,
+                    window=body["window"],
+                    feeds=parts.feeds(start),
+                    arguments=arguments,
+                    devices=devices,
+                    intervals=parts.intervals,
+                    records=records,
+                    evaluate=self._validate,
+                    checkpoints=checkpoints,
+                    body={"page": canonical(self.page)},
+                    describe=self._learning_rates,
+                    stop=stop,
+                    examples_per_step=self.page.train.batch_size,
+                    macs_per_step=0,
+                )
+                return self._finish(records, time.time() - began)
+            finally:
+                if records:
+                    records.close()
+
+    def evaluate(self, role: str = "test", step: int | None = None) -> dict[str, Any]:
+        """The task's metrics over a split, with the best checkpoint where there is one, else the newest."""
+        state, step, _ = self.restore(step)
+        return {
+            "step": step,
+            "weights": variables(state)[2],
+            **self._measure(self.devices.put_state(state), role),
+        }
+
+    def predictions(self, role: str, step: int | None = None) -> dict[str, np.ndarray]:
+        """The task's outputs for every example of a split, ordered by `id`."""
+        state, _, _ = self.restore(step)
+        params, stats, resident, frozen, key = self._arguments(self.devices.put_state(state), role)
+        outputs = lambda feed: self._predict_step(params, stats, resident, feed, frozen, key)
+        rows = [self.devices.get_rows(outputs(feed)) for feed in self.parts.evaluation_feeds(role)]
+        rows = jax.tree.map(lambda *x: np.concatenate(x), *rows)
+        rows = {name: x[rows["mask"]] for name, x in rows.items() if name != "mask"}
+        order = np.argsort(rows["id"])
+        return {name: x[order] for name, x in rows.items()}
+
+    def predict(self, images: np.ndarray, step: int | None = None) -> dict[str, np.ndarray]:
+        """The task's outputs for `images` [N, H, W, C] uint8, of the data set's shape."""
+        state, _, _ = self.restore(step)
+        n, ids = len(images), np.arange(len(images), dtype=np.int32)
+        padding = -n % jax.device_count()
+        feed = {"image": images, "label": np.zeros(n, np.int32) - 1, "id": ids, "mask": np.ones(n, bool)}
+        feed = {name: np.concatenate([x, np.repeat(x[-1:], padding, 0)]) for name, x in feed.items()}
+        params, stats, _, frozen, key = self._arguments(self.devices.put_state(state), None)
+        outputs = self._predict_step(params, stats, self.devices.put({}), self.devices.put_batch(feed), frozen, key)
+        return {name: x[:n] for name, x in self.devices.get_rows(outputs).items()}
+
+    def restore(self, step: int | None = None) -> tuple[TrainState, int, dict]:
+        """(state on the host, step, what stands with it) of checkpoint `step`, else of the best, else of the newest."""
+        found = self.checkpoints.restore(self.parts.initial_state(), step or self.checkpoints.best())
+        if found is None:
+            raise TrainingError(f"no checkpoint in {self.workdir}: train first")
+        step, state, body = found
+        return state, step, body
+
+    # What they need.
+
+    @functools.cached_property
+    def checkpoints(self) -> Checkpoints:
+        return Checkpoints(self.workdir / "checkpoints", warn=_warn)
+
+    @functools.cached_property
+    def _evaluate_step(self):
+        return self.devices.evaluate_step(make_evaluate_step(self.task, self.parts.prepare))
+
+    @functools.cached_property
+    def _predict_step(self):
+        return self.devices.predict_step(make_predict_step(self.task, self.parts.prepare))
+
+    def _arguments(self, state, role):
+        params, stats, _ = variables(state)
+        frozen, key = self.devices.put(self.task.frozen()), self.devices.put(self.parts.root_key)
+        return params, stats, self.parts.resident(role) if role else None, frozen, key
+
+    def _measure(self, state, role):
+        feeds = self.parts.evaluation_feeds(role)
+        return evaluate(self.task, self._evaluate_step, feeds, self._arguments(state, role), self.devices)
+
+    def _validate(self, state):
+        """Numbers of the validation split, and the score by which the best checkpoint is kept."""
+        if not self.parts.has("validation"):
+            return {}, None
+        numbers = self._measure(state, "validation")
+        scalars = {f"validation/{k}": v for k, v in numbers.items() if isinstance(v, float | int)}
+        scalars["validation/weights"] = variables(state)[2]
+        name = self.task.best.removeprefix("-")
+        score = numbers.get(name)
+        if score is None:
+            return scalars, None
+        return scalars, -score if self.task.best.startswith("-") else score
+
+    def _learning_rates(self, done: int) -> dict[str, float]:
+        """The learning rate of each player in the last step done, as the record names it."""
+        single = len(self.task.names) == 1
+        rates = self.parts.learning_rates(done - 1)
+        return {f"train/{'' if single else player + '/'}learning_rate": rate for player, rate in rates.items()}
+
+    def _finish(self, records, seconds) -> dict[str, Any]:
+        """The test split, touched once: with the best checkpoint by validation, or the last without validation."""
+        if not self.parts.has("test"):
+            return {}
+        state, step, _ = self.restore()
+        numbers = self._measure(self.devices.put_state(state), "test")
+        scalars = {f"test/{k}": v for k, v in numbers.items() if isinstance(v, float | int)}
+        summary = {
+            "step": step,
+            "weights": variables(state)[2],
+            **scalars,
+            "seconds": seconds,
+        }
+        if records:
+            records.write(self.page.train.steps, scalars)
+            (self.workdir / SUMMARY).write_text(json.dumps(summary, indent=1))
+        return summary
+
+    def _check_page(self) -> None:
+        """Stores the page, or compares it with the one that the workdir was trained with."""
+        path, ours = self.workdir / CONFIG, canonical(self.page)
+        if path.exists() and not self.fork:
+            try:
+                stored = json.loads(path.read_text())
+            except ValueError as error:
+                raise TrainingError(f"{path} is not readable: {error}") from error
+            differing = difference(stored, ours)
+            if differing:
+                raise PageError(
+                    f"{self.workdir} was trained with another page; {'; '.join(differing)}"
+                    " (another --workdir, or --fork to go on with the page given)"
+                )
+        if parallel.is_main():
+            partial = path.with_suffix(".partial")
+            partial.write_text(json.dumps(ours, indent=1))
+            partial.rename(path)
+
+    @contextlib.contextmanager
+    def _locked(self):
+        """Makes the work directory and holds its lock."""
+        if not parallel.is_main():
+            yield
+            return
+        try:
+            self.workdir.mkdir(parents=True, exist_ok=True)
+            handle = (self.workdir / "lock").open("w")
+        except OSError as error:
+            raise TrainingError(f"cannot write the work directory {self.workdir}: {error.strerror}") from error
+        with handle:
+            try:
+                fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except OSError as error:
+                raise TrainingError(f"the work directory {self.workdir} is in use by another run") from error
+            yield
+
+
+def _warn(line: str) -> None:
+    import sys
+
+    print(f"fovea: {line}", file=sys.stderr)

@@ -1,0 +1,164 @@
+"""Where arrays live and how the step is placed: `pmap` over replicas, or `jit` over a (data, fsdp) mesh.
+
+The step itself is written once. Both placements have the same methods, so nothing else asks which one is in use. On the
+host a state is always a plain pytree of numpy arrays, which is what checkpoints hold: a run can go on with any number
+of devices, under either placement.
+"""
+
+import dataclasses
+import functools
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax.experimental import multihost_utils
+from jax.sharding import AxisType, Mesh, NamedSharding, PartitionSpec
+
+from training.errors import TrainingError
+
+
+def devices(kind: str, fsdp: int = 1) -> "Replicas | MeshDevices":
+    """All devices of all processes, as "pmap" (replicated data parallelism) or "mesh" (data parallelism × fsdp)."""
+    count = jax.device_count()
+    if kind == "pmap":
+        if fsdp != 1:
+            raise TrainingError(f"devices.fsdp={fsdp} needs devices.kind='mesh': under 'pmap' every device holds all")
+        return Replicas()
+    if kind != "mesh":
+        raise TrainingError(f"devices.kind={kind!r} is unknown: 'pmap' or 'mesh'")
+    if fsdp < 1 or count % fsdp:
+        raise TrainingError(f"devices.fsdp={fsdp} does not divide the {count} devices")
+    mesh = jax.make_mesh((count // fsdp, fsdp), ("data", "fsdp"), axis_types=(AxisType.Auto,) * 2)
+    return MeshDevices(mesh)
+
+
+def check_batch(name: str, size: int) -> None:
+    """Raises TrainingError unless `size` examples divide over all devices; names the nearest sizes that do."""
+    count = jax.device_count()
+    if size < 1 or size % count:
+        low = max(size // count, 1) * count
+        raise TrainingError(f"{name}={size} does not divide over {count} devices: try {low} or {low + count}")
+
+
+@dataclasses.dataclass(frozen=True)
+class Replicas:
+    """`pmap`: each device holds the whole state and its share of the batch; sums go over the axis `batch`."""
+
+    axis_name: str = "batch"
+
+    def put(self, tree):
+        """A host pytree, copied to each device."""
+        n = jax.local_device_count()
+        stack = lambda x: jnp.broadcast_to(x, (n, *x.shape))
+        if n == 1:
+            return jax.tree.map(lambda x: jnp.asarray(x)[None], tree)
+        local = jax.local_devices()
+        mesh = Mesh(np.array(local), (self.axis_name,))
+        sharding = NamedSharding(mesh, PartitionSpec(self.axis_name))
+        return jax.tree.map(lambda x: jax.device_put(stack(jnp.asarray(x)), sharding), tree)
+
+    put_state = put
+
+    def put_batch(self, feed, lead: int = 0):
+        """This process's rows of a global batch; `lead` axes (steps, updates) stand before the batch axis."""
+        n = jax.local_device_count()
+
+        def split(x):
+            x = np.asarray(x)
+            shape = (*x.shape[:lead], n, x.shape[lead] // n, *x.shape[lead + 1 :])
+            return np.moveaxis(x.reshape(shape), lead, 0)
+
+        return jax.tree.map(split, feed)
+
+    def get(self, tree):
+        """A replicated pytree, as a copy on the host."""
+        return jax.tree.map(lambda x: np.array(x.addressable_shards[0].data)[0], tree)
+
+    def get_rows(self, tree):
+        """Outputs per example of all processes, on each host."""
+        rows = jax.tree.map(lambda x: np.concatenate([np.asarray(s.data)[0] for s in _ordered(x)]), tree)
+        return _gather_processes(rows)
+
+    def train_step(self, step, state):
+        """The compiled step; its state is donated."""
+        return jax.pmap(step, axis_name=self.axis_name, donate_argnums=0)
+
+    def evaluate_step(self, step):
+        """step(variables, resident, feed, frozen, key) -> sums over the batch: here, over the global one."""
+        summed = lambda *args: jax.lax.psum(step(*args), self.axis_name)
+        return jax.pmap(summed, axis_name=self.axis_name)
+
+    def predict_step(self, step):
+        """step(variables, resident, feed, frozen, key) -> outputs per example."""
+        return jax.pmap(step, axis_name=self.axis_name)
+
+
+@dataclasses.dataclass(frozen=True)
+class MeshDevices:
+    """`jit` with named shardings: the batch is split over both axes of the mesh, parameters over `fsdp`."""
+
+    mesh: Mesh
+    axis_name: None = None
+
+    def put(self, tree):
+        return jax.tree.map(lambda x: self._put(x, PartitionSpec()), tree)
+
+    def put_state(self, state):
+        return jax.tree.map(lambda x: self._put(x, self._spec(x)), state)
+
+    def put_batch(self, feed, lead: int = 0):
+        sharding = NamedSharding(self.mesh, PartitionSpec(*[None] * lead, ("data", "fsdp")))
+        return jax.tree.map(lambda x: jax.make_array_from_process_local_data(sharding, np.asarray(x)), feed)
+
+    def get(self, tree):
+        def fetch(x):
+            if x.is_fully_addressable:
+                return np.array(x)
+            if x.is_fully_replicated:
+                return np.array(x.addressable_data(0))
+            return np.asarray(multihost_utils.process_allgather(x, tiled=True))
+
+        return jax.tree.map(fetch, tree)
+
+    get_rows = get
+
+    def train_step(self, step, state):
+        sharding = jax.tree.map(lambda x: NamedSharding(self.mesh, self._spec(x)), state)
+        return jax.jit(step, donate_argnums=0, out_shardings=(sharding, NamedSharding(self.mesh, PartitionSpec())))
+
+    def evaluate_step(self, step):
+        return jax.jit(step, out_shardings=NamedSharding(self.mesh, PartitionSpec()))
+
+    def predict_step(self, step):
+        return jax.jit(step, out_shardings=NamedSharding(self.mesh, PartitionSpec(("data", "fsdp"))))
+
+    def _put(self, x, spec):
+        x = np.asarray(x)
+        sharding = NamedSharding(self.mesh, spec)
+        return jax.make_array_from_callback(x.shape, sharding, lambda index: x[index])
+
+    def _spec(self, x):
+        """Splits the longest axis that `fsdp` divides; what has none is replicated."""
+        fsdp = self.mesh.shape["fsdp"]
+        axes = [axis for axis, size in enumerate(x.shape) if size % fsdp == 0 and size >= fsdp]
+        if fsdp == 1 or not axes:
+            return PartitionSpec()
+        longest = max(axes, key=lambda axis: x.shape[axis])
+        return PartitionSpec(*("fsdp" if axis == longest else None for axis in range(x.ndim)))
+
+
+def _ordered(x):
+    return sorted(x.addressable_shards, key=lambda shard: shard.index[0].start or 0)
+
+
+def _gather_processes(rows):
+    if jax.process_count() == 1:
+        return rows
+    gathered = multihost_utils.process_allgather(rows)
+    return jax.tree.map(lambda x: np.concatenate(list(x)), gathered)
+
+
+@functools.cache
+def is_main() -> bool:
+    """Whether this process writes the records."""
+    return jax.process_index() == 0

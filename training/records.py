@@ -1,0 +1,109 @@
+"""What a run leaves behind while it goes on: `metrics.jsonl`, TensorBoard events and a progress bar."""
+
+import json
+import logging
+import math
+import pathlib
+import time
+from collections.abc import Mapping
+
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+METRICS = "metrics.jsonl"
+
+
+def read(workdir: pathlib.Path) -> list[dict]:
+    """The records of a run, oldest first; a last line that was cut short is left out."""
+    path = pathlib.Path(workdir) / METRICS
+    records = []
+    for line in path.read_text().splitlines() if path.exists() else ():
+        try:
+            records.append(json.loads(line))
+        except ValueError:
+            break
+    return records
+
+
+class Records:
+    """Writes the records of a run. Only the main process has one.
+
+    Args:
+      workdir: where they go.
+      steps: the length of the run, for the progress bar.
+      start: the step from which it goes on: whatever was recorded after it is cut off.
+    """
+
+    def __init__(self, workdir: pathlib.Path, steps: int, start: int):
+        self._path = pathlib.Path(workdir) / METRICS
+        kept = [r for r in read(workdir) if r["step"] <= start]
+        partial = self._path.with_suffix(".partial")
+        partial.write_text("".join(json.dumps(r) + "\n" for r in kept))
+        partial.rename(self._path)
+        self._file = self._path.open("a")
+        logging.getLogger("tensorboardX").setLevel(logging.ERROR)
+        from tensorboardX import SummaryWriter
+
+        self._events = SummaryWriter(str(pathlib.Path(workdir) / "events"), purge_step=start + 1)
+        self._steps, self._start, self._began = steps, start, time.perf_counter()
+        self.console = Console(stderr=True)
+        self._bar = None
+        if self.console.is_terminal:
+            self._bar = Progress(
+                TextColumn("step"),
+                MofNCompleteColumn(),
+                BarColumn(),
+                TextColumn("{task.fields[text]}"),
+                TimeRemainingColumn(),
+                console=self.console,
+            )
+            self._bar.add_task("train", total=steps, completed=start, text="compiling …")
+            self._bar.start()
+
+    def write(self, step: int, values: Mapping[str, float]) -> None:
+        """One record: plain numbers, keyed "train/loss", "validation/accuracy", "time/examples_per_s"."""
+        self._file.write(json.dumps({"step": step, **values}) + "\n")
+        self._file.flush()
+        for name, value in values.items():
+            if isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value):
+                self._events.add_scalar(name, value, step)
+        text = "  ".join(f"{name} {_short(value)}" for name, value in values.items() if _shown(name))
+        if self._bar:
+            if any(name.startswith("train/") for name in values):
+                self._bar.update(self._bar.task_ids[0], completed=step, text=text)
+            else:
+                self.say(f"step {step}  {text}")
+        else:
+            self.say(f"step {step}/{self._steps}  {text}{self._remaining(step, values)}")
+
+    def image(self, name: str, step: int, image) -> None:
+        """A picture [H, W, C] uint8 for TensorBoard."""
+        self._events.add_image(name, image, step, dataformats="HWC")
+
+    def advance(self, step: int) -> None:
+        if self._bar:
+            self._bar.update(self._bar.task_ids[0], completed=step)
+
+    def say(self, line: str) -> None:
+        self.console.print(line, highlight=False, soft_wrap=True, markup=False)
+
+    def close(self) -> None:
+        if self._bar:
+            self._bar.stop()
+        self._file.close()
+        self._events.close()
+
+    def _remaining(self, step, values):
+        if not any(name.startswith("train/") for name in values) or step <= self._start:
+            return ""
+        seconds = (time.perf_counter() - self._began) / (step - self._start) * (self._steps - step)
+        return f"  eta {int(seconds // 60)}:{int(seconds % 60):02d}"
+
+
+def _shown(name: str) -> bool:
+    quiet = ("_norm", "learning_rate", "time/wait_share", "time/macs_per_s", "seconds", "weights")
+    return not name.endswith(quiet)
+
+
+def _short(value) -> str:
+    return f"{value:.4g}" if isinstance(value, float) else str(value)

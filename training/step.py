@@ -1,0 +1,165 @@
+"""The one train step. Everything that learns in fovea goes through it, and no task has a branch in it."""
+
+from collections.abc import Callable
+from typing import Any
+
+import flax.struct
+import jax
+import jax.numpy as jnp
+import optax
+
+from training.task import Task, stream
+
+
+class TrainState(flax.struct.PyTreeNode):
+    """All that changes while training. No random state, schedule or configuration: those are derived."""
+
+    step: jax.Array  # int32, steps done
+    params: dict[str, Any]  # by player
+    stats: dict[str, Any]  # by player: every mutable collection
+    opt_state: dict[str, Any]  # by player
+    ema: dict[str, Any]  # by player, float32 (float64 with x64); empty when not asked for
+
+
+def ema_of(params):
+    """A shadow copy of `params`, at least float32, so that small updates are not lost in bfloat16."""
+    return jax.tree.map(lambda p: p.astype(jnp.promote_types(p.dtype, jnp.float32)), params)
+
+
+def init_state(task: Task, optimizers: dict[str, Callable], key, batch, hyper, ema_players=()) -> TrainState:
+    """The state before the first step. `batch` gives shapes only: jit it and nothing of the batch is computed."""
+    params, stats = task.init(key, batch)
+    opt_state = {p: optimizers[p](0, _of(hyper, p)).init(params[p]) for p in task.names}
+    return TrainState(
+        step=jnp.zeros((), jnp.int32),
+        params=params,
+        stats=stats,
+        opt_state=opt_state,
+        ema={p: ema_of(params[p]) for p in ema_players},
+    )
+
+
+def _of(hyper, player):
+    """The numbers that a player's optimizer sees."""
+    return {"optimizer": hyper["optimizer"][player], "schedule": hyper["schedule"][player]}
+
+
+def fetch(resident: dict, feed: dict) -> dict:
+    """A batch: gathered from a data set resident on the device by `feed["id"]`, or `feed` itself when streaming."""
+    return {**feed, **{name: array[feed["id"]] for name, array in resident.items()}}
+
+
+def repeat(body: Callable, carry, xs, unroll: bool):
+    """`lax.scan`, or the same loop unrolled: XLA's CPU backend runs convolutions in a scan 30 times slower."""
+    if not unroll:
+        return jax.lax.scan(body, carry, xs)
+    outputs = []
+    for i in range(jax.tree.leaves(xs)[0].shape[0]):
+        carry, out = body(carry, jax.tree.map(lambda x, i=i: x[i], xs))
+        outputs.append(out)
+    return carry, jax.tree.map(lambda *x: jnp.stack(x), *outputs)
+
+
+def make_train_step(
+    task: Task,
+    optimizers: dict[str, Callable],
+    augment: Callable,
+    *,
+    accumulate: int = 1,
+    ema_decay: float = 0.0,
+    axis_name: str | None = None,
+    unroll: bool = True,
+) -> Callable:
+    """Builds `step(state, resident, feed, frozen, hyper) -> (state, metrics)`.
+
+    Args:
+      optimizers: player -> (step, hyper) -> optax transformation, called with value, grad and value_fn.
+      augment: (batch, key) -> batch, drawn per example on the device.
+      accumulate: microbatches per update. Microbatch m takes every example whose place is m modulo `accumulate`, so
+        that its members do not depend on the number of devices.
+      ema_decay: decay of the moving average, warmed up as (1 + t) / (10 + t); for the players in `state.ema`.
+      axis_name: the axis over which the step is mapped by `pmap`; None under `jit`, where a sum is global by itself.
+      unroll: write loops out (CPU) or scan them (accelerators).
+    """
+    total = (lambda x: jax.lax.psum(x, axis_name)) if axis_name else (lambda x: x)
+
+    def synchronise(stats):
+        if not axis_name:
+            return stats
+        floating = lambda x: jnp.issubdtype(x.dtype, jnp.floating)
+        return jax.tree.map(lambda x: jax.lax.pmean(x, axis_name) if floating(x) else x, stats)
+
+    def gradient(player, params, stats, batch, key, frozen, hyper):
+        """Gradient of the mean loss over the global batch with respect to one player; loss, new stats, metrics."""
+
+        def loss(own, stats, batch, key):
+            value, weight, aux = task.loss(player, {**params, player: own}, stats, batch, key, frozen, hyper)
+            return value, (weight, aux)
+
+        def microbatch(carry, x):
+            stats, sums = carry
+            m, batch = x
+            (value, (weight, (new, metrics))), grad = jax.value_and_grad(loss, has_aux=True)(
+                params[player], stats, batch, jax.random.fold_in(key, m)
+            )
+            out = (grad, value, weight, metrics)
+            return ({**stats, **new}, out if sums is None else jax.tree.map(jnp.add, sums, out)), None
+
+        if accumulate == 1:
+            (stats, sums), _ = microbatch((stats, None), (0, batch))
+        else:
+            split = lambda x: x.reshape(-1, accumulate, *x.shape[1:]).swapaxes(0, 1)
+            batches = (jnp.arange(accumulate), jax.tree.map(split, batch))
+            # The first microbatch runs ahead of the loop, which gives the sums their structure.
+            carry, _ = microbatch((stats, None), jax.tree.map(lambda x: x[0], batches))
+            (stats, sums), _ = repeat(microbatch, carry, jax.tree.map(lambda x: x[1:], batches), unroll)
+        grad, value, weight, metrics = total(sums)
+        weight = jnp.maximum(weight, jnp.finfo(value.dtype).tiny)
+        mean = lambda tree: jax.tree.map(lambda x: (x / weight).astype(x.dtype), tree)
+
+        def value_fn(own):
+            value, (weight, _) = loss(own, stats, batch, key)
+            value, weight = total((value, weight))
+            return value / weight
+
+        return mean(grad), value / weight, mean(metrics), synchronise(stats), value_fn
+
+    def train_step(state: TrainState, resident, feed, frozen, hyper):
+        step_key = jax.random.fold_in(jax.random.wrap_key_data(hyper["key"]), state.step)
+        params, stats, opt_state, report = state.params, state.stats, dict(state.opt_state), {}
+        for update, player in enumerate(task.players):
+            key = jax.random.fold_in(step_key, update if task.fresh else 0)
+            if update == 0 or task.fresh:
+                own = jax.tree.map(lambda x, u=update: x[u], feed) if task.fresh else feed
+                batch = augment(fetch(resident, own), stream(key, "augment"))
+            noise = stream(jax.random.fold_in(key, update), "loss")
+            grad, value, metrics, stats, value_fn = gradient(player, params, stats, batch, noise, frozen, hyper)
+            optimizer = optimizers[player](state.step, _of(hyper, player))
+            change, opt_state[player] = optimizer.update(
+                grad, opt_state[player], params[player], value=value, grad=grad, value_fn=value_fn
+            )
+            params = {**params, player: optax.apply_updates(params[player], change)}
+            metrics |= {"loss": value, "gradient_norm": optax.global_norm(grad)}
+            metrics |= {"update_norm": optax.global_norm(change)}
+            metrics |= {"parameter_norm": optax.global_norm(params[player])}
+            prefix = "" if len(task.names) == 1 else f"{player}/"
+            report |= {prefix + name: number for name, number in metrics.items()}
+        t = state.step.astype(jnp.float32)
+        decay = jnp.minimum(ema_decay, (1 + t) / (10 + t))
+        ema = {
+            p: jax.tree.map(lambda e, x: (e + (1 - decay) * (x - e)).astype(e.dtype), state.ema[p], params[p])
+            for p in state.ema
+        }
+        state = TrainState(state.step + 1, params, stats, opt_state, ema)
+        return state, report
+
+    return train_step
+
+
+def several_steps(step: Callable, unroll: bool) -> Callable:
+    """Several steps per dispatch: `feed` gains a leading axis, and so do the metrics."""
+
+    def steps(state, resident, feeds, frozen, hyper):
+        return repeat(lambda state, feed: step(state, resident, feed, frozen, hyper), state, feeds, unroll)
+
+    return steps

@@ -1,0 +1,77 @@
+"""What is optimised and how it is judged.
+
+Everything that learns in fovea is a `Task`: pure functions over pytrees, and nothing that knows about devices,
+optimizers, files or time. A supervised network is the case of one player, a GAN the case of two, and style transfer
+the case whose parameters are the pixels of an image.
+"""
+
+import dataclasses
+import zlib
+from collections.abc import Callable, Mapping
+
+import jax
+
+from training.metrics import Metric
+
+
+def _nothing():
+    return {}
+
+
+@dataclasses.dataclass(frozen=True)
+class Task:
+    """Pure functions that define a learning problem.
+
+    `params` and `stats` (every mutable collection, such as batch statistics) are dictionaries keyed by player.
+    A batch is a dictionary of arrays whose leading axis is the example: `image` [B, H, W, C], `label` [B], `id` [B].
+
+    Attributes:
+      players: who descends, in order, within one step: ("model",) or ("critic",) * 5 + ("generator",).
+      init: (key, batch) -> (params, stats).
+      loss: (player, params, stats, batch, key, frozen, hyper) -> (sum of w*l, sum of w, (stats, metrics)), where
+        `stats` holds the players that ran and `metrics` are sums weighted as the loss is. The step divides by the
+        weight of the *global* batch, so that ignored labels, accumulation and devices agree.
+      predict: (params, stats, batch, key, frozen) -> outputs per example, a dictionary of arrays.
+      metrics: name -> Metric over (outputs, batch).
+      fresh: True: every update of the step sees its own global batch; False: the players share one.
+      frozen: () -> networks that take part and are not trained (a VGG for style, an autoencoder for latents).
+      sample: optional (params, stats, key, condition, frozen, **static) -> images in [0, 1].
+      collect: optional host-side evaluator over all predictions, keyed by example id: (predictions, source) ->
+        dictionary of numbers.
+      best: the metric that ranks checkpoints; "-cross_entropy" where lower is better.
+    """
+
+    players: tuple[str, ...]
+    init: Callable
+    loss: Callable
+    predict: Callable
+    metrics: Mapping[str, Metric] = dataclasses.field(default_factory=dict)
+    fresh: bool = False
+    frozen: Callable = _nothing
+    sample: Callable | None = None
+    collect: Callable | None = None
+    best: str = "accuracy"
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """The distinct players, in order of first appearance."""
+        return tuple(dict.fromkeys(self.players))
+
+
+def stream(key: jax.Array, name: str) -> jax.Array:
+    """The key of a named stream of randomness: derived from `key`, never stored."""
+    return jax.random.fold_in(key, zlib.crc32(name.encode()))
+
+
+def example_keys(key: jax.Array, ids: jax.Array) -> jax.Array:
+    """One key per example, [B]. It depends on the example and not on the device that happens to hold it."""
+    return jax.vmap(jax.random.fold_in, (None, 0))(key, ids)
+
+
+def module_key(key: jax.Array, ids: jax.Array) -> jax.Array:
+    """The key for randomness inside a module (dropout), which is drawn per batch and not per example.
+
+    Under `jit` over a mesh it is the same on any number of devices; under `pmap` each device, holding other examples,
+    draws its own.
+    """
+    return jax.random.fold_in(stream(key, "dropout"), ids[0])
