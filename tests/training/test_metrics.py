@@ -1,0 +1,109 @@
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+import sklearn.metrics
+
+from training import metrics
+
+RNG = np.random.default_rng(0)
+N, K = 50, 7
+LOGITS = RNG.normal(size=(N, K)).astype(np.float32)
+LABELS = RNG.integers(0, K - 1, N).astype(np.int32)  # the last class never occurs
+LABELS[[3, 20]] = -1
+LOGITS[:, :-1] += 1.5 * np.eye(K)[LABELS][:, :-1]
+
+
+def outputs(logits):
+    values = -np.log(np.exp(logits).sum(1))
+    return {"logits": jnp.asarray(logits), "prediction": jnp.asarray(logits.argmax(1)), "loss": jnp.asarray(values)}
+
+
+def evaluate(metric, sizes=(N,), pad_to=None):
+    """The metric over batches of the given sizes, each padded with nonsense that the mask marks."""
+    total, start = None, 0
+    for size in sizes:
+        rows = slice(start, start + size)
+        pad = (pad_to or size) - size
+        logits = np.concatenate([LOGITS[rows], np.full((pad, K), np.nan, np.float32)])
+        labels = np.concatenate([LABELS[rows], np.zeros(pad, np.int32)])
+        batch = {"label": jnp.asarray(labels)}
+        if pad_to:
+            batch["mask"] = jnp.arange(pad_to) < size
+        sums = jax.jit(metric.update)(outputs(logits), batch)
+        total = sums if total is None else jax.tree.map(jnp.add, total, sums)
+        start += size
+    return metric.compute(jax.device_get(total))
+
+
+LABELLED = LABELS >= 0
+TRUE, GUESS = LABELS[LABELLED], LOGITS.argmax(1)[LABELLED]
+
+
+def test_accuracy():
+    result = evaluate(metrics.accuracy())
+    assert result["accuracy"] == sklearn.metrics.accuracy_score(TRUE, GUESS)
+    assert result["error"] == 1 - result["accuracy"]
+
+
+@pytest.mark.parametrize("k", [1, 2, 5])
+def test_top_k(k):
+    expected = sklearn.metrics.top_k_accuracy_score(TRUE, LOGITS[LABELLED], k=k, labels=range(K))
+    assert evaluate(metrics.top_k(k)) == {f"top{k}": pytest.approx(expected, abs=1e-12)}
+
+
+def test_mean():
+    expected = -np.log(np.exp(LOGITS[LABELLED]).sum(1)).mean()
+    assert evaluate(metrics.mean("loss", "cross_entropy")) == {"cross_entropy": pytest.approx(expected, rel=1e-6)}
+    unlabelled = metrics.mean("loss", "loss")
+    assert unlabelled.compute(unlabelled.update({"loss": jnp.array([1.0, 2.0])}, {})) == {"loss": 1.5}
+    half = {"mask": jnp.array([True, False])}
+    assert unlabelled.compute(unlabelled.update({"loss": jnp.array([1.0, jnp.nan])}, half)) == {"loss": 1.0}
+
+
+def test_confusion():
+    result = evaluate(metrics.confusion(K))
+    np.testing.assert_array_equal(result["confusion"], sklearn.metrics.confusion_matrix(TRUE, GUESS, labels=range(K)))
+    recall = sklearn.metrics.recall_score(TRUE, GUESS, labels=range(K - 1), average=None)
+    np.testing.assert_allclose(result["per_class_accuracy"], [*recall, np.nan])
+
+
+@pytest.mark.parametrize(
+    "metric", [metrics.accuracy(), metrics.top_k(2), metrics.mean("loss", "loss"), metrics.confusion(K)]
+)
+def test_batches_and_padding_change_nothing(metric):
+    whole = evaluate(metric)
+    for sizes, pad_to in [((20, 20, 10), None), ((20, 20, 10), 20), ((1, 49), 64)]:
+        parts = evaluate(metric, sizes, pad_to)
+        for name in whole:
+            np.testing.assert_allclose(parts[name], whole[name], rtol=1e-6)
+
+
+def test_nothing_counted_is_not_a_number():
+    batch = {"label": jnp.array([-1]), "mask": jnp.array([True])}
+    metric = metrics.accuracy()
+    assert np.isnan(metric.compute(metric.update({"prediction": jnp.array([0])}, batch))["accuracy"])
+
+
+def test_overlap_ignores_pixels_and_absent_classes():
+    truth = RNG.integers(0, 3, (4, 6, 6)).astype(np.int32)
+    guess = np.where(RNG.random(truth.shape) < 0.3, RNG.integers(0, 3, truth.shape), truth)
+    truth[RNG.random(truth.shape) < 0.2] = -1
+    metric = metrics.overlap(4)  # class 3 is neither there nor predicted
+    batch = {"masks": jnp.asarray(truth), "mask": jnp.array([True, True, True, False])}
+    result = metric.compute(jax.device_get(metric.update({"prediction": jnp.asarray(guess)}, batch)))
+    seen = truth[:3] >= 0
+    t, g = truth[:3][seen], guess[:3][seen]
+    iou = sklearn.metrics.jaccard_score(t, g, average=None)
+    dice = sklearn.metrics.f1_score(t, g, average=None)
+    np.testing.assert_allclose(result["iou"], [*iou, np.nan])
+    np.testing.assert_allclose(result["dice"], [*dice, np.nan])
+    np.testing.assert_allclose(result["mean_iou"], iou.mean())
+    np.testing.assert_allclose(result["mean_dice"], dice.mean())
+    np.testing.assert_allclose(result["pixel_accuracy"], (t == g).mean())
+
+
+def test_counts_are_integers():
+    for metric in (metrics.accuracy(), metrics.top_k(2), metrics.confusion(K)):
+        sums = jax.eval_shape(metric.update, outputs(LOGITS), {"label": jnp.asarray(LABELS)})
+        assert {x.dtype for x in jax.tree.leaves(sums)} == {jnp.dtype(jnp.int32)}
