@@ -82,7 +82,7 @@ def make_optimizer(optimizer: Mapping, schedule: Mapping, *, steps: int) -> Opti
         if not decay_argument:
             chain.append(optax.add_decayed_weights(decay, mask))
         else:
-            keywords |= {decay_argument: decay} | ({mask_argument: mask} if mask else {})
+            keywords |= {decay_argument: decay} | ({mask_argument: mask} if mask and mask_argument else {})
         chain.append(function(**keywords))
         if values["plateau_factor"] is not None:
             chain.append(

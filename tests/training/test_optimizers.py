@@ -198,7 +198,7 @@ def test_state_keeps_structure_and_types_in_bfloat16():
         assert {x.dtype for x in jax.tree.leaves(change)} == {jnp.dtype(jnp.bfloat16)}
 
 
-@pytest.mark.parametrize("name", ["sgd", "adamw", "lamb", "lbfgs"])
+@pytest.mark.parametrize("name", ["sgd", "adamw", "lamb", "optax:novograd", "lbfgs"])
 def test_frozen_parameters_stay_and_count_nowhere(name):
     with jax.enable_x64(True):
         section = dict(name=name, freeze=("^stem/",), weight_decay=0.1, clip_norm=0.5)
