@@ -30,10 +30,12 @@ def prepare(name: str, data_dir: str | None = None, manual_dir: str | None = Non
         known = tfds.list_builders(with_community_datasets=False)
         raise choose("TFDS data set", name, known) from error
     except ValueError as error:  # a configuration or a version that the set does not have
-        raise DataError(f"tfds:{name}: {_chain(error)}") from error
+        raise DataError(f"tfds:{name}: {_brief(error)}") from error
     if builder.is_prepared():
         return builder
     root = pathlib.Path(builder.data_dir_root)
+    if manual_dir and not pathlib.Path(manual_dir).expanduser().is_dir():  # TFDS would turn to the network
+        raise DataError(f"no folder data.manual_dir={manual_dir!r} with the original files of tfds:{name}")
     config = tfds.download.DownloadConfig(
         manual_dir=manual_dir and pathlib.Path(manual_dir).expanduser(),
         # TFDS names an extracted file after its archive alone, and MNIST's and Fashion-MNIST's archives have the
@@ -44,22 +46,27 @@ def prepare(name: str, data_dir: str | None = None, manual_dir: str | None = Non
         with contextlib.redirect_stdout(io.StringIO()):  # TFDS's banners; its progress bars stay, on stderr
             builder.download_and_prepare(file_format="array_record", download_config=config)
     except Exception as error:
-        if "No module named 'tensorflow'" in _chain(error):
+        if "No module named 'tensorflow'" in _messages(error):
             raise DataError(
                 f"tfds:{name} must be prepared once with TensorFlow: pip install 'fovea[tensorflow]', then "
                 f"python -m data.prepare --name {name} --data_dir {root}"
+                + (f" --manual_dir {manual_dir}" if manual_dir else "")
             ) from error
-        raise DataError(f"cannot prepare tfds:{name} in {root}: {_chain(error)}") from error
+        raise DataError(f"cannot prepare tfds:{name} in {root}: {_brief(error)}") from error
     return builder
 
 
-def _chain(error: BaseException | None) -> str:
-    """The messages of an error and of its causes, on one line."""
+def _messages(error: BaseException | None) -> str:
+    """What an error and its causes say."""
     messages = []
     while error:
         messages.append(str(error) or type(error).__name__)
         error = error.__cause__ or error.__context__
-    return textwrap.shorten("; from: ".join(dict.fromkeys(messages)), 300)
+    return "; from: ".join(dict.fromkeys(messages))
+
+
+def _brief(error: BaseException) -> str:
+    return textwrap.shorten(_messages(error), 300)  # one line
 
 
 if __name__ == "__main__":

@@ -1,0 +1,69 @@
+import numpy as np
+import pytest
+
+from data import DataError, open_source
+
+IMAGES = np.random.default_rng(0).integers(0, 256, (20, 5, 4, 3), np.uint8)
+LABELS = np.repeat([3, 7], 10)
+
+
+def test_image_and_label_are_one_split(tmp_path):
+    np.savez(tmp_path / "set.npz", image=IMAGES, label=LABELS)
+    source = open_source(f"npz:{tmp_path}/set.npz", "train")
+    order = np.random.default_rng(0).permutation(20)
+    batch = source.fetch(np.arange(20))
+    np.testing.assert_array_equal(batch["image"], IMAGES[order])
+    np.testing.assert_array_equal(batch["label"], (LABELS[order] == 7).astype(np.int32))
+    assert source.info.classes == ("3", "7")
+    assert source.info.shape == (5, 4, 3)
+    np.testing.assert_allclose(source.info.std, (IMAGES / 255).std((0, 1, 2)))
+    halves = [open_source(f"npz:{tmp_path}/set.npz", s).arrays["label"] for s in ("train[:50%]", "train[50%:]")]
+    assert all(set(half) == {0, 1} for half in halves)
+
+
+def test_x_and_y_are_splits(tmp_path):
+    names = np.array(["ape", "bee"])[(LABELS == 7).astype(int)]
+    np.savez_compressed(
+        tmp_path / "set.npz",
+        x_test=IMAGES[:5, ..., 0],
+        y_test=names[:5],
+        x_train=IMAGES[..., 0],
+        y_train=names[:, None],
+    )
+    train, test = (open_source(f"npz:{tmp_path}/set.npz", split) for split in ("train", "test"))
+    assert (len(train), len(test)) == (20, 5)
+    assert train.info == test.info
+    assert test.info.shape == (5, 4, 1)
+    assert test.info.classes == ("ape", "bee")
+    assert set(test.arrays["label"]) == {0}
+    np.testing.assert_allclose(test.info.mean, (IMAGES[..., 0] / 255).mean())
+
+
+@pytest.mark.parametrize(
+    ("arrays", "message"),
+    [
+        ({"images": IMAGES, "label": LABELS}, "needs image, label or x_train, y_train; it has images, label"),
+        ({"x_train": IMAGES}, "needs image, label"),
+        ({"image": IMAGES / 255, "label": LABELS}, "image must be uint8 .* found float64"),
+        ({"image": IMAGES, "label": LABELS[:4]}, r"label must be integers or strings \[20\]"),
+        ({"image": IMAGES, "label": np.eye(20)}, r"label must be integers or strings \[20\]"),
+        ({"image": IMAGES, "label": LABELS * 0}, "one class '0'"),
+        ({"image": IMAGES[:0], "label": LABELS[:0]}, r"label must be integers"),
+        ({"x_train": IMAGES, "y_train": LABELS, "x_test": IMAGES[:, 1:], "y_test": LABELS}, "differ in the shape"),
+    ],
+)
+def test_errors_name_the_remedy(tmp_path, arrays, message):
+    np.savez(tmp_path / "set.npz", **arrays)
+    with pytest.raises(DataError, match=message):
+        open_source(f"npz:{tmp_path}/set.npz", "train")
+
+
+def test_pickles_are_not_executed(tmp_path):
+    np.savez(tmp_path / "set.npz", image=IMAGES, label=np.array([object()] * 20))
+    with pytest.raises(DataError, match="without pickled objects"):
+        open_source(f"npz:{tmp_path}/set.npz", "train")
+    (tmp_path / "text.npz").write_text("not an archive")
+    with pytest.raises(DataError, match="cannot read"):
+        open_source(f"npz:{tmp_path}/text.npz", "train")
+    with pytest.raises(DataError, match="no file 'absent.npz'"):
+        open_source("npz:absent.npz", "train")

@@ -1,0 +1,113 @@
+import itertools
+
+import numpy as np
+import pytest
+
+from data import DataError, open_source
+from data.pipeline import EvaluationFeed, Feed, indices, resident_arrays
+
+
+@pytest.fixture(scope="module")
+def source():
+    return open_source("digits", "train[:50]")
+
+
+def assert_equal(batch, other):
+    assert batch.keys() == other.keys()
+    for key in batch:
+        assert batch[key].dtype == other[key].dtype
+        np.testing.assert_array_equal(batch[key], other[key])
+
+
+@pytest.mark.parametrize("batch_size", [1, 7, 10, 25])
+def test_every_example_is_used_equally_often(batch_size):
+    stream = np.concatenate([indices(3, step, batch_size, 10) for step in range(20)])
+    for epoch in np.split(stream[: len(stream) // 10 * 10], len(stream) // 10):
+        assert sorted(epoch) == list(range(10))
+
+
+def test_indices_do_not_depend_on_the_batch_size_and_differ_between_epochs_and_seeds():
+    streams = [np.concatenate([indices(0, s, b, 10) for s in range(40 // b)]) for b in (1, 8, 20)]
+    assert all(np.array_equal(streams[0], stream) for stream in streams)
+    assert not np.array_equal(streams[0][:10], streams[0][10:20])
+    assert not np.array_equal(indices(0, 0, 10, 10), indices(1, 0, 10, 10))
+    assert indices(0, 1, 8, 10, shuffle=False).tolist() == [8, 9, 0, 1, 2, 3, 4, 5]
+
+
+def test_indices_are_these():
+    """A stored run must read the same examples with the next version of fovea and of NumPy."""
+    assert indices(0, 0, 8, 10).tolist() == [4, 6, 2, 7, 3, 5, 9, 0]
+
+
+def test_late_steps_cost_no_more():
+    assert indices(0, 10**12, 4, 7).shape == (4,)
+
+
+def test_resume_at_any_step(source):
+    feed = Feed(source, 16, seed=1)
+    through = feed.start()
+    batches = list(itertools.islice(through, 8))
+    through.close()
+    resumed = feed.start(5)
+    for step in range(5, 8):
+        batch = next(resumed)
+        assert_equal(batch, batches[step])
+        assert_equal(batch, feed[step])
+    resumed.close()
+
+
+def test_streaming_and_resident_give_the_same_batches(source):
+    arrays = resident_arrays(source)
+    streaming, ids = Feed(source, 16), Feed(source, 16, resident=True)
+    for step in range(6):
+        feed = ids[step]
+        assert list(feed) == ["id"]
+        gathered = {**{k: v[feed["id"]] for k, v in arrays.items()}, **feed}
+        assert_equal(gathered, streaming[step])
+
+
+def test_processes_read_their_rows_of_the_global_batch(source):
+    whole = Feed(source, 12, seed=2)[7]
+    parts = [Feed(source, 12, seed=2, process_index=i, process_count=3)[7] for i in range(3)]
+    assert_equal(whole, {k: np.concatenate([part[k] for part in parts]) for k in whole})
+
+
+def test_batch_size_must_divide_among_processes(source):
+    with pytest.raises(DataError, match="10 is no multiple of 3 processes"):
+        Feed(source, 10, process_count=3)
+
+
+@pytest.mark.parametrize("batch_size", [16, 25, 64])
+def test_evaluation_sees_every_example_once_in_order(source, batch_size):
+    feed = EvaluationFeed(source, batch_size)
+    batches = list(feed)
+    assert len(batches) == len(feed)
+    assert all(batch["image"].shape == (batch_size, 8, 8, 1) for batch in batches)
+    mask = np.concatenate([batch["mask"] for batch in batches])
+    ids = np.concatenate([batch["id"] for batch in batches])
+    assert ids[mask].tolist() == list(range(50))
+    assert set(ids) <= set(range(50))
+    np.testing.assert_array_equal(np.concatenate([b["label"] for b in batches])[mask], source.arrays["label"])
+
+
+def test_evaluation_by_processes(source):
+    whole = list(EvaluationFeed(source, 16))
+    shares = [list(EvaluationFeed(source, 16, process_index=i, process_count=4)) for i in range(4)]
+    for step, batch in enumerate(whole):
+        assert_equal(batch, {k: np.concatenate([share[step][k] for share in shares]) for k in batch})
+
+
+def test_only_what_fits_is_resident(source):
+    assert resident_arrays(source, limit=50 * 64) is not None
+    assert resident_arrays(source, limit=50 * 64 - 1) is None
+
+
+def test_faults_of_a_source_reach_the_reader():
+    class Broken(type(open_source("digits", "test"))):
+        def fetch(self, ids, keys=None):
+            raise DataError("cannot read image a.png")
+
+    good = open_source("digits", "test")
+    iterator = Feed(Broken(good.arrays, good.info), 4).start()
+    with pytest.raises(DataError, match=r"a\.png"):
+        next(iterator)

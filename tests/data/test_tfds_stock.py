@@ -1,0 +1,49 @@
+"""Stock TFDS sets: written by TensorFlow in its own environment, read here without it.
+
+`make test` builds `.venv-tensorflow`; FOVEA_TENSORFLOW_PYTHON names another interpreter that has TensorFlow.
+"""
+
+import gzip
+import os
+import pathlib
+import subprocess
+
+import numpy as np
+import pytest
+
+from data import open_source
+
+ROOT = pathlib.Path(__file__).parents[2]
+SETS = ("mnist", "fashion_mnist")
+
+
+@pytest.fixture(scope="module")
+def prepared(shared_datasets, tmp_path_factory):
+    """One data_dir for both sets, whose original files have the same names."""
+    python = os.environ.get("FOVEA_TENSORFLOW_PYTHON", str(ROOT / ".venv-tensorflow" / "bin" / "python"))
+    if not pathlib.Path(python).exists():
+        pytest.skip("TensorFlow's environment is not here: make .venv-tensorflow/ready")
+    data_dir = tmp_path_factory.mktemp("tfds")
+    for name in SETS:
+        arguments = ["--name", name, "--data_dir", str(data_dir), "--manual_dir", str(shared_datasets / name)]
+        subprocess.run([python, "-m", "data.prepare", *arguments], cwd=ROOT, check=True, capture_output=True)
+    return str(data_dir)
+
+
+def original(path: pathlib.Path, header: int) -> np.ndarray:
+    return np.frombuffer(gzip.decompress(path.read_bytes())[header:], np.uint8)
+
+
+@pytest.mark.parametrize("name", SETS)
+def test_prepared_set_holds_the_original_examples(prepared, shared_datasets, name):
+    images = original(shared_datasets / name / "t10k-images-idx3-ubyte.gz", 16).reshape(-1, 28, 28, 1)
+    labels = original(shared_datasets / name / "t10k-labels-idx1-ubyte.gz", 8)
+    source = open_source(f"tfds:{name}", "test", data_dir=prepared)
+    found = source.resident()
+
+    def rows(images, labels):
+        return sorted(zip((image.tobytes() for image in images), labels.tolist(), strict=True))
+
+    assert rows(found["image"], found["label"]) == rows(images, labels)
+    assert len(open_source(f"tfds:{name}", "train", data_dir=prepared)) == 60_000
+    assert len(source.info.classes) == 10
