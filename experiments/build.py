@@ -243,18 +243,27 @@ class Parts:
         """The data of the one random key from which all randomness is derived."""
         return np.asarray(jax.random.key_data(jax.random.key(self.page.train.seed)))
 
+    @functools.cached_property
+    def _ema_players(self) -> tuple[str, ...]:
+        names = self.task.names
+        for player in self.page.train.ema_players:
+            if player not in names:
+                raise PageError(f"train.ema_players: no player {player!r}{near(player, names)}")
+        return (self.page.train.ema_players or names) if self.page.train.ema else ()
+
+    def _make_state(self, key_data: jax.Array, batch: dict, hyper: dict) -> TrainState:
+        key = stream(jax.random.wrap_key_data(key_data), "init")
+        return init_state(self.task, self.optimizers, key, batch, hyper, self._ema_players)
+
+    def abstract_state(self) -> TrainState:
+        """Shapes and dtypes of the state; computes nothing."""
+        return jax.eval_shape(self._make_state, self.root_key, self.example_batch(), self.hyper)
+
     def initial_state(self) -> TrainState:
         """The state before the first step, on the host: the same for any number of devices."""
-        page, ema = self.page.train, ()
-        if page.ema:
-            ema = page.ema_players or self.task.names
-            for player in ema:
-                if player not in self.task.names:
-                    raise PageError(f"train.ema_players: no player {player!r}{near(player, self.task.names)}")
-        make = functools.partial(init_state, self.task, self.optimizers, ema_players=ema)
-        state = jax.jit(make)(stream(jax.random.wrap_key_data(self.root_key), "init"), self.example_batch(), self.hyper)
+        state = jax.jit(self._make_state)(self.root_key, self.example_batch(), self.hyper)
         state = jax.tree.map(np.array, state)
-        return self._take_parameters(state) if page.init_from else state
+        return self._take_parameters(state) if self.page.train.init_from else state
 
     def example_batch(self, size: int = 2) -> dict[str, np.ndarray]:
         """The first `size` examples of the training split, as the model sees them."""

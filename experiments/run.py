@@ -45,9 +45,8 @@ class Run:
         with self._locked(), loop.StopSignal() as stop:
             self._check_page()
             checkpoints = self.checkpoints
-            template = parts.initial_state()
-            restored = checkpoints.restore(template)
-            start, host, body = restored or (0, template, {"window": []})
+            restored = checkpoints.restore(parts.abstract_state())
+            start, host, body = restored or (0, parts.initial_state(), {"window": []})
             records = Records(self.workdir, parts.intervals.steps, start) if parallel.is_main() else None
             if records and restored:
                 records.say(f"resuming from step {start}")
@@ -111,7 +110,7 @@ class Run:
 
     def restore(self, step: int | None = None) -> tuple[TrainState, int, dict]:
         """(state on the host, step, what stands with it) of checkpoint `step`, else of the best, else of the newest."""
-        found = self.checkpoints.restore(self.parts.initial_state(), step or self.checkpoints.best())
+        found = self.checkpoints.restore(self.parts.abstract_state(), step or self.checkpoints.best())
         if found is None:
             raise TrainingError(f"no checkpoint in {self.workdir}: train first")
         step, state, body = found

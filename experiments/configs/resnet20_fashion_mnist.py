@@ -3,7 +3,8 @@
     fovea reproduce --config resnet20_fashion_mnist --workdir runs/resnet20_fashion_mnist
 
 The recipe of He et al. 2016 for CIFAR. No paper gives ResNet-20 on this set; the public figure is "ResNet18, 0.949
-test accuracy" (Kyriakos Efthymiadis) in the README of github.com/zalandoresearch/fashion-mnist, a network 40 times larger.
+test accuracy" (Kyriakos Efthymiadis) in the README of github.com/zalandoresearch/fashion-mnist: a network
+40 times larger.
 """
 
 from experiments.page import page
