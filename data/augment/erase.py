@@ -45,14 +45,16 @@ def random_erasing(
         raise DataError(f"random_erasing fills with noise or mean, not {fill!r}")
 
     def change(image, key):
-        area_key, aspect_key, corner_key, noise_key = jax.random.split(key, 4)
+        draw_key, noise_key = jax.random.split(key)
         whole = np.array(image.shape[:2])
-        areas = jax.random.uniform(area_key, (10,), minval=area[0], maxval=area[1]) * whole.prod()
-        aspects = jax.random.uniform(aspect_key, (10,), minval=aspect, maxval=1 / aspect)
-        sizes = jnp.round(jnp.sqrt(jnp.stack([areas * aspects, areas / aspects], 1))).astype(int)
+        draw = jax.random.uniform(draw_key, (10, 4))  # a candidate a row: area, aspect, top, left
+        areas = whole.prod() * (area[0] + (area[1] - area[0]) * draw[:, 0])
+        aspects = aspect + (1 / aspect - aspect) * draw[:, 1]
+        sizes = jnp.round(jnp.sqrt(jnp.stack([areas * aspects, areas / aspects], 1)))
         fits = (sizes < whole).all(1)
-        size = jnp.where(fits.any(), sizes[fits.argmax()], 0)
-        corner = jax.random.randint(corner_key, (2,), 0, whole - size + 1)
+        first = fits.argmax()
+        size = jnp.where(fits.any(), sizes[first], 0)
+        corner = jnp.floor(draw[first, 2:] * (whole - size + 1))
         cover = jnp.asarray(info.mean, image.dtype)
         if fill == "noise":
             cover = jax.random.uniform(noise_key, image.shape, image.dtype)

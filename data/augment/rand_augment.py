@@ -30,9 +30,7 @@ def rand_augment(n: int = 2, m: int = 9):
     def layer(batch, keys):
         choice, sign = jax.vmap(_draw)(keys)
         moved = {
-            name: jax.vmap(lambda field, *drawn, how=how: move(field, *drawn, m / 30, **how))(
-                batch[name], choice, sign
-            )
+            name: jax.vmap(lambda field, *drawn, how=how: move(field, *drawn, m / 30, **how))(batch[name], choice, sign)
             for name, how in SAMPLING.items()
             if name in batch
         }
@@ -88,7 +86,7 @@ def recolor(image, choice, sign, strength):
         [jnp.zeros_like(image), grey, jnp.full_like(image, grey.mean()), pixels.smooth(image)],
         image,
     )
-    factor = (1 + 0.9 * strength * sign).astype(image.dtype)
+    factor = jnp.asarray(1 + 0.9 * strength * sign, image.dtype)
     return jnp.select(
         chosen("posterize", "solarize", "autocontrast", "equalize"),
         [

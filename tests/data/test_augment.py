@@ -52,7 +52,7 @@ def test_a_wrong_specification_is_one_clear_line(spec, message):
 
 
 def test_listing_names_does_not_import_jax():
-    code = "import sys; from data.augment import AUGMENTATIONS; assert AUGMENTATIONS; assert 'jax' not in sys.modules"  # noqa: E501
+    code = "import sys; from data.augment import AUGMENTATIONS; assert AUGMENTATIONS; assert 'jax' not in sys.modules"
     subprocess.run([sys.executable, "-c", code], check=True)
 
 

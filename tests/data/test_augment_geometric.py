@@ -3,8 +3,10 @@
 import jax
 import numpy as np
 import pytest
+from PIL import Image
 
 from data.augment import make_augment
+from data.augment.geometric import rotation, warp
 
 SHAPE = (9, 7, 3)
 
@@ -74,3 +76,49 @@ def test_masks_move_with_their_image(spec):
     inside = image[..., 0] > 0
     np.testing.assert_array_equal(inside, masks >= 0)
     np.testing.assert_array_equal(masks[inside], ((image[..., 0] - 1) * 7 + image[..., 1] - 1)[inside])
+
+
+@pytest.mark.parametrize("angle", [-75, 13, 160])
+def test_warp_rotates_as_pillow(angle):
+    image = batch_of(1, shape=(14, 11, 3))["image"][0]
+    centre, matrix = np.array([5.5, 7.0]), rotation(np.radians(angle))
+    for linear, resample in ((True, Image.Resampling.BILINEAR), (False, Image.Resampling.NEAREST)):
+        ours = warp(image.astype(np.float32), matrix, centre - matrix @ centre, linear, 0)
+        theirs = np.asarray(Image.fromarray(image).rotate(angle, resample))
+        assert np.mean(abs(np.asarray(ours) - theirs) > 1.01) <= (0 if linear else 0.03)
+
+
+def test_warp_is_pillows_affine_transform():
+    image = batch_of(1, shape=(14, 11, 3))["image"][0]
+    coefficients = (0.9, 0.2, -1.3, -0.3, 1.2, 2.1)
+    matrix, offset = np.array(coefficients).reshape(2, 3)[:, :2], np.array(coefficients).reshape(2, 3)[:, 2]
+    theirs = Image.fromarray(image).transform((11, 14), Image.Transform.AFFINE, coefficients, Image.Resampling.BILINEAR)
+    np.testing.assert_allclose(warp(image.astype(np.float32), matrix, offset, True, 0), theirs, atol=1.01)
+    theirs = Image.fromarray(image[..., 0]).transform((11, 14), Image.Transform.AFFINE, coefficients)
+    np.testing.assert_array_equal(warp(image[..., 0].astype(np.int32), matrix, offset, False, 0), theirs)
+
+
+def test_rotation_angles_fill_the_interval_and_masks_follow():
+    batch = ramp(300, 21, 21)
+    batch["image"] = batch["image"] * 10
+    out = jax.jit(make_augment(("rotate(20)",), None))(batch, jax.random.key(0))
+    image, masks = np.asarray(out["image"]) * 25.5, np.asarray(out["masks"])
+    # along the middle row the source row changes by -sin of the angle per pixel
+    angles = np.degrees(np.arcsin((image[:, 10, 15, 0] - image[:, 10, 5, 0]) / 10))
+    assert -20.5 < angles.min() < -18 and 18 < angles.max() < 20.5 and abs(angles.mean()) < 2
+    inside = masks >= 0
+    np.testing.assert_array_equal(inside, image[..., 0] > 0)
+    rows, columns = masks // 21, masks % 21
+    assert abs(image[..., 0] - 1 - rows)[inside].max() < 0.51
+    assert abs(image[..., 1] - 1 - columns)[inside].max() < 0.51
+
+
+def test_affine_enlarges_and_shifts():
+    batch = ramp(50, 21, 21)
+    batch["image"] = batch["image"] * 10
+    image = np.asarray(make_augment(("affine(scale=(2.0, 2.0))",), None)(batch, jax.random.key(0))["image"])
+    np.testing.assert_allclose((image[:, 14, 10] - image[:, 6, 10])[:, 0] * 25.5, 4, atol=1e-3)
+    np.testing.assert_allclose(image[:, 10, 10, :2] * 25.5, 11, atol=1e-3)
+    image = np.asarray(make_augment(("affine(translate=0.2)",), None)(batch, jax.random.key(0))["image"])
+    shift = 11 - image[:, 10, 10, :2] * 25.5
+    assert abs(shift).max() <= 4.21 and shift.std() > 1.5
