@@ -59,7 +59,7 @@ PLAIN = {
         init_from="",  # a work directory to take parameters from
         init_except=(),  # patterns of parameter paths not to take
     ),
-    "devices": dict(kind="pmap", fsdp=1),
+    "devices": dict(kind="auto", fsdp=1),  # "pmap", or "mesh" where `fsdp` devices share the parameters
 }
 SECTIONS = ("paper", "model", "task", "data", "optimizer", "schedule", "train", "devices")
 

@@ -18,14 +18,19 @@ from training.errors import TrainingError
 
 
 def devices(kind: str, fsdp: int = 1) -> "Replicas | MeshDevices":
-    """All devices of all processes, as "pmap" (replicated data parallelism) or "mesh" (data parallelism × fsdp)."""
+    """All devices of all processes, as "pmap" (replicated data parallelism) or "mesh" (data parallelism × fsdp).
+
+    "auto" is `pmap`, but on a single device a mesh of one: `jit` dispatches a step ten times faster than `pmap`.
+    """
     count = jax.device_count()
+    if kind == "auto":
+        kind = "pmap" if count > 1 and fsdp == 1 else "mesh"
     if kind == "pmap":
         if fsdp != 1:
             raise TrainingError(f"devices.fsdp={fsdp} needs devices.kind='mesh': under 'pmap' every device holds all")
         return Replicas()
     if kind != "mesh":
-        raise TrainingError(f"devices.kind={kind!r} is unknown: 'pmap' or 'mesh'")
+        raise TrainingError(f"devices.kind={kind!r} is unknown: 'auto', 'pmap' or 'mesh'")
     if fsdp < 1 or count % fsdp:
         raise TrainingError(f"devices.fsdp={fsdp} does not divide the {count} devices")
     mesh = jax.make_mesh((count // fsdp, fsdp), ("data", "fsdp"), axis_types=(AxisType.Auto,) * 2)
