@@ -8,4 +8,6 @@ MODELS: dict[str, str | tuple[str, dict]] = {
     "lenet5": "models.classification.lenet:LeNet5",
     "resnet_cifar": "models.classification.resnet_cifar:CifarResNet",
     "resnet": "models.classification.resnet:ResNet",
+    "vit": "models.classification.vit:ViT",
+    "unet": "models.segmentation.unet:UNet",
 }

@@ -3,8 +3,8 @@
     like = jax.eval_shape(partial(model.init, train=False), jax.random.key(0), images)
     variables = from_torch(state_dict, like, RENAME["resnet"])
 
-The rule: "layer1.0.conv1.weight" is the leaf layer1_0/conv1/kernel. So a network whose modules are named after
-those of its torch counterpart needs no table, and RENAME says where the names part.
+The rule: "layer1.0.conv1.weight" is the leaf layer1_0/conv1/kernel. So a network whose modules are named
+after those of its torch counterpart needs no table, and RENAME says where the names part.
 """
 
 import re
@@ -15,10 +15,59 @@ from flax.traverse_util import flatten_dict, unflatten_dict
 
 from models.errors import ModelError
 
-# Regular expression -> replacement, on torch names: of torchvision for "resnet", of akamaster for "resnet_cifar".
+# Regular expression -> replacement, on torch names: torchvision's for "resnet", akamaster's for "resnet_cifar",
+# those of transformers for "vit", of milesial's Pytorch-UNet for "unet", of diffusers for "ddpm_unet".
 RENAME: dict[str, dict[str, str]] = {
     "resnet": {r"\.downsample\.0\.": ".shortcut.", r"\.downsample\.1\.": ".shortcut_bn."},
     "resnet_cifar": {r"\.shortcut\.0\.": ".shortcut.", r"\.shortcut\.1\.": ".shortcut_bn."},
+    "vit": {
+        r"^vit\.embeddings\.cls_token": "token",
+        r"^vit\.embeddings\.position_embeddings": "positions",
+        r"^vit\.embeddings\.patch_embeddings\.projection": "embedding",
+        r"^vit\.layers\.(\d+)\.": r"block\1.",
+        r"^vit\.layernorm": "norm",
+        r"^classifier": "head",
+        r"\.layernorm_before": ".norm1",
+        r"\.layernorm_after": ".norm2",
+        r"\.mlp\.fc": ".mlp",
+        r"\.q_proj": ".query",
+        r"\.k_proj": ".key",
+        r"\.v_proj": ".value",
+        r"\.o_proj": ".out",
+    },
+    "unet": {
+        r"(\.maxpool_conv\.1|\.conv)?\.double_conv\.": ".",
+        r"^inc\.": "down0.",
+        r"^down4\.": "bottom.",
+        r"^up1\.": "up0.",
+        r"^up2\.": "up1.",
+        r"^up3\.": "up2.",
+        r"^up4\.": "up3.",
+        r"^up(\d)\.up\.": r"upsample\1.",
+        r"\.0\.": ".conv1.",
+        r"\.1\.": ".norm1.",
+        r"\.3\.": ".conv2.",
+        r"\.4\.": ".norm2.",
+        r"^outc\.conv": "head",
+    },
+    "ddpm_unet": {
+        r"^(down|up)_blocks\.(\d+)\.": r"\1\2_",
+        r"^mid_block\.attentions\.0": "middle_attention",
+        r"^mid_block\.": "middle_",
+        r"resnets\.(\d+)": r"block\1",
+        r"attentions\.(\d+)": r"attention\1",
+        r"^(down|up)(\d+)_\1samplers\.0\.conv": r"\1sample\2",
+        r"\.time_emb_proj": ".time",
+        r"\.conv_shortcut": ".shortcut",
+        r"\.group_norm": ".norm",
+        r"\.to_q": ".attention.query",
+        r"\.to_k": ".attention.key",
+        r"\.to_v": ".attention.value",
+        r"\.to_out\.0": ".attention.out",
+        r"^time_embedding\.linear_": "time",
+        r"^class_embedding": "label",
+        r"^conv_norm_out": "norm_out",
+    },
 }
 
 # The collection and the leaf that a torch tensor may become: the first that the network has.

@@ -10,7 +10,9 @@ import flax.linen as nn
 import jax
 import jax.numpy as jnp
 
+from models.errors import ModelError, choose
 from models.layers.attention import SelfAttention
+from models.layers.dropout import Dropout
 
 # Table 1; Ti and S are of Steiner et al., "How to train your ViT?", 2021, table 1.
 VARIANTS = {
@@ -27,7 +29,7 @@ class EncoderBlock(nn.Module):
 
     heads: int
     mlp: int
-    dropout: float
+    dropout_rate: float
     stochastic_depth: float
     dtype: Any
     param_dtype: Any
@@ -42,73 +44,66 @@ class EncoderBlock(nn.Module):
             bias_init=nn.initializers.normal(1e-6),
             **types,
         )
-        dropout = partial(nn.Dropout(self.dropout), deterministic=not train)
-        # One draw per example: the branch is there or not, and is scaled so that its expectation is unchanged.
-        survive = partial(nn.Dropout(self.stochastic_depth, broadcast_dims=(1, 2)), deterministic=not train)
+        dropout = Dropout(self.dropout_rate)
+        branch = Dropout(self.stochastic_depth, shared=(1, 2))  # an example has the whole branch or none of it
 
         y = norm(name="norm1")(x)
         y = SelfAttention(self.heads, name="attention", **types)(y)
-        x = x + survive(dropout(y))
+        x = x + branch(dropout(y, train), train)
 
         y = norm(name="norm2")(x)
-        y = dropout(nn.gelu(dense(self.mlp, name="mlp1")(y), approximate=False))
+        y = dropout(nn.gelu(dense(self.mlp, name="mlp1")(y), approximate=False), train)
         y = dense(x.shape[-1], name="mlp2")(y)
-        return x + survive(dropout(y))
+        return x + branch(dropout(y, train), train)
 
 
 class ViT(nn.Module):
-    """`[B, H, W, C]` → logits `[B, num_classes]`. H and W are multiples of `patch`.
+    """Patches of the image as tokens, `depth` blocks, a classifier on the class token or the patches' mean.
 
-    A width, depth, heads or mlp of 0 is the variant's: `variant="Ti", depth=7` is a shallower Ti.
+    The variant sets the four fields below it, unless they are given: variant="Ti", depth=7 is a shallower Ti.
     """
 
-    num_classes: int = 1000
-    variant: str = "B"
-    patch: int = 16
-    pool: str = "token"  # or "gap": the mean of the patches, without a class token
+    variant: str = "B"  # a name in VARIANTS
     width: int = 0
     depth: int = 0
     heads: int = 0
     mlp: int = 0
-    representation: int = (
-        0  # width of the tanh layer before the head, which the paper pre-trains with; 0: none
-    )
-    dropout: float = 0.0
-    stochastic_depth: float = 0.0  # of the last block; the first has none and the rate rises linearly
+    patch: int = 16
+    pool: str = "token"  # "token": a class token | "gap": the mean of the patches
+    representation: int = 0  # width of the tanh layer before the head, which the paper pre-trains with; 0: none
+    dropout_rate: float = 0.0
+    stochastic_depth: float = 0.0  # rate of the last block; it rises linearly from 0 in the first
     remat: bool = False
-    dtype: Any = jnp.float32
+    num_classes: int = 1000
+    dtype: Any = None
     param_dtype: Any = jnp.float32
+    axis_name: str | None = None  # no batch statistics here: accepted so that every classifier is built alike
 
     @nn.compact
-    def __call__(self, x, train):
-        if self.variant not in VARIANTS or self.pool not in ("token", "gap"):
-            raise ValueError(
-                f"variant {self.variant!r} of {tuple(VARIANTS)}, pool {self.pool!r} of token, gap"
-            )
+    def __call__(self, x, train: bool):
+        """x: [B, H, W, C] float, H and W multiples of `patch` -> logits [B, num_classes]."""
+        variant = choose(VARIANTS, "variant", self.variant)
+        width, depth, heads, mlp = (getattr(self, field) or value for field, value in variant.items())
+        pool = choose({"token": lambda x: x[:, 0], "gap": lambda x: x.mean(1)}, "pool", self.pool)
         if x.shape[1] % self.patch or x.shape[2] % self.patch:
-            raise ValueError(f"patches of {self.patch} do not tile an image of {x.shape[1]}×{x.shape[2]}")
-        variant = VARIANTS[self.variant]
-        width, depth, heads, mlp = (
-            getattr(self, k) or variant[k] for k in ("width", "depth", "heads", "mlp")
-        )
+            raise ModelError(f"patch={self.patch} does not tile images of {x.shape[1]}×{x.shape[2]}")
         types = dict(dtype=self.dtype, param_dtype=self.param_dtype)
 
         window = (self.patch, self.patch)
         x = nn.Conv(width, window, strides=window, padding="VALID", name="embedding", **types)(x)
-        x = x.reshape(x.shape[0], -1, width)
+        x = x.reshape(len(x), -1, width)
         if self.pool == "token":
             token = self.param("token", nn.initializers.zeros, (1, 1, width), self.param_dtype)
-            x = jnp.concatenate([jnp.tile(token, (x.shape[0], 1, 1)).astype(x.dtype), x], axis=1)
+            x = jnp.concatenate([jnp.broadcast_to(token, (len(x), 1, width)).astype(x.dtype), x], axis=1)
         positions = self.param("positions", nn.initializers.normal(0.02), (1, *x.shape[1:]), self.param_dtype)
-        x = nn.Dropout(self.dropout)(x + positions.astype(x.dtype), deterministic=not train)
+        x = Dropout(self.dropout_rate)(x + positions.astype(x.dtype), train)
 
         block = nn.remat(EncoderBlock, static_argnums=(2,)) if self.remat else EncoderBlock
         for i in range(depth):
             rate = self.stochastic_depth * i / max(depth - 1, 1)
-            x = block(heads, mlp, self.dropout, rate, name=f"block{i}", **types)(x, train)
-        x = nn.LayerNorm(epsilon=1e-6, name="norm", **types)(x)
+            x = block(heads, mlp, self.dropout_rate, rate, name=f"block{i}", **types)(x, train)
+        x = pool(nn.LayerNorm(epsilon=1e-6, name="norm", **types)(x))
 
-        x = x[:, 0] if self.pool == "token" else x.mean(axis=1)
         if self.representation:
             x = nn.tanh(nn.Dense(self.representation, name="representation", **types)(x))
         x = nn.Dense(self.num_classes, kernel_init=nn.initializers.zeros, name="head", **types)(x)
@@ -118,14 +113,12 @@ class ViT(nn.Module):
 def interpolate_positions(positions, old, new):
     """Position embeddings for another resolution: section 3.2, "fine-tuning and higher resolution".
 
-    positions: `[1, tokens + h·w, C]` of a grid of `old = (h, w)` patches; the result is for `new = (h', w')`.
+    positions: [1, tokens + h·w, C] of a grid of old = (h, w) patches -> those of a grid of new = (h', w').
     Bilinear over the grid; the class token's embedding, which has no place in it, is kept as it is.
     """
     tokens = positions.shape[1] - old[0] * old[1]
     if tokens not in (0, 1):
-        raise ValueError(
-            f"{positions.shape[1]} position embeddings are not those of a grid of {old[0]}×{old[1]}"
-        )
+        raise ModelError(f"{positions.shape[1]} position embeddings are not of a grid of {old[0]}×{old[1]}")
     grid = positions[:, tokens:].reshape(1, *old, -1)
     grid = jax.image.resize(grid, (1, *new, grid.shape[-1]), "linear", antialias=False)
     return jnp.concatenate([positions[:, :tokens], grid.reshape(1, new[0] * new[1], -1)], axis=1)

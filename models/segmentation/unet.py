@@ -10,100 +10,94 @@ import flax.linen as nn
 import jax
 import jax.numpy as jnp
 
-# "a Gaussian distribution with a standard deviation of √(2/N)", section 3; `nn.initializers.he_normal` is truncated.
+from models.errors import choose
+from models.layers.dropout import Dropout
+from models.layers.norm import batch_norm
+
+# "A Gaussian distribution with a standard deviation of √(2/N)", section 3; flax's `he_normal` is truncated.
 he_normal = partial(nn.initializers.variance_scaling, 2.0, "fan_in", "normal")
+
+PADDINGS = {"valid": "VALID", "same": "SAME"}
 
 
 class DoubleConv(nn.Module):
-    """Two 3×3 convolutions, each followed by a ReLU."""
+    """Two 3×3 convolutions, each followed by its norm, if there is one, and a ReLU."""
 
     features: int
-    padding: str
-    norm: str
-    dtype: Any
-    param_dtype: Any
-    axis_name: str | None
+    conv: Any
+    norm: Any
 
     @nn.compact
-    def __call__(self, x, train):
-        types = dict(dtype=self.dtype, param_dtype=self.param_dtype)
+    def __call__(self, x):
+        """x: [B, H, W, C] -> [B, H', W', features]."""
         for i in (1, 2):
-            x = nn.Conv(
-                self.features,
-                (3, 3),
-                padding=self.padding.upper(),
-                use_bias=self.norm == "none",
-                kernel_init=he_normal(),
-                name=f"conv{i}",
-                **types,
-            )(x)
-            if self.norm == "batch":
-                x = nn.BatchNorm(
-                    use_running_average=not train,
-                    momentum=0.9,
-                    axis_name=self.axis_name,
-                    name=f"norm{i}",
-                    **types,
-                )(x)
-            x = nn.relu(x)
+            x = self.conv(self.features, (3, 3), name=f"conv{i}")(x)
+            x = nn.relu(self.norm(name=f"norm{i}")(x) if self.norm else x)
         return x
 
 
 class UNet(nn.Module):
-    """`[B, H, W, C]` → logits `[B, H', W', num_classes]`.
+    """`depth` halvings and as many doublings.
 
-    `padding="valid"` is the published network: H' is smaller than H (572 → 388, see `tile`) and every output sees
-    only real pixels. `padding="same"` keeps H' = H for images of any size; with `norm="batch"` it is the form
-    that most reimplementations mean.
+    With valid padding it is the published network: an output pixel has seen real pixels only, so there are
+    fewer of them (572 -> 388, see `tile`). With same padding there are as many as in the image, whatever its
+    size; with norm="batch" too it is what most reimplementations call U-Net.
     """
 
-    num_classes: int = 2
-    width: int = 64  # channels of the first level; every level below has twice as many
+    width: int = 64  # channels of the first level; each level down has twice as many
     depth: int = 4
-    padding: str = "valid"
-    norm: str = "none"
-    dropout: float = 0.5  # "at the end of the contracting path": its two deepest levels
-    dtype: Any = jnp.float32
+    padding: str = "valid"  # a name in PADDINGS
+    norm: str = "none"  # "none" | "batch"
+    dropout_rate: float = 0.5  # "at the end of the contracting path": after its two deepest levels
+    num_classes: int = 2
+    dtype: Any = None
     param_dtype: Any = jnp.float32
     axis_name: str | None = None
 
     @nn.compact
-    def __call__(self, x, train):
-        if self.padding not in ("valid", "same") or self.norm not in ("none", "batch"):
-            raise ValueError(f"padding {self.padding!r} of valid, same, norm {self.norm!r} of none, batch")
+    def __call__(self, x, train: bool):
+        """x: [B, H, W, C] float -> logits [B, H', W', num_classes]."""
         types = dict(dtype=self.dtype, param_dtype=self.param_dtype)
-        double = partial(DoubleConv, padding=self.padding, norm=self.norm, axis_name=self.axis_name, **types)
-        dropout = partial(nn.Dropout(self.dropout), deterministic=not train)
+        norm = choose({"none": None, "batch": batch_norm(train, self.axis_name, **types)}, "norm", self.norm)
+        conv = partial(
+            nn.Conv,
+            padding=choose(PADDINGS, "padding", self.padding),
+            use_bias=norm is None,
+            kernel_init=he_normal(),
+            **types,
+        )
+        double = partial(DoubleConv, conv=conv, norm=norm)
+        dropout = Dropout(self.dropout_rate)
 
         skips = []
         for level in range(self.depth):
-            x = double(self.width << level, name=f"down{level}")(x, train)
+            x = double(self.width << level, name=f"down{level}")(x)
             if level == self.depth - 1:
-                x = dropout(x)
+                x = dropout(x, train)
             skips.append(x)
             x = nn.max_pool(x, (2, 2), (2, 2))
-        x = dropout(double(self.width << self.depth, name="bottom")(x, train))
+        x = dropout(double(self.width << self.depth, name="bottom")(x), train)
 
-        for level in reversed(range(self.depth)):
+        for i, features in enumerate(self.width << level for level in reversed(range(self.depth))):
             x = nn.ConvTranspose(
-                self.width << level,
+                features,
                 (2, 2),
                 strides=(2, 2),
                 transpose_kernel=True,
                 kernel_init=he_normal(in_axis=-1, out_axis=-2),
-                name=f"upsample{level}",
+                name=f"upsample{i}",
                 **types,
             )(x)
-            x = jnp.concatenate(align(skips[level], x), axis=-1)
-            x = double(self.width << level, name=f"up{level}")(x, train)
+            x = jnp.concatenate(align(skips.pop(), x), axis=-1)
+            x = double(features, name=f"up{i}")(x)
         x = nn.Conv(self.num_classes, (1, 1), kernel_init=he_normal(), name="head", **types)(x)
         return x.astype(jnp.promote_types(x.dtype, jnp.float32))
 
 
 def align(skip, x):
-    """Brings a skip `[B, H, W, C]` and the upsampled `[B, h, w, C']` to one size, centres on each other.
+    """A skip [B, H, W, C] and the upsampled x [B, h, w, C'] at one size.
 
-    The skip loses the border that valid convolutions ate; where a pooling dropped an odd row, x gains it as zeros.
+    The skip loses the border that valid convolutions ate; x gains zeros where pooling dropped an odd row.
     """
     for axis in (1, 2):
         excess = skip.shape[axis] - x.shape[axis]
@@ -115,10 +109,10 @@ def align(skip, x):
 
 
 def tile(output, depth=4):
-    """The (input, output) side of the smallest valid tile whose output is at least `output` pixels: 388 → (572, 388).
+    """Sides (input, output) of the smallest tile for valid padding that has an output of at least `output`.
 
-    Every pooling of a valid tile meets an even size. At the bottom the side is b; the output is
-    2^depth (b − 4) − 4 (2^depth − 1), the input 2^depth b + 4 (2^depth − 1).
+    Every pooling must meet an even size. Where the bottom level receives a side of b, the input has
+    2^depth b + 4 (2^depth - 1) and the output 2^depth (b - 4) - 4 (2^depth - 1).
     """
     scale = 2**depth
     bottom = -(-(output + 4 * (scale - 1)) // scale) + 4
