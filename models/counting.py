@@ -11,8 +11,8 @@ from jax.extend.core import ClosedJaxpr, Jaxpr
 def count_macs(fn, *args) -> int:
     """Multiply-adds of fn(*args) in convolutions and matrix products; args may be ShapeDtypeStructs.
 
-    Counted as torch's flop counter does (which prints twice as many): padding is multiplied too; normalisation,
-    activations and pooling are not counted. A scan counts once per iteration, a conditional as its dearest
+    Counted as torch's flop counter does (which prints twice as many): padding is multiplied too, normalisation
+    and pooling are not counted. A scan counts once per iteration, a conditional as its dearest
     branch, a shard_map once per device. Raises ValueError on a while loop with products in it.
     """
     return jaxpr_macs(jax.make_jaxpr(fn)(*args).jaxpr)
@@ -67,7 +67,4 @@ def parameter_table(module, *input_shapes: tuple[int, ...]) -> list[tuple[str, t
     inputs = [jax.ShapeDtypeStruct(shape, jnp.float32) for shape in input_shapes]
     variables = jax.eval_shape(partial(module.init, train=False), jax.random.key(0), *inputs)
     leaves = jax.tree_util.tree_leaves_with_path(variables["params"])
-    return [
-        (jax.tree_util.keystr(path, simple=True, separator="/"), leaf.shape, leaf.size)
-        for path, leaf in leaves
-    ]
+    return [(jax.tree_util.keystr(path, simple=True, separator="/"), leaf.shape, leaf.size) for path, leaf in leaves]

@@ -83,24 +83,15 @@ class TableConv(nn.Module):
 
         def init(key, shape, dtype):  # map by map, since the scale depends on how many maps one sees
             keys = jax.random.split(key, len(self.table))
-            maps = [
-                self.kernel_init(k, (5, 5, len(seen), 1), dtype)
-                for k, seen in zip(keys, self.table, strict=True)
-            ]
+            maps = [self.kernel_init(k, (5, 5, len(seen), 1), dtype) for k, seen in zip(keys, self.table, strict=True)]
             return jnp.concatenate(maps, axis=2)[..., 0]
 
         inputs, outputs = zip(*((i, o) for o, seen in enumerate(self.table) for i in seen), strict=True)
         connections = self.param("kernel", init, (5, 5, len(inputs)), self.param_dtype)
         bias = self.param("bias", nn.initializers.zeros, (len(self.table),), self.param_dtype)
         x, connections, bias = nn.dtypes.promote_dtype(x, connections, bias, dtype=self.dtype)
-        kernel = (
-            jnp.zeros((5, 5, x.shape[-1], len(self.table)), x.dtype)
-            .at[:, :, inputs, outputs]
-            .set(connections)
-        )
-        y = jax.lax.conv_general_dilated(
-            x, kernel, (1, 1), "VALID", dimension_numbers=("NHWC", "HWIO", "NHWC")
-        )
+        kernel = jnp.zeros((5, 5, x.shape[-1], len(self.table)), x.dtype).at[:, :, inputs, outputs].set(connections)
+        y = jax.lax.conv_general_dilated(x, kernel, (1, 1), "VALID", dimension_numbers=("NHWC", "HWIO", "NHWC"))
         return y + bias
 
 

@@ -49,9 +49,7 @@ class Block(nn.Module):
         y = self.conv(self.channels, (3, 3), name="conv2")(y)
         y = self.norm(name="bn2")(y)
         if x.shape != y.shape:
-            x = choose(SHORTCUTS, "shortcut", self.shortcut)(
-                x, self.channels, self.strides, self.conv, self.norm
-            )
+            x = choose(SHORTCUTS, "shortcut", self.shortcut)(x, self.channels, self.strides, self.conv, self.norm)
         return nn.relu(x + y)
 
 

@@ -1,0 +1,114 @@
+"""ResNet against torchvision's: counts, outputs, gradients, and one step of the running statistics."""
+
+import pathlib
+from functools import partial
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from models.classification.resnet import ResNet
+from models.counting import count_macs, parameter_table
+from models.errors import ModelError
+from models.port import RENAME, flatten_dict, flax_path, from_torch
+from tests.goldens.make_classification import seeded_images, seeded_weights
+
+GOLDENS = pathlib.Path(__file__).parents[1] / "goldens"
+QUICKLY = {"xla_backend_optimization_level": 0}  # compiling is what these tests cost
+
+
+@pytest.mark.parametrize(
+    ("depth", "version", "parameters", "macs"),
+    [
+        (18, "v1.5", 11_689_512, 1_814_073_344),
+        (34, "v1.5", 21_797_672, 3_663_761_408),
+        (50, "v1.5", 25_557_032, 4_089_184_256),
+        (101, "v1.5", 44_549_160, 7_801_405_440),
+        (152, "v1.5", 60_192_808, 11_513_626_624),
+        # timm's legacy_seresnet50 is this network and 2,514,944 multiply-adds of squeeze and excitation: 3,860,488,192.
+        (50, "v1", 25_557_032, 3_857_973_248),
+    ],
+)
+def test_counts(depth, version, parameters, macs):
+    model = ResNet(depth=depth, version=version)
+    x = jax.ShapeDtypeStruct((1, 224, 224, 3), jnp.float32)
+    variables = jax.eval_shape(partial(model.init, train=False), jax.random.key(0), x)
+    assert sum(count for _, _, count in parameter_table(model, x.shape)) == parameters
+    assert count_macs(partial(model.apply, train=False), variables, x) == macs
+
+
+@pytest.fixture
+def float64():
+    with jax.enable_x64(True):
+        yield
+
+
+@pytest.mark.parametrize(("depth", "values_per_channel"), [(18, 4), (50, 4)])
+def test_torchvision_parity(depth, values_per_channel, float64):
+    golden = np.load(GOLDENS / f"resnet{depth}.npz")
+    shapes = {k: tuple(map(int, s.split())) for k, s in zip(golden["names"], golden["shapes"], strict=True)}
+    weights = seeded_weights(shapes)
+    images = seeded_images(4, 32, 32, 3)
+    model = ResNet(depth=depth, num_classes=10, param_dtype=jnp.float64)
+    like = jax.eval_shape(partial(model.init, train=False), jax.random.key(0), images)
+    variables = from_torch(weights, like, RENAME["resnet"])
+
+    def loss(params):
+        logits = model.apply({**variables, "params": params}, images, train=False)
+        return -jax.nn.log_softmax(logits)[jnp.arange(4), jnp.arange(4)].mean(), logits
+
+    quickly = partial(jax.jit, compiler_options=QUICKLY)
+    gradients, logits = quickly(jax.grad(loss, has_aux=True))(variables["params"])
+    np.testing.assert_allclose(logits, golden["logits"], rtol=1e-8)
+
+    wanted = flatten_dict(variables)
+    gradients = {("params", *path): np.asarray(g) for path, g in flatten_dict(gradients).items()}
+    paths = {name: flax_path(name, wanted, RENAME["resnet"]) for name in golden["gradient_names"]}
+    norms = [np.linalg.norm(gradients[path]) for path in paths.values()]
+    np.testing.assert_allclose(norms, golden["gradient_norms"], rtol=1e-7)
+    for name in (k.removeprefix("gradient/") for k in golden.files if k.startswith("gradient/")):
+        ours = np.moveaxis(gradients[paths[name]], (-1, -2), (0, 1)).reshape(-1)[:256]
+        np.testing.assert_allclose(ours, golden[f"gradient/{name}"], rtol=1e-6, atol=1e-12)
+
+    train = quickly(partial(model.apply, train=True, mutable=["batch_stats"]))
+    logits, moved = train(variables, images)
+    np.testing.assert_allclose(logits, golden["train_logits"], rtol=1e-6)
+    assert {leaf.dtype for leaf in jax.tree.leaves(moved)} == {jnp.dtype("float64")}
+    moved = flatten_dict(moved)
+    np.testing.assert_allclose(moved["batch_stats", "bn1", "mean"], golden["moved/bn1.running_mean"], rtol=1e-8)
+    for name, n in {
+        "bn1.running_var": 4 * 16 * 16,
+        golden.files[-1].removeprefix("moved/"): values_per_channel,
+    }.items():
+        before = 0.9 * weights[name].astype(np.float64)
+        ours = moved[flax_path(name, wanted, RENAME["resnet"])] - before
+        # torch keeps the unbiased variance, flax the biased one.
+        np.testing.assert_allclose(golden[f"moved/{name}"] - before, ours * n / (n - 1), rtol=1e-6)
+
+
+def test_v1_and_v15_have_the_same_parameters():
+    v1, v15 = (parameter_table(ResNet(depth=50, version=version), (1, 64, 64, 3)) for version in ("v1", "v1.5"))
+    assert v1 == v15
+
+
+def test_initial_scales():
+    """He's fan-out scale for the convolutions; with zero_init_residual, blocks that start as the identity."""
+    model = ResNet(depth=18, zero_init_residual=True, num_classes=10)
+    x = jnp.zeros((1, 32, 32, 3))
+    params = jax.jit(partial(model.init, train=False), compiler_options=QUICKLY)(jax.random.key(0, impl="rbg"), x)[
+        "params"
+    ]  # compiles fast
+    kernel = params["layer4_0"]["conv1"]["kernel"]  # 3×3, 256 -> 512
+    np.testing.assert_allclose(kernel.std(), (2 / (9 * 512)) ** 0.5, rtol=0.01)
+    assert jnp.abs(kernel).max() > 4 * kernel.std()  # not truncated
+    assert not params["layer2_1"]["bn2"]["scale"].any() and params["layer2_1"]["bn1"]["scale"].all()
+
+
+@pytest.mark.parametrize(
+    ("fields", "message"),
+    [({"depth": 51}, "depth=51 is not one of 18, 34"), ({"version": "v15"}, r"did you mean 'v1\.5'\?")],
+)
+def test_an_unknown_variant_is_refused_with_the_choices(fields, message):
+    with pytest.raises(ModelError, match=message):
+        jax.eval_shape(partial(ResNet(**fields).init, train=False), jax.random.key(0), jnp.zeros((1, 32, 32, 3)))

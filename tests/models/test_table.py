@@ -1,0 +1,24 @@
+"""The table of networks: listing is free, and every entry is a module whose fields have defaults."""
+
+import dataclasses
+import importlib
+import subprocess
+import sys
+
+import pytest
+
+from models import MODELS
+
+
+def test_listing_imports_neither_jax_nor_flax():
+    code = "import sys, models; print(sorted({'jax', 'flax', 'numpy'} & set(sys.modules)))"
+    assert subprocess.check_output([sys.executable, "-c", code], text=True).strip() == "[]"
+
+
+@pytest.mark.parametrize("name", MODELS)
+def test_entries_have_defaults(name):
+    entry = MODELS[name]
+    target, fixed = entry if isinstance(entry, tuple) else (entry, {})
+    module, cls = target.split(":")
+    network = getattr(importlib.import_module(module), cls)(**fixed)
+    assert {field.name for field in dataclasses.fields(network)} >= {"dtype", "param_dtype", "axis_name"}
