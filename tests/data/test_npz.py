@@ -36,7 +36,7 @@ def test_x_and_y_are_splits(tmp_path):
     assert test.info.shape == (5, 4, 1)
     assert test.info.classes == ("ape", "bee")
     assert set(test.arrays["label"]) == {0}
-    np.testing.assert_allclose(test.info.mean, (grey / 255).mean())
+    np.testing.assert_allclose(test.info.mean, (IMAGES[..., 0] / 255).mean())
 
 
 @pytest.mark.parametrize(
