@@ -121,8 +121,11 @@ def _build(spec: str, info) -> Callable:
         # an int will do for a float; a bool is neither
         fits = isinstance(value, (int, float) if wanted is float else wanted)
         if not fits or (isinstance(value, bool) and wanted is not bool):
-            raise DataError(f"augmentation {spec!r}: {key} is a {wanted.__name__}, not {value!r}")
-    return factory(*bound.args, **bound.kwargs, **supplied)
+            raise DataError(f"augmentation {spec!r}: {key} takes {wanted.__name__}, not {value!r}")
+    try:
+        return factory(*bound.args, **bound.kwargs, **supplied)
+    except DataError as error:
+        raise DataError(f"augmentation {spec!r}: {error}") from None
 
 
 def _parse(spec: str) -> tuple[str, list, dict]:

@@ -27,7 +27,7 @@ def color_jitter(
     well)."""
     check_range("hue", hue, 0, 0.5)
     if hue > 0:
-        _check_rgb("color_jitter with a hue", info)
+        _check_rgb("a hue", info)
     strengths = (brightness, contrast, saturation)
     for name, strength in zip(("brightness", "contrast", "saturation"), strengths, strict=True):
         check_range(name, strength, 0)
@@ -61,10 +61,10 @@ def pca_color(strength: float = 0.1, covariance: tuple = IMAGENET_COVARIANCE, *,
     p and λ are the eigenvectors and eigenvalues of the `covariance` (3 rows of 3) of the data's RGB in [0,
     1].
     """
-    _check_rgb("pca_color", info)
+    _check_rgb("the covariance", info)
     check_range("strength", strength, 0)
     if np.shape(covariance) != (3, 3):
-        raise DataError(f"pca_color: covariance is 3 rows of 3 numbers, not {covariance!r}")
+        raise DataError(f"covariance is 3 rows of 3 numbers, not {covariance!r}")
     values, vectors = np.linalg.eigh(np.asarray(covariance))
 
     def change(image, key):
@@ -79,9 +79,9 @@ def gaussian_blur(size: int, sigma: tuple = (0.1, 2.0), probability: float = 0.5
     """Blur with `size` × `size` taps (odd; SimCLR takes a tenth of the side) and sigma uniform in the
     interval."""
     if size < 1 or size % 2 == 0:
-        raise DataError(f"gaussian_blur: size is an odd number of pixels, not {size}")
+        raise DataError(f"size is an odd number of pixels, not {size}")
     if len(sigma) != 2 or not 0 < sigma[0] <= sigma[1]:
-        raise DataError(f"gaussian_blur: sigma is two rising positive numbers, not {sigma!r}")
+        raise DataError(f"sigma is two rising positive numbers, not {sigma!r}")
 
     def change(image, key):
         return pixels.gaussian_blur(image, size, jax.random.uniform(key, (), image.dtype, *sigma))

@@ -38,11 +38,11 @@ def random_erasing(
     (uniform in [0, 1], the paper's best) or "mean". The first of ten drawn rectangles that fits is taken.
     """
     if len(area) != 2 or not 0 < area[0] <= area[1] <= 1:
-        raise DataError(f"random_erasing: area is two rising shares of the image, not {area!r}")
+        raise DataError(f"area is two rising shares of the image, not {area!r}")
     if not 0 < aspect <= 1:
-        raise DataError(f"random_erasing: aspect lies above 0 and at most at 1, not at {aspect}")
+        raise DataError(f"aspect lies above 0 and at most at 1, not at {aspect}")
     if fill not in ("noise", "mean"):
-        raise DataError(f"random_erasing fills with noise or mean, not {fill!r}")
+        raise DataError(f"it fills with noise or mean, not {fill!r}")
 
     def change(image, key):
         draw_key, noise_key = jax.random.split(key)

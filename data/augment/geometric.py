@@ -14,7 +14,7 @@ def pad_crop(pad: int, mode: str = "constant"):
     """
     check_range("pad", pad, 0)
     if mode not in ("constant", "reflect", "edge"):
-        raise DataError(f"pad_crop pads with constant, reflect or edge, not {mode!r}")
+        raise DataError(f"it pads with constant, reflect or edge, not {mode!r}")
 
     def move(field, key, linear, fill):
         widths = [(pad, pad), (pad, pad)] + [(0, 0)] * (field.ndim - 2)
@@ -50,7 +50,7 @@ def affine(degrees: float = 0.0, translate: float = 0.0, scale: tuple = (1.0, 1.
     """
     check_range("translate", translate, 0, 1)
     if len(scale) != 2 or not 0 < scale[0] <= scale[1]:
-        raise DataError(f"affine: scale is two rising positive numbers, not {scale!r}")
+        raise DataError(f"scale is two rising positive numbers, not {scale!r}")
 
     def move(field, key, linear, fill):
         height, width = field.shape[:2]

@@ -42,4 +42,5 @@ def over_fields(move):
 def check_range(name: str, value: float, low: float, high: float = float("inf")):
     """Raise DataError unless low ≤ value ≤ high."""
     if not low <= value <= high:
-        raise DataError(f"{name} is {value}, but lies between {low} and {high}")
+        bounds = f"at least {low}" if high == float("inf") else f"between {low} and {high}"
+        raise DataError(f"{name} is {value}, but must be {bounds}")
