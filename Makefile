@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 # Compiled programs are kept between runs: a second start takes seconds.
 export JAX_COMPILATION_CACHE_DIR ?= $(CURDIR)/.cache/jax
 
-.PHONY: train test lint clean
+.PHONY: train test lint tensorflow clean
 
 train: $(VENV)/ready
 	$(BIN)/fovea train --config lenet5_digits --workdir workdir/lenet5_digits
@@ -24,5 +24,13 @@ $(VENV)/ready: pyproject.toml requirements.lock
 	$(BIN)/uv pip install --quiet --python $(BIN)/python --no-deps -e .
 	touch $@
 
+# TensorFlow prepares the stock sets of TFDS and nothing else, so it has an environment of its own.
+tensorflow: .venv-tensorflow/ready
+
+.venv-tensorflow/ready: $(VENV)/ready requirements-tensorflow.lock
+	$(PYTHON) -m venv .venv-tensorflow
+	$(BIN)/uv pip install --quiet --python .venv-tensorflow/bin/python -r requirements-tensorflow.lock
+	touch $@
+
 clean:
-	rm -rf $(VENV) .cache workdir
+	rm -rf $(VENV) .venv-tensorflow .cache workdir
