@@ -1,6 +1,6 @@
 """Stock TFDS sets: written by TensorFlow in its own environment, read here without it.
 
-`make test` builds `.venv-tensorflow`; FOVEA_TENSORFLOW_PYTHON names another interpreter that has TensorFlow.
+`make tensorflow` builds `.venv-tensorflow`, as CI does; FOVEA_TENSORFLOW_PYTHON names another interpreter that has TensorFlow.
 """
 
 import gzip
