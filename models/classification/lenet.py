@@ -43,11 +43,9 @@ BITMAPS = """
 ..###.. .#####. ####### .#####. .....#. ..###.. ..###.. .#..... ..###.. .####..
 """
 
-
 ROWS = [line.split() for line in BITMAPS.split("\n") if line]
-DIGIT_CODES = (
-    np.array([[dot == "#" for dot in "".join(digit)] for digit in zip(*ROWS, strict=True)]) * 2.0 - 1.0
-)  # [10, 84]
+DOTS = np.array([list("".join(digit)) for digit in zip(*ROWS, strict=True)])
+DIGIT_CODES = np.where(DOTS == "#", 1.0, -1.0)  # [10, 84]
 
 
 def scaled_tanh(x):
