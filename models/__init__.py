@@ -10,4 +10,12 @@ MODELS: dict[str, str | tuple[str, dict]] = {
     "resnet": "models.classification.resnet:ResNet",
     "vit": "models.classification.vit:ViT",
     "unet": "models.segmentation.unet:UNet",
+    "vae": "models.generative.vae:VAE",
+    "vae_conv": "models.generative.vae:ConvVAE",
+    "gan_generator": "models.generative.gan:Generator",
+    "gan_discriminator": "models.generative.gan:Discriminator",
+    "dcgan_generator": "models.generative.dcgan:Generator",
+    "dcgan_discriminator": "models.generative.dcgan:Discriminator",
+    "wgan_gp_critic": ("models.generative.dcgan:Discriminator", {"norm": "none"}),
+    "ddpm_unet": "models.generative.ddpm_unet:DDPMUNet",
 }

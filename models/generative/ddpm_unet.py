@@ -10,14 +10,16 @@ import flax.linen as nn
 import jax
 import jax.numpy as jnp
 
+from models.errors import ModelError
 from models.layers.attention import SelfAttention
+from models.layers.dropout import Dropout
 
 uniform = nn.initializers.variance_scaling(1.0, "fan_avg", "uniform")
 zeros = nn.initializers.zeros
 
 
 def time_embedding(time, features):
-    """`[B]` → `[B, features]`: sines, then cosines, of frequencies from 1 down to 1/10,000 inclusive."""
+    """time: [B] -> [B, features]: sines, then cosines, of frequencies from 1 down to 1/10,000 inclusive."""
     half = features // 2
     frequencies = jnp.exp(-jnp.log(10_000.0) * jnp.arange(half) / (half - 1))
     angles = time[:, None] * frequencies
@@ -28,7 +30,7 @@ class ResBlock(nn.Module):
     """norm, swish, conv, twice, with the time added in between; the identity at initialisation."""
 
     features: int
-    dropout: float
+    dropout_rate: float
     groups: int
     dtype: Any
     param_dtype: Any
@@ -41,7 +43,7 @@ class ResBlock(nn.Module):
 
         y = conv((3, 3), kernel_init=uniform, name="conv1")(nn.swish(norm(name="norm1")(x)))
         y += nn.Dense(self.features, kernel_init=uniform, name="time", **types)(nn.swish(time))[:, None, None]
-        y = nn.Dropout(self.dropout)(nn.swish(norm(name="norm2")(y)), deterministic=not train)
+        y = Dropout(self.dropout_rate)(nn.swish(norm(name="norm2")(y)), train)
         y = conv((3, 3), kernel_init=zeros, name="conv2")(y)
         if x.shape[-1] != self.features:
             x = conv((1, 1), kernel_init=uniform, name="shortcut")(x)
@@ -65,23 +67,22 @@ class AttentionBlock(nn.Module):
 
 
 class DDPMUNet(nn.Module):
-    """Noisy image `[B, H, W, C]` in about [-1, 1], time `[B]` in steps, label `[B]` → `[B, H, W, C]`.
+    """A level for each multiplier; every block of the way down is joined to one of the way up.
 
-    H and W are multiples of 2^(levels - 1). The output starts as zeros. Defaults are the paper's CIFAR-10 network.
-    A conditional network takes `num_classes` labels and one more, `null`, that stands for "any class" and is what a
-    missing label means: classifier-free guidance (Ho & Salimans 2022) trains and samples with it.
+    The defaults are the paper's CIFAR-10 network. A conditional one has one label more than classes: `null`
+    means "any" and stands in for a missing label, as classifier-free guidance needs (Ho & Salimans 2022).
     """
 
-    num_classes: int = 10
-    conditional: bool = False
     width: int = 128
     multipliers: tuple[int, ...] = (1, 2, 2, 2)
     blocks: int = 2  # residual blocks of a level on the way down; one more on the way up
     attention: tuple[int, ...] = (16,)  # the resolutions whose every block is followed by attention
-    dropout: float = 0.1
-    groups: int = 32
+    dropout_rate: float = 0.1
+    groups: int = 32  # of the normalisations; divides every width
+    conditional: bool = False
     remat: bool = False
-    dtype: Any = jnp.float32
+    num_classes: int = 10  # read when conditional
+    dtype: Any = None
     param_dtype: Any = jnp.float32
 
     @property
@@ -90,17 +91,20 @@ class DDPMUNet(nn.Module):
         return self.num_classes
 
     @nn.compact
-    def __call__(self, x, time, train, label=None):
+    def __call__(self, x, time, train: bool, label=None):
+        """x: [B, H, W, C] noisy, H and W multiples of 2^(levels - 1); time: [B] in steps; label: [B] int
+        -> [B, H, W, C].
+        """
         channels, scale = x.shape[-1], 2 ** (len(self.multipliers) - 1)
         if x.shape[1] % scale or x.shape[2] % scale:
-            raise ValueError(f"{x.shape[1]}×{x.shape[2]} cannot be halved {len(self.multipliers) - 1} times")
+            raise ModelError(f"{x.shape[1]}×{x.shape[2]} cannot be halved {len(self.multipliers) - 1} times")
         if label is not None and not self.conditional:
-            raise ValueError("an unconditional network takes no label")
+            raise ModelError("the network is not conditional, so it takes no label")
         types = dict(dtype=self.dtype, param_dtype=self.param_dtype)
         dense = partial(nn.Dense, 4 * self.width, kernel_init=uniform, **types)
         conv = partial(nn.Conv, kernel_size=(3, 3), kernel_init=uniform, **types)
         Block = nn.remat(ResBlock, static_argnums=(3,)) if self.remat else ResBlock
-        block = partial(Block, dropout=self.dropout, groups=self.groups, **types)
+        block = partial(Block, dropout_rate=self.dropout_rate, groups=self.groups, **types)
         attention = partial(AttentionBlock, self.groups, **types)
 
         t = dense(name="time1")(time_embedding(time, self.width))
@@ -126,13 +130,13 @@ class DDPMUNet(nn.Module):
         x = attention(name="middle_attention")(x)
         x = block(x.shape[-1], name="middle_block1")(x, t, train)
 
-        for level, multiplier in reversed(list(enumerate(self.multipliers))):
+        for level, multiplier in enumerate(reversed(self.multipliers)):
             for i in range(self.blocks + 1):
                 x = jnp.concatenate([x, skips.pop()], axis=-1)
                 x = block(self.width * multiplier, name=f"up{level}_block{i}")(x, t, train)
                 if x.shape[1] in self.attention:
                     x = attention(name=f"up{level}_attention{i}")(x)
-            if level > 0:
+            if level < len(self.multipliers) - 1:
                 x = jax.image.resize(x, (x.shape[0], 2 * x.shape[1], 2 * x.shape[2], x.shape[3]), "nearest")
                 x = conv(x.shape[-1], name=f"upsample{level}")(x)
 

@@ -1,6 +1,6 @@
 """Variational autoencoder: an encoder to a Gaussian over codes and a decoder to a distribution over images.
 
-Kingma & Welling, "Auto-Encoding Variational Bayes", ICLR 2014, appendix C; the losses are a task's affair.
+Kingma & Welling, "Auto-Encoding Variational Bayes", ICLR 2014, appendix C; the bound is a task's affair.
 """
 
 import math
@@ -10,27 +10,12 @@ from typing import Any
 import flax.linen as nn
 import jax.numpy as jnp
 
-ACTIVATIONS = {"tanh": nn.tanh, "relu": nn.relu}
-
-
-class MLP(nn.Module):
-    """Linear layers with an activation between them, none at the end: `[..., D]` → `[..., widths[-1]]`."""
-
-    widths: tuple[int, ...]
-    activation: str
-    dtype: Any
-    param_dtype: Any
-
-    @nn.compact
-    def __call__(self, x):
-        *hidden, last = [nn.Dense(n, dtype=self.dtype, param_dtype=self.param_dtype) for n in self.widths]
-        for layer in hidden:
-            x = ACTIVATIONS[self.activation](layer(x))
-        return last(x)
+from models.errors import ModelError
+from models.layers.mlp import MLP
 
 
 class ConvEncoder(nn.Module):
-    """Halves the image with each width, then a linear layer: `[B, H, W, C]` → `[B, features]`."""
+    """Halves the image with each width, then an affine layer."""
 
     widths: tuple[int, ...]
     features: int
@@ -39,6 +24,7 @@ class ConvEncoder(nn.Module):
 
     @nn.compact
     def __call__(self, x):
+        """x: [B, H, W, C] -> [B, features]."""
         types = dict(dtype=self.dtype, param_dtype=self.param_dtype)
         for width in self.widths:
             x = nn.relu(nn.Conv(width, (4, 4), strides=2, **types)(x))
@@ -46,7 +32,7 @@ class ConvEncoder(nn.Module):
 
 
 class ConvDecoder(nn.Module):
-    """The encoder's mirror image: `[..., latent]` → `[..., H, W, channels]`."""
+    """The encoder's mirror image."""
 
     widths: tuple[int, ...]
     shape: tuple[int, int, int]
@@ -55,6 +41,7 @@ class ConvDecoder(nn.Module):
 
     @nn.compact
     def __call__(self, z):
+        """z: [..., latent] -> [..., *shape]."""
         types = dict(dtype=self.dtype, param_dtype=self.param_dtype)
         height, width, channels = self.shape
         scale = 2 ** len(self.widths)
@@ -68,41 +55,44 @@ class ConvDecoder(nn.Module):
 class Autoencoder(nn.Module):
     """What every VAE here offers, for `apply(..., method="encode")` and `method="decode"`.
 
-    A subclass's `setup` makes `encoder`, a map to `[B, 2 latent]`, and `decoder`, a map of `[..., latent]`.
+    A subclass's `setup` makes `encoder` and `decoder`.
     """
 
     shape: tuple[int, int, int] = (28, 28, 1)  # H, W, C of an image
     latent: int = 20
-    outputs: int = 1  # numbers that the likelihood takes for a pixel's channel: 1 logit, or 2 for mean and log-scale
-    dtype: Any = jnp.float32
+    outputs: int = 1  # numbers that the likelihood takes per pixel and channel: a logit, or mean and log-scale
+    dtype: Any = None
     param_dtype: Any = jnp.float32
 
     def encode(self, x):
-        """`[B, H, W, C]` → mean and logarithm of the variance of q(z|x), each `[B, latent]`."""
+        """x: [B, H, W, C] -> mean and logarithm of the variance of q(z|x), each [B, latent]."""
         return jnp.split(exact(self.encoder(x)), 2, axis=-1)
 
     def decode(self, z):
-        """`[..., latent]` → `[..., H, W, outputs·C]`, unbounded numbers from which a likelihood makes p(x|z)."""
-        return exact(self.decoder(z))
+        """z: [..., latent] -> [..., H, W, outputs·C], unbounded, for a likelihood to make p(x|z) from."""
+        height, width, channels = self.shape
+        return exact(self.decoder(z)).reshape(*z.shape[:-1], height, width, self.outputs * channels)
 
-    def __call__(self, x, train=False):
-        """What the mean of q(z|x) decodes to. Nothing here acts differently in training."""
-        return self.decode(self.encode(x)[0])
+    def __call__(self, x, train: bool = False):
+        """x: [B, H, W, C] -> what the mean of q(z|x) decodes to, in training or not."""
+        mean, _ = self.encode(x)
+        return self.decode(mean)
 
 
 class VAE(Autoencoder):
     """The paper's fully connected network; the defaults are 784-500-20."""
 
     hidden: tuple[int, ...] = (500,)
-    activation: str = "tanh"
+    activation: str = "tanh"  # "tanh" | "relu"
 
     def setup(self):
-        height, width, channels = self.shape
         mlp = partial(MLP, activation=self.activation, dtype=self.dtype, param_dtype=self.param_dtype)
-        encoder = mlp((*self.hidden, 2 * self.latent), name="encoder")
-        decoder = mlp((*self.hidden[::-1], height * width * channels * self.outputs), name="decoder")
-        self.encoder = nn.Sequential([lambda x: x.reshape(x.shape[0], -1), encoder])
-        self.decoder = lambda z: decoder(z).reshape(*z.shape[:-1], height, width, channels * self.outputs)
+        self.encoder = mlp((*self.hidden, 2 * self.latent))
+        self.decoder = mlp((*self.hidden[::-1], self.outputs * math.prod(self.shape)))
+
+    def encode(self, x):
+        """x: [B, H, W, C] -> mean and logarithm of the variance of q(z|x), each [B, latent]."""
+        return super().encode(x.reshape(len(x), -1))
 
 
 class ConvVAE(Autoencoder):
@@ -111,12 +101,15 @@ class ConvVAE(Autoencoder):
     widths: tuple[int, ...] = (32, 64)
 
     def setup(self):
-        height, width, channels = self.shape
         types = dict(dtype=self.dtype, param_dtype=self.param_dtype)
+        height, width, channels = self.shape
+        scale = 2 ** len(self.widths)
+        if height % scale or width % scale:
+            raise ModelError(f"{height}×{width} cannot be halved {len(self.widths)} times")
         self.encoder = ConvEncoder(self.widths, 2 * self.latent, **types)
-        self.decoder = ConvDecoder(self.widths, (height, width, channels * self.outputs), **types)
+        self.decoder = ConvDecoder(self.widths, (height, width, self.outputs * channels), **types)
 
 
 def exact(x):
-    """Densities and divergences are computed with in float32 at least."""
+    """Densities and divergences are computed in float32 at least."""
     return x.astype(jnp.promote_types(x.dtype, jnp.float32))

@@ -1,0 +1,103 @@
+"""Deep convolutional GAN: strided convolutions down, transposed ones up, no layer fully connected.
+
+Radford, Metz, Chintala, "Unsupervised Representation Learning with Deep Convolutional Generative Adversarial
+Networks", ICLR 2016. Without batch statistics the discriminator serves as the critic of Gulrajani et al.,
+"Improved Training of Wasserstein GANs", NeurIPS 2017, whose penalty needs the gradient of each example alone.
+"""
+
+from functools import partial
+from typing import Any
+
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
+
+from models.errors import ModelError, choose
+from models.layers.norm import batch_norm
+
+kernel_init = nn.initializers.normal(0.02)
+
+
+def scale_init(key, shape, dtype=jnp.float32):
+    """Around one as the kernels are around zero."""
+    return 1 + kernel_init(key, shape, dtype)
+
+
+def halvings(height: int, width: int) -> int:
+    """How often to halve an image until the smaller side is 4, or odd: 64 -> 4, 32 -> 3, 28 -> 2."""
+    count = 0
+    while height % 2 == 0 and width % 2 == 0 and min(height, width) > 4:
+        height, width, count = height // 2, width // 2, count + 1
+    if count == 0:
+        raise ModelError(f"images of {height}×{width} cannot be halved")
+    return count
+
+
+class Generator(nn.Module):
+    """Noise to an image in [-1, 1], twice as large and half as deep with every layer."""
+
+    shape: tuple[int, int, int] = (64, 64, 3)  # H, W, C of an image
+    latent: int = 100
+    width: int = 64  # channels of the last layer but one
+    conditional: bool = False
+    num_classes: int = 10  # read when conditional
+    dtype: Any = None
+    param_dtype: Any = jnp.float32
+    axis_name: str | None = None
+
+    @nn.compact
+    def __call__(self, z, train: bool, label=None):
+        """z: [B, latent]; label: [B] int if conditional -> [B, *shape]."""
+        types = dict(dtype=self.dtype, param_dtype=self.param_dtype)
+        norm = batch_norm(train, self.axis_name, **types, scale_init=scale_init)
+        deconv = partial(nn.ConvTranspose, use_bias=False, transpose_kernel=True, kernel_init=kernel_init, **types)
+        height, width, channels = self.shape
+        count = halvings(height, width)
+
+        if self.conditional:
+            z = jnp.concatenate([z, jax.nn.one_hot(label, self.num_classes, dtype=z.dtype)], axis=-1)
+        start = (height >> count, width >> count)
+        x = deconv(self.width << (count - 1), start, padding="VALID", name="deconv0")(z[:, None, None])
+        x = nn.relu(norm(name="norm0")(x))
+        for i in range(1, count):
+            x = deconv(self.width << (count - 1 - i), (4, 4), strides=(2, 2), name=f"deconv{i}")(x)
+            x = nn.relu(norm(name=f"norm{i}")(x))
+        x = deconv(channels, (4, 4), strides=(2, 2), name=f"deconv{count}")(x)
+        return nn.tanh(x.astype(jnp.promote_types(x.dtype, jnp.float32)))
+
+
+class Discriminator(nn.Module):
+    """An image to a score: a logit of "real", or the value of a critic."""
+
+    width: int = 64  # channels of the first layer; each layer has twice as many as the one before
+    norm: str = "batch"  # "batch" | "layer" | "none"
+    conditional: bool = False
+    num_classes: int = 10  # read when conditional
+    dtype: Any = None
+    param_dtype: Any = jnp.float32
+    axis_name: str | None = None
+
+    @nn.compact
+    def __call__(self, x, train: bool, label=None):
+        """x: [B, H, W, C]; label: [B] int if conditional -> [B]."""
+        types = dict(dtype=self.dtype, param_dtype=self.param_dtype)
+        norms = {
+            "batch": batch_norm(train, self.axis_name, **types, scale_init=scale_init),
+            # Over a whole example, with a scale and an offset for each channel.
+            "layer": partial(nn.LayerNorm, epsilon=1e-5, reduction_axes=(1, 2, 3), **types),
+            "none": None,
+        }
+        norm = choose(norms, "norm", self.norm)
+        conv = partial(nn.Conv, use_bias=self.norm != "batch", kernel_init=kernel_init, **types)
+        count = halvings(*x.shape[1:3])
+
+        if self.conditional:  # one more plane for each class, ones in that of the label
+            planes = jax.nn.one_hot(label, self.num_classes, dtype=x.dtype)[:, None, None]
+            x = jnp.concatenate([x, jnp.broadcast_to(planes, (*x.shape[:3], self.num_classes))], axis=-1)
+        for i in range(count):
+            x = conv(self.width << i, (4, 4), strides=2, padding=1, name=f"conv{i}")(x)
+            if norm and i > 0:  # the first layer sees the data as it is
+                x = norm(name=f"norm{i}")(x)
+            x = nn.leaky_relu(x, 0.2)
+        x = conv(1, x.shape[1:3], padding="VALID", name=f"conv{count}")(x)
+        return x[:, 0, 0, 0].astype(jnp.promote_types(x.dtype, jnp.float32))
