@@ -16,6 +16,7 @@ from ml_collections import ConfigDict, FrozenConfigDict, config_dict
 from experiments.component import Component, PageError, find, near
 
 CONFIGS = pathlib.Path(__file__).parent / "configs"
+STORED = "config.json"  # the page of a run, in its work directory
 
 # Sections that name a component. Any but `task` and `data` may instead be keyed by player or network:
 # model=dict(generator=dict(name=...), critic=dict(name=...)).

@@ -6,6 +6,7 @@ import functools
 import json
 import pathlib
 import time
+from collections.abc import Callable
 from typing import Any
 
 import jax
@@ -13,15 +14,17 @@ import numpy as np
 
 from experiments.build import Parts
 from experiments.component import PageError
-from experiments.page import canonical, difference
-from training import loop, parallel
+from experiments.page import STORED, canonical, difference
+from experiments.provenance import origin
+from experiments.report import figures
+from models.counting import count_macs
+from training import loop, parallel, pictures
 from training.checkpoint import Checkpoints
 from training.errors import TrainingError
 from training.evaluate import evaluate, make_evaluate_step, make_predict_step, variables
 from training.records import Records
 from training.step import TrainState
 
-CONFIG = "config.json"
 SUMMARY = "summary.json"
 
 
@@ -34,25 +37,32 @@ class Run:
 
     # Verbs.
 
-    def train(self) -> dict[str, Any]:
+    def train(self, wrap: Callable | None = None) -> dict[str, Any]:
         """Trains to the end, going on from the newest sound checkpoint, and returns the final numbers.
+
+        Args:
+          wrap: placed step -> what is called instead of it, to watch or time it.
 
         Raises:
           TrainingError: the workdir is in use, of another page or not writable; a loss that is not finite.
           Interrupted: after SIGTERM or SIGINT; the state is saved.
         """
-        began, parts, devices = time.time(), self.parts, self.devices
+        began, parts, devices = time.perf_counter(), self.parts, self.devices
         with self._locked(), loop.StopSignal() as stop:
             self._check_page()
+            (self.workdir / SUMMARY).unlink(missing_ok=True)  # it stands there when, and only when, the run has ended
             checkpoints = self.checkpoints
             restored = checkpoints.restore(parts.abstract_state())
             start, host, body = restored or (0, parts.initial_state(), {"window": []})
-            records = Records(self.workdir, parts.intervals.steps, start) if parallel.is_main() else None
+            body = {**body, "page": canonical(self.page), "origin": origin(body.get("origin"))}
+            records = Records(self.workdir, parts.intervals.steps, start, began) if parallel.is_main() else None
             if records and restored:
                 records.say(f"resuming from step {start}")
             state = devices.put_state(host)
             arguments = (parts.resident("train"), devices.put(self.task.frozen()), devices.put(parts.hyper))
             step = devices.train_step(parts.step, state)
+            macs = functools.partial(_count_macs, step)
+            step = wrap(step) if wrap else step
             try:
                 state = loop.train(
                     step=step,
@@ -66,13 +76,13 @@ class Run:
                     records=records,
                     evaluate=self._validate,
                     checkpoints=checkpoints,
-                    body={"page": canonical(self.page)},
+                    body={key: body[key] for key in ("page", "origin")},
                     describe=self._learning_rates,
                     stop=stop,
                     examples_per_step=self.page.train.batch_size,
-                    macs_per_step=0,
+                    count_macs=macs,
                 )
-                return self._finish(records, time.time() - began)
+                return self._finish(records, body["origin"])
             finally:
                 if records:
                     records.close()
@@ -158,27 +168,31 @@ class Run:
         rates = self.parts.learning_rates(done - 1)
         return {f"train/{'' if single else player + '/'}learning_rate": rate for player, rate in rates.items()}
 
-    def _finish(self, records, seconds) -> dict[str, Any]:
-        """The test split, touched once: with the best checkpoint by validation, or the last without validation."""
-        if not self.parts.has("test"):
-            return {}
+    def _finish(self, records, origin) -> dict[str, Any]:
+        """The test split, touched once: with the best checkpoint by validation, or the last without validation.
+
+        Leaves the pictures and, at last, `summary.json` in the work directory.
+        """
         state, step, _ = self.restore()
-        numbers = self._measure(self.devices.put_state(state), "test")
+        tested = self.parts.has("test")
+        numbers = self._measure(self.devices.put_state(state), "test") if tested else {}
         scalars = {f"test/{k}": v for k, v in numbers.items() if isinstance(v, float | int)}
-        summary = {
-            "step": step,
-            "weights": variables(state)[2],
-            **scalars,
-            "seconds": seconds,
-        }
+        lists = {f"test/{k}": v.tolist() for k, v in numbers.items() if isinstance(v, np.ndarray) and v.ndim == 1}
+        summary = {"step": step, "steps": self.page.train.steps, "weights": variables(state)[2], **scalars, **lists}
         if records:
             records.write(self.page.train.steps, scalars)
+        for name, figure in figures(self, numbers):
+            if records:
+                pictures.save(figure, self.workdir / f"{name}.png")
+                records.image(name, self.page.train.steps, pictures.pixels(figure))
+        if records:
+            summary |= {"seconds": round(records.seconds, 1), **origin}
             (self.workdir / SUMMARY).write_text(json.dumps(summary, indent=1))
         return summary
 
     def _check_page(self) -> None:
         """Stores the page, or compares it with the one that the workdir was trained with."""
-        path, ours = self.workdir / CONFIG, canonical(self.page)
+        path, ours = self.workdir / STORED, canonical(self.page)
         if path.exists() and not self.fork:
             try:
                 stored = json.loads(path.read_text())
@@ -212,6 +226,13 @@ class Run:
             except OSError as error:
                 raise TrainingError(f"the work directory {self.workdir} is in use by another run") from error
             yield
+
+
+def _count_macs(function, *arguments) -> int:
+    try:
+        return count_macs(function, *arguments)
+    except ValueError:  # products in a loop of unknown length, such as L-BFGS's line search
+        return 0
 
 
 def _warn(line: str) -> None:

@@ -84,7 +84,7 @@ def train(
     describe: Callable[[int], dict[str, float]],
     stop: Callable[[bool], bool],
     examples_per_step: int,
-    macs_per_step: int,
+    count_macs: Callable[..., int],
 ) -> Any:
     """Trains from step `start` to the end and returns the state.
 
@@ -97,6 +97,8 @@ def train(
       body: JSON that goes into every checkpoint.
       describe: steps done -> further numbers for the record (the learning rate).
       stop: whether to save and raise Interrupted.
+      count_macs: arguments of the step -> its multiply-adds, 0 where they cannot be counted. It traces the step, which
+        the first call then need not do again.
 
     Raises:
       TrainingError: a loss that is not finite, naming the step; the last good checkpoint stays.
@@ -104,7 +106,7 @@ def train(
     """
     resident, frozen, hyper = arguments
     recent, flying = [], deque()
-    clock, waited, since = time.perf_counter(), 0.0, start
+    clock, waited, since, macs = time.perf_counter(), 0.0, start, 0
 
     def collect(done):
         """Brings the metrics of recent steps to the host, and looks whether each loss is finite."""
@@ -128,8 +130,12 @@ def train(
         before = time.perf_counter()
         feed = next(feeds)
         waited += time.perf_counter() - before
+        compiles = done == start + intervals.steps_per_call
+        if compiles:
+            macs = count_macs(state, resident, feed, frozen, hyper) // intervals.steps_per_call
         state, metrics = step(state, resident, feed, frozen, hyper)
-        if since == start == done - intervals.steps_per_call:  # the first dispatch compiled
+        if compiles:  # which is not timed
+            jax.block_until_ready(metrics)
             clock, waited, since = time.perf_counter(), 0.0, done
         recent.append(metrics)
         flying.append(metrics)
@@ -149,7 +155,8 @@ def train(
             elapsed = time.perf_counter() - clock
             rate = (done - since) / elapsed
             speed = {"time/examples_per_s": rate * examples_per_step, "time/wait_share": waited / elapsed}
-            speed["time/macs_per_s"] = rate * macs_per_step
+            if macs:
+                speed["time/macs_per_s"] = rate * macs
             if records:
                 records.write(done, {**means, **describe(done), **speed})
             clock, waited, since = time.perf_counter(), 0.0, done

@@ -7,10 +7,13 @@ import pathlib
 import time
 from collections.abc import Mapping
 
+from rich import box
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+from rich.table import Table
 
 METRICS = "metrics.jsonl"
+SECONDS = "time/seconds"  # in every record: wall time since the run was first started
 
 
 def read(workdir: pathlib.Path) -> list[dict]:
@@ -32,11 +35,13 @@ class Records:
       workdir: where they go.
       steps: the length of the run, for the progress bar.
       start: the step from which it goes on: whatever was recorded after it is cut off.
+      began: when the run was started, by `time.perf_counter()`; now, when None.
     """
 
-    def __init__(self, workdir: pathlib.Path, steps: int, start: int):
+    def __init__(self, workdir: pathlib.Path, steps: int, start: int, began: float | None = None):
         self._path = pathlib.Path(workdir) / METRICS
-        kept = [r for r in read(workdir) if r["step"] <= start]
+        # What is measured once, at the end, is measured again.
+        kept = [r for r in read(workdir) if r["step"] <= start and not any(name.startswith("test/") for name in r)]
         partial = self._path.with_suffix(".partial")
         partial.write_text("".join(json.dumps(r) + "\n" for r in kept))
         partial.rename(self._path)
@@ -46,6 +51,8 @@ class Records:
 
         self._events = SummaryWriter(str(pathlib.Path(workdir) / "events"), purge_step=start + 1)
         self._steps, self._start, self._began = steps, start, time.perf_counter()
+        # The time of what came before an interruption counts too.
+        self._origin = (began or self._began) - max((r.get(SECONDS, 0.0) for r in kept), default=0.0)
         self.console = Console(stderr=True)
         self._bar = None
         if self.console.is_terminal:
@@ -60,8 +67,14 @@ class Records:
             self._bar.add_task("train", total=steps, completed=start, text="compiling …")
             self._bar.start()
 
+    @property
+    def seconds(self) -> float:
+        """Wall time that the run has taken until now, over all its starts."""
+        return time.perf_counter() - self._origin
+
     def write(self, step: int, values: Mapping[str, float]) -> None:
         """One record: plain numbers, keyed "train/loss", "validation/accuracy", "time/examples_per_s"."""
+        values = {**values, SECONDS: round(self.seconds, 3)}
         self._file.write(json.dumps({"step": step, **values}) + "\n")
         self._file.flush()
         for name, value in values.items():
@@ -98,6 +111,17 @@ class Records:
             return ""
         seconds = (time.perf_counter() - self._began) / (step - self._start) * (self._steps - step)
         return f"  eta {int(seconds // 60)}:{int(seconds % 60):02d}"
+
+
+def table(summary: Mapping, title: str = "") -> Table:
+    """The final numbers of a run, for `rich` to print."""
+    rows = Table(title=title or None, title_justify="left", show_header=False, box=box.SIMPLE_HEAD)
+    rows.add_column(style="bold", no_wrap=True)
+    rows.add_column(overflow="fold")
+    for name, value in summary.items():
+        if not isinstance(value, list | dict):
+            rows.add_row(name, _short(value))
+    return rows
 
 
 def _shown(name: str) -> bool:

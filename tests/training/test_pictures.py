@@ -1,0 +1,57 @@
+"""Pictures follow from the keys that numbers have; here their content is read off the figures."""
+
+import numpy as np
+
+from training import pictures
+
+
+def lines(figure):
+    return {ax.get_title(loc="left"): {line.get_label(): line for line in ax.lines} for ax in figure.axes}
+
+
+def test_curves_group_what_belongs_together():
+    records = [
+        {"step": s, "train/loss": 1 / s, "train/learning_rate": 0.1, "train/gradient_norm": 1.0, "time/wait_share": 0.0}
+        for s in (10, 20, 30)
+    ] + [{"step": 30, "validation/cross_entropy": 0.5, "validation/accuracy": 0.9, "validation/weights": "raw"}]
+    found = lines(pictures.curves(records))
+    assert found.keys() == {"loss", "accuracy", "learning rate", "norms"}
+    assert found["loss"].keys() == {"train", "validation"}
+    np.testing.assert_allclose(found["loss"]["train"].get_xydata(), [[10, 0.1], [20, 0.05], [30, 1 / 30]])
+
+
+def test_curves_of_two_players_are_two_lines():
+    records = [{"step": 1, "train/critic/loss": 1.0, "train/generator/loss": 2.0}]
+    assert lines(pictures.curves(records))["loss"].keys() == {"critic train", "generator train"}
+
+
+def test_curves_leave_out_what_is_not_finite_and_bear_no_records():
+    assert lines(pictures.curves([{"step": 1, "train/loss": float("nan")}])) == {}
+    assert pictures.pixels(pictures.curves([])).ndim == 3
+
+
+def test_confusion_counts_and_title():
+    figure = pictures.confusion(np.array([[8, 2], [0, 0]]), ["cat", "dog"])
+    texts = {(t.get_position(), t.get_text()) for t in figure.axes[0].texts}
+    assert texts == {((0, 0), "8"), ((1, 0), "2")}  # (column, row)
+    assert figure.axes[0].get_title(loc="left") == "8 of 10 right (80.00 %)"
+
+
+def test_confusion_of_many_classes_and_of_none_counted():
+    assert not pictures.confusion(np.eye(100), [str(i) for i in range(100)]).axes[0].texts
+    assert pictures.pixels(pictures.confusion(np.zeros((3, 3)), "abc")).dtype == np.uint8
+
+
+def test_mistakes_say_true_class_answer_and_probability(tmp_path):
+    images = np.zeros((2, 4, 4, 3), np.uint8)
+    figure = pictures.mistakes(images, [0, 1], [1, 0], [0.9, 0.7], ["cat", "dog"])
+    assert [ax.get_title(loc="left") for ax in figure.axes] == ["dog, 90 %", "cat, 70 %"]
+    assert [ax.get_xlabel() for ax in figure.axes] == ["true: cat", "true: dog"]
+    pictures.save(figure, tmp_path / "mistakes.png")
+    assert (tmp_path / "mistakes.png").stat().st_size > 1000
+
+
+def test_grey_images_are_drawn_as_grey():
+    figure = pictures.mistakes(np.full((1, 4, 4, 1), 255, np.uint8), [0], [1], [1.0], "ab")
+    assert figure.axes[0].images[0].get_array().shape == (4, 4)
+    assert figure.axes[0].images[0].get_clim() == (0, 255)
