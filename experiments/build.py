@@ -84,12 +84,13 @@ class Parts:
 
     @functools.cache  # noqa: B019 - lives as long as the run
     def source(self, role: str) -> Source:
-        """The split that the page gives this role."""
+        """The split that the page gives this role; a role that is none of ROLES is a split, "train[:50%]"."""
         section = self.page.data
-        if not self.has(role):
+        split = section[role] if role in ROLES else role
+        if not split:
             raise PageError(f"the page names no split for data.{role}")
         options = {k: v for k, v in section.items() if k not in PLAIN["data"] and k != "name"}
-        source = open_source(section.name, section[role], **options)
+        source = open_source(section.name, split, **options)
         stated, found = section.num_classes, source.info.classes
         if stated is not None and stated != len(found):
             raise PageError(

@@ -1,99 +1,119 @@
-"""The command `fovea`. What needs no jax answers without importing it."""
+"""The command `fovea`: arguments, and which function carries them out.
+
+A command's function stands in `experiments/commands` and takes the parsed arguments, with `page` among them. It is
+imported when the page is known to exist, so that what needs no jax answers without it.
+"""
 
 import argparse
+import importlib
+import json
+import pathlib
 import sys
 
+from ml_collections import ConfigDict
+
+from data.errors import DataError
 from experiments import page as pages
-from experiments.component import PageError, table
+from experiments.component import PageError
+from models.errors import ModelError
+from training.errors import TrainingError
 
 EXIT_BAD_INPUT = 2
-EXIT_INTERRUPTED = 75  # EX_TEMPFAIL: saved, start the same command again
+USER_ERRORS = (PageError, DataError, ModelError, TrainingError)  # one line each; anything else is a bug of ours
 
 
 def main(arguments: list[str] | None = None) -> int:
-    parser = _parser()
-    known, rest = parser.parse_known_args(arguments)
+    """Carries out a command line and returns its exit code."""
+    options, rest = _parser().parse_known_args(arguments)
     try:
-        overrides = _overrides(rest, parser)
-        return known.run(known, overrides) or 0
-    except PageError as error:
-        return _fail(error)
-    except ValueError as error:
-        # The errors of the other rooms, which are not imported before they are needed.
-        if type(error).__name__ not in ("DataError", "TrainingError", "ModelError"):
-            raise
-        return _fail(error)
-
-
-def _fail(error) -> int:
-    print(f"fovea: {error}", file=sys.stderr)
-    return EXIT_BAD_INPUT
+        options.page = _page(options, _overrides(rest))
+        module, _, function = options.target.partition(":")
+        return getattr(importlib.import_module(f"experiments.commands.{module}"), function)(options) or 0
+    except USER_ERRORS as error:
+        print(f"fovea: {error}", file=sys.stderr)
+        return EXIT_BAD_INPUT
 
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="fovea", description="Computer vision experiments in JAX.")
     commands = parser.add_subparsers(title="commands", required=True, metavar="command")
 
-    def add(name, run, text, **kwargs):
-        command = commands.add_parser(name, help=text, description=text, **kwargs)
-        command.set_defaults(run=run)
+    def add(name, target, text, *, config=False, workdir=False):
+        """A command that `target` in `experiments.commands` carries out, and which of the usual arguments it has."""
+        usage = "Any key of the page is set by --config.section.key=value." if config or workdir else None
+        command = commands.add_parser(name, help=text, description=text, epilog=usage, allow_abbrev=False)
+        command.set_defaults(target=target)
+        if config:
+            command.add_argument("--config", required=True, metavar="PAGE", help="a page's name, or its file")
+        if workdir:
+            command.add_argument("--workdir", required=True, metavar="DIR", help="where records and checkpoints stand")
         return command
 
-    train = add("train", _train, "Train what a page describes; goes on where it was interrupted.")
-    train.add_argument("--config", required=True, metavar="PAGE")
-    train.add_argument("--workdir", required=True, metavar="DIR")
+    train = add("train", "train:train", "Train what a page describes; goes on where it was interrupted.", config=True)
+    train.add_argument("--workdir", metavar="DIR", help="where records and checkpoints go")
     train.add_argument("--fork", action="store_true", help="go on although the workdir's page differs")
+    train.add_argument("--profile", type=_positive, metavar="N", help="trace N steps into DIR/profile")
+    train.add_argument(
+        "--debug", action="store_true", help="say where a loss or parameter that is not finite came from"
+    )
+    train.add_argument("--overfit", action="store_true", help="instead: can it learn one batch by heart? exit code 0/1")
 
-    listing = add("list", _list, "List what a page can name.")
+    evaluate = add("eval", "evaluate:evaluate", "Measure a trained network; adds to DIR/eval.json.", workdir=True)
+    evaluate.add_argument("--step", type=int, metavar="N", help="of this checkpoint; else of the best, else the newest")
+    evaluate.add_argument("--split", default="test", metavar="S", help="test, validation, train, or like test[:50%%]")
+
+    predict = add("predict", "predict:predict", "What a trained network makes of images.", workdir=True)
+    predict.add_argument("--step", type=int, metavar="N", help="of this checkpoint; else of the best, else the newest")
+    predict.add_argument("--out", metavar="DIR", default=".", help="where pictures go, for tasks that draw them")
+    predict.add_argument("images", nargs="+", metavar="IMAGE")
+
+    listing = add("list", "listing:listing", "List what a page can name.")
     listing.add_argument("kind", nargs="?", choices=("models", "tasks", "data", "configs"))
+
+    add("show", "show:show", "Show a page, its parameters, multiply-adds and memory, without training.", config=True)
+
+    picture = add("data", "data:data", "Draw an augmented training batch with its labels.", config=True)
+    picture.add_argument("--out", metavar="FILE", default="batch.png")
     return parser
 
 
-def _overrides(rest: list[str], parser) -> list[tuple[str, str]]:
+def _positive(text: str) -> int:
+    if int(text) < 1:
+        raise argparse.ArgumentTypeError(f"{text} is not positive")
+    return int(text)
+
+
+def _overrides(rest: list[str]) -> list[tuple[str, str]]:
     """["--config.section.key=value"] -> [("section.key", "value")]."""
     overrides = []
     for word in rest:
         if not word.startswith("--config.") or "=" not in word:
-            parser.error(f"unknown argument {word!r}: overrides are written --config.section.key=value")
+            raise PageError(f"unknown argument {word!r}: a key is set by --config.section.key=value")
         path, _, value = word.removeprefix("--config.").partition("=")
         overrides.append((path, value))
     return overrides
 
 
-def _page(known, overrides):
-    pages.locate(known.config)
+def _page(options: argparse.Namespace, overrides: list[tuple[str, str]]) -> ConfigDict | None:
+    """The page named by --config, or else the one that --workdir was trained with; None where there is neither."""
     pages.check_sections(overrides)
-    return pages.override(pages.load(known.config), overrides)
+    if getattr(options, "config", None):
+        return pages.override(pages.load(options.config), overrides)
+    if getattr(options, "workdir", None):
+        return pages.override(_stored(pathlib.Path(options.workdir)), overrides)
+    if overrides:
+        raise PageError(f"--config.{overrides[0][0]}: this command reads no page")
+    return None
 
 
-def _train(known, overrides) -> int:
-    page = _page(known, overrides)
-    from experiments.build import build
-    from training.loop import Interrupted
-
-    run = build(page, known.workdir, fork=known.fork)
+def _stored(workdir: pathlib.Path) -> ConfigDict:
+    path = workdir / pages.STORED
     try:
-        summary = run.train()
-    except Interrupted as stop:
-        print(f"fovea: interrupted at step {stop}; saved: the same command goes on from there", file=sys.stderr)
-        return EXIT_INTERRUPTED
-    for name, value in summary.items():
-        print(f"{name:24} {value}")
-    return 0
-
-
-def _list(known, overrides) -> int:
-    kinds = {"models": "model", "tasks": "task", "data": "data"}
-    for kind in [known.kind] if known.kind else (*kinds, "configs"):
-        if not known.kind:
-            print(f"{kind}:")
-        if kind == "configs":
-            for name in pages.pages():
-                print(f"  {name:28} {pages.summary(name)}")
-        else:
-            for name in table(kinds[kind]):
-                print(f"  {name}")
-    return 0
+        return pages.from_canonical(json.loads(path.read_text()))
+    except OSError as error:
+        raise PageError(f"{workdir} is no work directory: cannot read {path} ({error.strerror})") from error
+    except json.JSONDecodeError as error:
+        raise PageError(f"{path} is not readable: {error}") from error
 
 
 if __name__ == "__main__":

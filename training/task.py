@@ -38,6 +38,8 @@ class Task:
       sample: optional (params, stats, key, condition, frozen, **static) -> images in [0, 1].
       collect: optional host-side evaluator over all predictions, keyed by example id: (predictions, source) ->
         dictionary of numbers.
+      explain: optional, what `fovea predict` shows of one example, on the host: (image [H, W, C] uint8, outputs, info)
+        -> (a line of text, {name: picture [H, W, 1 or 3] uint8}).
       best: the metric that ranks checkpoints; "-cross_entropy" where lower is better.
     """
 
@@ -50,6 +52,7 @@ class Task:
     frozen: Callable = _nothing
     sample: Callable | None = None
     collect: Callable | None = None
+    explain: Callable | None = None
     best: str = "accuracy"
 
     @property

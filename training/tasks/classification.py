@@ -69,6 +69,9 @@ def classification(networks: dict[str, nn.Module], *, label_smoothing: float = 0
             "loss": softmax_cross_entropy(logits, batch["label"]),
         }
 
+    def explain(image, outputs, info):
+        return f"{info.classes[outputs['prediction']]} {outputs['probability']:.4f}", {}
+
     measures = {
         "accuracy": metrics.accuracy(),
         "cross_entropy": metrics.mean("loss", "cross_entropy"),
@@ -76,4 +79,4 @@ def classification(networks: dict[str, nn.Module], *, label_smoothing: float = 0
     }
     if model.num_classes > top_k:
         measures[f"top{top_k}"] = metrics.top_k(top_k)
-    return Task(players=("model",), init=init, loss=loss, predict=predict, metrics=measures)
+    return Task(players=("model",), init=init, loss=loss, predict=predict, metrics=measures, explain=explain)

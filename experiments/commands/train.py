@@ -1,0 +1,128 @@
+"""`fovea train`, and its ways of looking closer: a profile, the origin of a NaN, one batch learnt by heart."""
+
+import argparse
+import pathlib
+import re
+import sys
+from collections.abc import Callable, Mapping
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from ml_collections import ConfigDict
+
+from experiments.build import Parts, build
+from experiments.component import PageError
+from experiments.page import override
+from experiments.run import Run
+from training.debug import origin
+from training.errors import TrainingError
+from training.loop import Interrupted
+
+EXIT_INTERRUPTED = 75  # EX_TEMPFAIL: saved, start the same command again
+
+
+def train(options: argparse.Namespace) -> int:
+    if options.overfit:
+        return overfit(options.page)
+    if not options.workdir:
+        raise PageError("train needs --workdir DIR, where records and checkpoints go")
+    page, trace = options.page, pathlib.Path(options.workdir) / "profile"
+    if options.debug:  # under `jit` the step is one function of whole arrays, which can be taken apart
+        page = override(page, [("devices.kind", "mesh")])
+    run = build(page, options.workdir, fork=options.fork)
+    wrap = None
+    if options.debug:
+        wrap = lambda step: watched(run)
+    elif options.profile:
+        wrap = lambda step: profiled(step, -(-options.profile // page.train.steps_per_call), trace)
+    try:
+        summary = run.train(wrap)
+    except Interrupted as stop:
+        print(f"fovea: interrupted at step {stop}; saved: the same command goes on from there", file=sys.stderr)
+        return EXIT_INTERRUPTED
+    for name, value in summary.items():
+        if isinstance(value, int | float | str):
+            print(f"{name:24} {value}")
+    return 0
+
+
+def profiled(step: Callable, calls: int, folder: pathlib.Path, warm_up: int = 3) -> Callable:
+    """`step`, of which `calls` calls after a warm-up are traced into `folder` (read by TensorBoard or Perfetto)."""
+    done = 0
+
+    def call(*arguments):
+        nonlocal done
+        if done == warm_up:
+            jax.block_until_ready(arguments)
+            jax.profiler.start_trace(str(folder))
+        outputs = step(*arguments)
+        done += 1
+        if done == warm_up + calls:
+            jax.block_until_ready(outputs)
+            jax.profiler.stop_trace()
+            print(f"fovea: traced {calls} calls of the step into {folder}", file=sys.stderr)
+        return outputs
+
+    return call
+
+
+def watched(run: Run) -> Callable:
+    """The run's step; a result that is not finite is an error that says which operation made it so.
+
+    The state is not donated, so that the step can be carried out again, equation by equation.
+    """
+    step = jax.jit(run.parts.step)
+    finite = jax.jit(lambda tree: jnp.all(jnp.stack([jnp.isfinite(x).all() for x in jax.tree.leaves(tree)])))
+
+    def call(state, *arguments):
+        new, metrics = step(state, *arguments)
+        losses = [x for name, x in metrics.items() if name.endswith("loss")]
+        if not finite((new.params, losses)):
+            where = origin(run.parts.step, state, *arguments)
+            raise TrainingError(f"step {int(new.step)} is not finite: {where or 'only as compiled, not in parts'}")
+        return new, metrics
+
+    return call
+
+
+# What keeps a loss from zero by design.
+_REGULARISER = re.compile(r"(^data\.augment|\.(label_smoothing|weight_decay|drop\w*_rate))$")
+ZERO, LONGEST = 0.01, 1000  # the loss that counts as zero; steps to reach it in
+
+
+def overfit(page: ConfigDict) -> int:
+    """Whether one fixed batch can be learnt to a loss of about zero: a network that cannot has a bug.
+
+    Augmentation, smoothing, decay and dropout are off; the learning rate is the page's. Nothing is written. Returns 0
+    if it can, 1 if not.
+    """
+    off = {key: {tuple: "()", float: "0"}[type(value)] for key, value in _flat(page) if _REGULARISER.search(key)}
+    page = override(page, off.items())
+    parts = Parts(page)
+    devices, feed = parts.devices, next(parts.feeds(0))
+    state = devices.put_state(parts.initial_state())
+    arguments = parts.resident("train"), feed, devices.put(parts.task.frozen()), devices.put(parts.hyper)
+    step = devices.train_step(parts.step, state)
+    calls = max(min(page.train.steps, LONGEST) // page.train.steps_per_call, 1)
+    for call in range(1, calls + 1):
+        state, metrics = step(state, *arguments)
+        metrics = devices.get(metrics)
+        loss = max(float(np.ravel(x)[-1]) for name, x in metrics.items() if name.endswith("loss"))
+        done = call * page.train.steps_per_call
+        passed = loss < ZERO
+        if passed or call == calls or done % page.train.log_every == 0:
+            print(f"step {done}  loss {loss:.4g}")
+        if passed or not np.isfinite(loss):
+            break
+    verdict = "pass" if passed else "FAIL"
+    print(f"overfit: {verdict}: loss {loss:.4g} after {done} steps on one batch (below {ZERO} is zero)")
+    return 0 if passed else 1
+
+
+def _flat(section: Mapping, prefix: str = ""):
+    for key, value in section.items():
+        if isinstance(value, Mapping | ConfigDict):
+            yield from _flat(value, f"{prefix}{key}.")
+        else:
+            yield prefix + key, value
