@@ -17,6 +17,23 @@ from jax.sharding import AxisType, Mesh, NamedSharding, PartitionSpec
 from training.errors import TrainingError
 
 
+def initialise(coordinator: str | None = None, processes: int | None = None, process: int | None = None) -> None:
+    """Joins the processes of one run; to be called before anything else asks jax for its devices.
+
+    Args:
+      coordinator: "host:port" of process 0; None where the cluster (a TPU pod, Slurm, Open MPI) tells by itself.
+      processes: how many there are.
+      process: which one this is.
+
+    Raises:
+      TrainingError: no cluster was found, or the others could not be reached.
+    """
+    try:
+        jax.distributed.initialize(coordinator, processes, process)
+    except (RuntimeError, ValueError) as error:
+        raise TrainingError(f"cannot join the other processes: {str(error).splitlines()[0]}") from error
+
+
 def devices(kind: str, fsdp: int = 1) -> "Replicas | MeshDevices":
     """All devices of all processes, as "pmap" (replicated data parallelism) or "mesh" (data parallelism × fsdp).
 
