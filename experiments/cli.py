@@ -53,16 +53,26 @@ def _parser() -> argparse.ArgumentParser:
     train.add_argument("--workdir", metavar="DIR", help="where records and checkpoints go")
     train.add_argument("--fork", action="store_true", help="go on although the workdir's page differs")
     train.add_argument("--profile", type=_positive, metavar="N", help="trace N steps into DIR/profile")
-    train.add_argument(
-        "--debug", action="store_true", help="say where a loss or parameter that is not finite came from"
-    )
+    train.add_argument("--debug", action="store_true", help="say where what is not finite came from")
     train.add_argument("--overfit", action="store_true", help="instead: can it learn one batch by heart? exit code 0/1")
+
+    reproduce = add(
+        "reproduce", "ledger:reproduce", "Train a page for each seed; add its row to the ledger.", config=True
+    )
+    reproduce.add_argument("--seeds", type=_integers, metavar="0,1,2", help="else the page's own seed")
+    reproduce.add_argument("--workdir", required=True, metavar="DIR", help="the runs go to DIR/seed0, …")
+
+    several = train.add_argument_group("several processes, each started with the same command (one per host)")
+    several.add_argument("--distributed", action="store_true", help="found through the cluster: TPU pod, Slurm")
+    several.add_argument("--coordinator", metavar="HOST:PORT", help="or name the address of process 0,")
+    several.add_argument("--processes", type=_positive, metavar="N", help="how many they are,")
+    several.add_argument("--process", type=int, metavar="I", help="and which one this is, from 0")
 
     evaluate = add("eval", "evaluate:evaluate", "Measure a trained network; adds to DIR/eval.json.", workdir=True)
     evaluate.add_argument("--step", type=int, metavar="N", help="of this checkpoint; else of the best, else the newest")
     evaluate.add_argument("--split", default="test", metavar="S", help="test, validation, train, or like test[:50%%]")
 
-    predict = add("predict", "predict:predict", "What a trained network makes of images.", workdir=True)
+    predict = add("predict", "evaluate:predict", "What a trained network makes of images.", workdir=True)
     predict.add_argument("--step", type=int, metavar="N", help="of this checkpoint; else of the best, else the newest")
     predict.add_argument("--out", metavar="DIR", default=".", help="where pictures go, for tasks that draw them")
     predict.add_argument("images", nargs="+", metavar="IMAGE")
@@ -74,7 +84,15 @@ def _parser() -> argparse.ArgumentParser:
 
     picture = add("data", "data:data", "Draw an augmented training batch with its labels.", config=True)
     picture.add_argument("--out", metavar="FILE", default="batch.png")
+
+    ledger = add("ledger", "ledger:ledger", "Add a row to the ledger of reproductions, or render its table.")
+    ledger.add_argument("action", choices=("add", "render"))
+    ledger.add_argument("--workdir", dest="workdirs", nargs="+", metavar="DIR", help="add: the ended runs of one page")
     return parser
+
+
+def _integers(text: str) -> list[int]:
+    return [int(word) for word in text.split(",")]
 
 
 def _positive(text: str) -> int:

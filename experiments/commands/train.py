@@ -10,19 +10,24 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from ml_collections import ConfigDict
+from rich.console import Console
 
 from experiments.build import Parts, build
 from experiments.component import PageError
 from experiments.page import override
 from experiments.run import Run
+from training import parallel
 from training.debug import origin
 from training.errors import TrainingError
 from training.loop import Interrupted
+from training.records import table
 
 EXIT_INTERRUPTED = 75  # EX_TEMPFAIL: saved, start the same command again
 
 
 def train(options: argparse.Namespace) -> int:
+    if options.distributed or options.coordinator:
+        parallel.initialise(options.coordinator, options.processes, options.process)
     if options.overfit:
         return overfit(options.page)
     if not options.workdir:
@@ -41,9 +46,7 @@ def train(options: argparse.Namespace) -> int:
     except Interrupted as stop:
         print(f"fovea: interrupted at step {stop}; saved: the same command goes on from there", file=sys.stderr)
         return EXIT_INTERRUPTED
-    for name, value in summary.items():
-        if isinstance(value, int | float | str):
-            print(f"{name:24} {value}")
+    Console().print(table(summary))
     return 0
 
 
