@@ -35,7 +35,8 @@ class EncoderBlock(nn.Module):
     param_dtype: Any
 
     @nn.compact
-    def __call__(self, x, train):
+    def __call__(self, x, train: bool):
+        """x: [B, N, C] -> [B, N, C]."""
         types = dict(dtype=self.dtype, param_dtype=self.param_dtype)
         norm = partial(nn.LayerNorm, epsilon=1e-6, **types)
         dense = partial(
@@ -73,7 +74,7 @@ class ViT(nn.Module):
     representation: int = 0  # width of the tanh layer before the head, which the paper pre-trains with; 0: none
     dropout_rate: float = 0.0
     stochastic_depth: float = 0.0  # rate of the last block; it rises linearly from 0 in the first
-    remat: bool = False
+    remat: bool = False  # compute each block again in the backward pass instead of keeping it
     num_classes: int = 1000
     dtype: Any = None
     param_dtype: Any = jnp.float32

@@ -7,7 +7,6 @@ from functools import partial
 from typing import Any
 
 import flax.linen as nn
-import jax
 import jax.numpy as jnp
 
 from models.errors import ModelError
@@ -36,7 +35,8 @@ class ResBlock(nn.Module):
     param_dtype: Any
 
     @nn.compact
-    def __call__(self, x, time, train):
+    def __call__(self, x, time, train: bool):
+        """x: [B, H, W, C]; time: [B, D] -> [B, H, W, features]."""
         types = dict(dtype=self.dtype, param_dtype=self.param_dtype)
         norm = partial(nn.GroupNorm, self.groups, epsilon=1e-6, **types)
         conv = partial(nn.Conv, self.features, **types)
@@ -59,6 +59,7 @@ class AttentionBlock(nn.Module):
 
     @nn.compact
     def __call__(self, x):
+        """x: [B, H, W, C] -> [B, H, W, C]."""
         types = dict(dtype=self.dtype, param_dtype=self.param_dtype)
         y = nn.GroupNorm(self.groups, epsilon=1e-6, name="norm", **types)(x)
         y = y.reshape(x.shape[0], -1, x.shape[-1])
@@ -80,21 +81,19 @@ class DDPMUNet(nn.Module):
     dropout_rate: float = 0.1
     groups: int = 32  # of the normalisations; divides every width
     conditional: bool = False
-    remat: bool = False
+    remat: bool = False  # compute each block again in the backward pass instead of keeping it
     num_classes: int = 10  # read when conditional
     dtype: Any = None
     param_dtype: Any = jnp.float32
 
     @property
-    def null(self):
+    def null(self) -> int:
         """The label of no class in particular."""
         return self.num_classes
 
     @nn.compact
     def __call__(self, x, time, train: bool, label=None):
-        """x: [B, H, W, C] noisy, H and W multiples of 2^(levels - 1); time: [B] in steps; label: [B] int
-        -> [B, H, W, C].
-        """
+        """x: [B, H, W, C], H and W multiples of 2^(levels - 1); time: [B]; label: [B] int -> [B, H, W, C]."""
         channels, scale = x.shape[-1], 2 ** (len(self.multipliers) - 1)
         if x.shape[1] % scale or x.shape[2] % scale:
             raise ModelError(f"{x.shape[1]}×{x.shape[2]} cannot be halved {len(self.multipliers) - 1} times")
@@ -137,7 +136,7 @@ class DDPMUNet(nn.Module):
                 if x.shape[1] in self.attention:
                     x = attention(name=f"up{level}_attention{i}")(x)
             if level < len(self.multipliers) - 1:
-                x = jax.image.resize(x, (x.shape[0], 2 * x.shape[1], 2 * x.shape[2], x.shape[3]), "nearest")
+                x = x.repeat(2, axis=1).repeat(2, axis=2)
                 x = conv(x.shape[-1], name=f"upsample{level}")(x)
 
         x = nn.swish(nn.GroupNorm(self.groups, epsilon=1e-6, name="norm_out", **types)(x))

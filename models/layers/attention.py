@@ -34,8 +34,7 @@ class SelfAttention(nn.Module):
         dense = partial(nn.Dense, channels, dtype=self.dtype, param_dtype=self.param_dtype)
 
         query, key, value = (
-            dense(kernel_init=self.kernel_init, name=name)(x).reshape(split)
-            for name in ("query", "key", "value")
+            dense(kernel_init=self.kernel_init, name=name)(x).reshape(split) for name in ("query", "key", "value")
         )
         scores = jnp.einsum("bqhd,bkhd->bhqk", query / math.sqrt(split[-1]), key)
         # The exponentials are taken in float32 at least: in bfloat16 small weights would vanish.

@@ -49,6 +49,7 @@ class UNet(nn.Module):
     padding: str = "valid"  # a name in PADDINGS
     norm: str = "none"  # "none" | "batch"
     dropout_rate: float = 0.5  # "at the end of the contracting path": after its two deepest levels
+    remat: bool = False  # compute each pair of convolutions again in the backward pass instead of keeping it
     num_classes: int = 2
     dtype: Any = None
     param_dtype: Any = jnp.float32
@@ -66,7 +67,7 @@ class UNet(nn.Module):
             kernel_init=he_normal(),
             **types,
         )
-        double = partial(DoubleConv, conv=conv, norm=norm)
+        double = partial(nn.remat(DoubleConv) if self.remat else DoubleConv, conv=conv, norm=norm)
         dropout = Dropout(self.dropout_rate)
 
         skips = []
@@ -92,6 +93,10 @@ class UNet(nn.Module):
             x = double(features, name=f"up{i}")(x)
         x = nn.Conv(self.num_classes, (1, 1), kernel_init=he_normal(), name="head", **types)(x)
         return x.astype(jnp.promote_types(x.dtype, jnp.float32))
+
+    def sides(self, output):
+        """Sides (input, output) of the smallest image that this network answers with a side of at least `output`."""
+        return tile(output, self.depth) if self.padding == "valid" else (output, output)
 
 
 def align(skip, x):

@@ -7,6 +7,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
+from models.counting import count_macs
 from models.errors import ModelError
 from models.generative.ddpm_unet import DDPMUNet, time_embedding
 from models.port import RENAME
@@ -28,6 +29,12 @@ PAPER_256 = {"multipliers": (1, 1, 2, 2, 4, 4)}
 def test_parameters(fields, size, parameters):
     like = abstract(DDPMUNet(**fields), jnp.zeros((1, size, size, 3)), jnp.zeros(1), train=False)
     assert sum(leaf.size for leaf in jax.tree.leaves(like)) == parameters
+
+
+def test_multiply_adds():
+    model, inputs = DDPMUNet(), (jnp.zeros((1, 32, 32, 3)), jnp.zeros(1))
+    like = abstract(model, *inputs, train=False)
+    assert count_macs(partial(model.apply, train=False), like, *inputs) == pytest.approx(6.222e9, rel=1e-3)
 
 
 def test_diffusers_parity():

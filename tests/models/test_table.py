@@ -21,4 +21,4 @@ def test_entries_have_defaults(name):
     target, fixed = entry if isinstance(entry, tuple) else (entry, {})
     module, cls = target.split(":")
     network = getattr(importlib.import_module(module), cls)(**fixed)
-    assert {field.name for field in dataclasses.fields(network)} >= {"dtype", "param_dtype", "axis_name"}
+    assert {field.name for field in dataclasses.fields(network)} >= {"dtype", "param_dtype"}

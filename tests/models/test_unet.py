@@ -86,6 +86,17 @@ def test_a_valid_output_has_seen_real_pixels_alone():
         assert np.allclose(logits[:, 4:, 4:], logits[:, :-4, :-4], rtol=1e-4) == periodic
 
 
+def test_remat_changes_nothing():
+    images = seeded_images(1, 16, 16, 1)
+    model = UNet(width=2, depth=2, padding="same", norm="batch", dropout_rate=0.0)
+    variables = filled(abstract(model, images, train=False))
+    plain, remat = (
+        quickly(partial(model.clone(remat=remat, parent=None).apply, train=True, mutable=["batch_stats"]))
+        for remat in (False, True)
+    )
+    jax.tree.map(partial(np.testing.assert_allclose, rtol=1e-3), plain(variables, images), remat(variables, images))
+
+
 @pytest.mark.parametrize("fields", [{"padding": "vald"}, {"norm": "batchnorm"}])
 def test_bad_fields_are_one_clear_line(fields):
     with pytest.raises(ModelError, match="did you mean"):
