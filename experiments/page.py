@@ -5,6 +5,7 @@ an error that names the near miss. Nothing here imports jax; a component's own k
 """
 
 import ast
+import copy
 import importlib.util
 import json
 import pathlib
@@ -17,6 +18,7 @@ from experiments.component import Component, PageError, find, near
 
 CONFIGS = pathlib.Path(__file__).parent / "configs"
 STORED = "config.json"  # the page of a run, in its work directory
+SUMMARY = "summary.json"  # its final numbers: there when, and only when, the run has ended
 
 # Sections that name a component. Any but `task` and `data` may instead be keyed by player or network:
 # model=dict(generator=dict(name=...), critic=dict(name=...)).
@@ -32,6 +34,8 @@ PLAIN = {
         published=config_dict.placeholder(float),
         tolerance=0.0,
         steps=0,  # of the published recipe: fewer here and the ledger says 'shortened'
+        parameters=config_dict.placeholder(int),  # as published: `fovea show` compares
+        macs=config_dict.placeholder(int),  # multiply-adds of one example
         note="",
     ),
     "data": dict(
@@ -207,7 +211,8 @@ def _component(kind, given, below=()):
 
 def _fill(where, defaults, given):
     """Defaults, with what the page gives laid over them."""
-    known = ConfigDict({**PLAIN.get(where, {}), **defaults})
+    # A copy: a placeholder is a reference, and would carry one page's value into the next.
+    known = ConfigDict({**copy.deepcopy(PLAIN.get(where, {})), **defaults})
     for key, value in given.items():
         if key == "name":
             continue

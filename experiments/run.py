@@ -14,7 +14,7 @@ import numpy as np
 
 from experiments.build import Parts
 from experiments.component import PageError
-from experiments.page import STORED, canonical, difference
+from experiments.page import STORED, SUMMARY, canonical, difference
 from experiments.provenance import origin
 from experiments.report import figures
 from models.counting import count_macs
@@ -24,8 +24,6 @@ from training.errors import TrainingError
 from training.evaluate import evaluate, make_evaluate_step, make_predict_step, variables
 from training.records import Records
 from training.step import TrainState
-
-SUMMARY = "summary.json"
 
 
 class Run:
@@ -50,7 +48,7 @@ class Run:
         began, parts, devices = time.perf_counter(), self.parts, self.devices
         with self._locked(), loop.StopSignal() as stop:
             self._check_page()
-            (self.workdir / SUMMARY).unlink(missing_ok=True)  # it stands there when, and only when, the run has ended
+            (self.workdir / SUMMARY).unlink(missing_ok=True)
             checkpoints = self.checkpoints
             restored = checkpoints.restore(parts.abstract_state())
             start, host, body = restored or (0, parts.initial_state(), {"window": []})

@@ -1,0 +1,202 @@
+"""The ledger of reproductions: a JSON file per page in `experiments/results`, and the table rendered from them.
+
+Both are written by machine only: a row says what the finished runs of a page gave, and a page with a published figure
+but without a row says 'not run'.
+"""
+
+import json
+import pathlib
+import statistics
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+from experiments import page as pages
+from experiments.component import PageError, near
+
+RESULTS = pathlib.Path(__file__).parent / "results"
+
+# What may differ between a page and its runs: the seed, where the data lies, and what is said of the paper.
+_FREE = ("train.seed", "data.data_dir", "data.manual_dir", "paper.")
+# By the end of a metric's name.
+_LOWER = ("error", "loss", "cross_entropy", "distance", "bits_per_dim")
+_HIGHER = ("accuracy", "top5", "iou", "dice", "mean_ap", "inception_score")
+_SHARES = ("error", "accuracy", "top5", "iou", "dice", "mean_ap")  # shown in per cent
+
+_HEAD = """# Reproductions
+
+Written by `fovea ledger`; not to be edited. "Ours" is the mean ± standard deviation over the seeds. A row is *ok* when
+ours is within the tolerance of the published figure or better, and *shortened* when it took fewer steps than the
+published recipe. The wall time is that of one run, with evaluation.
+
+"""
+
+
+def add(workdirs: Iterable[pathlib.Path], results: pathlib.Path) -> dict[str, Any]:
+    """Makes the row of the page that all `workdirs` have run, each with another seed, and renders the table.
+
+    Raises:
+      PageError: a run that has not ended, runs of differing pages or equal seeds, a run of no page.
+    """
+    workdirs = [pathlib.Path(workdir) for workdir in workdirs]
+    configs, summaries = [], []
+    for workdir in workdirs:
+        config, summary = workdir / pages.STORED, workdir / pages.SUMMARY
+        if not config.exists():
+            raise PageError(f"{workdir} is no work directory: there is no {pages.STORED}")
+        if not summary.exists():
+            raise PageError(
+                f"the run in {workdir} has not ended: there is no {pages.SUMMARY}; `fovea train` finishes it"
+            )
+        configs.append(json.loads(config.read_text()))
+        summaries.append(json.loads(summary.read_text()))
+    name = page_of(configs[0], workdirs[0])
+    for config, workdir in zip(configs, workdirs, strict=True):
+        if page_of(config, workdir) != name:
+            raise PageError(f"{workdir} ran another page than {workdirs[0]}: {page_of(config, workdir)} and {name}")
+    found = row(name, configs, summaries)
+    results.mkdir(parents=True, exist_ok=True)
+    (results / f"{name}.json").write_text(json.dumps(found, indent=1) + "\n")
+    render(results)
+    return found
+
+
+def page_of(config: Mapping[str, Any], where: Any = "this page") -> str:
+    """The name of the page that a stored configuration is. Raises PageError naming the nearest, and what differs."""
+    differences = {}
+    for name in pages.pages():
+        lines = pages.difference(pages.canonical(pages.load(name)), _complete(config))
+        differences[name] = [line for line in lines if not line.startswith(_FREE)]
+        if not differences[name]:
+            return name
+    nearest = min(differences, key=lambda name: len(differences[name]))
+    lines = [line.replace("stored", "page").replace("given", "here") for line in differences[nearest]]
+    raise PageError(f"the ledger holds pages as they stand; {where} is nearest to {nearest}: {'; '.join(lines)}")
+
+
+def row(name: str, configs: Sequence[Mapping], summaries: Sequence[Mapping]) -> dict[str, Any]:
+    """The row of page `name`, from the stored configurations and summaries of its runs."""
+    paper, steps = configs[0]["paper"], configs[0]["train"]["steps"]
+    metric, seeds = paper["metric"], [config["train"]["seed"] for config in configs]
+    if not metric:
+        raise PageError(f"page {name} names no paper.metric")
+    if len(set(seeds)) < len(seeds):
+        raise PageError(f"two runs of {name} have the same seed: {', '.join(map(str, seeds))}")
+    for summary in summaries:
+        if metric not in summary:
+            raise PageError(f"the runs of {name} did not measure {metric!r}{near(metric, summary)}")
+    values = [summary[metric] for summary in summaries]
+    mean = statistics.fmean(values)
+    return {
+        "page": name,
+        **_published(paper),
+        "status": _status(metric, mean, paper["published"], paper["tolerance"]),
+        "mean": mean,
+        "sd": statistics.stdev(values) if len(values) > 1 else None,
+        "values": values,
+        "seeds": seeds,
+        "steps": steps,
+        "shortened": steps < paper["steps"],
+        "hardware": _join(summaries, "hardware"),
+        "seconds": statistics.fmean(summary["seconds"] for summary in summaries),
+        "command": command(name, seeds),
+        "commit": _join(summaries, "commit"),
+        "date": max(summary["date"] for summary in summaries),
+        "versions": summaries[0]["versions"],
+        "note": paper["note"],
+    }
+
+
+def command(name: str, seeds: Sequence[int]) -> str:
+    """The command that makes a row again."""
+    return f"fovea reproduce --config {name} --seeds {','.join(map(str, seeds))} --workdir runs/{name}"
+
+
+def rows(results: pathlib.Path) -> list[dict[str, Any]]:
+    """The rows, and 'not run' for each page with a published figure that has none."""
+    found = {path.stem: json.loads(path.read_text()) for path in results.glob("*.json")}
+    for name in pages.pages():
+        paper, seed = (lambda page: (page.paper.to_dict(), page.train.seed))(pages.load(name))
+        if name not in found and paper["published"] is not None:
+            planned = {"page": name, **_published(paper), "status": "not run", "command": command(name, [seed])}
+            found[name] = {**planned, "note": paper["note"]}
+    return [found[name] for name in sorted(found)]
+
+
+def render(results: pathlib.Path) -> str:
+    """Writes the table to `results/README.md` and returns it."""
+    names = ("page", "paper", "metric", "published", "ours", "status", "seeds", "steps")
+    names += ("hardware", "wall time", "commit", "date", "note")
+    found = rows(results)
+    lines = ["| " + " | ".join(names) + " |", "|" + "---|" * len(names)]
+    lines += ["| " + " | ".join(_cells(one)[name].replace("|", "\\|") for name in names) + " |" for one in found]
+    commands = [f"    {one['command']}" for one in found]
+    text = _HEAD + "\n".join([*lines, "", "Each row is made (again) by its command:", "", *commands]) + "\n"
+    (results / "README.md").write_text(text)
+    return text
+
+
+def _complete(config):
+    """With the defaults of keys that are younger than the run."""
+    return pages.canonical(pages.from_canonical(config))
+
+
+def _published(paper):
+    where = (
+        f", table {paper['table']}" if str(paper["table"]).isdigit() else f", {paper['table']}" * bool(paper["table"])
+    )
+    return {
+        "paper": f"{paper['title']} ({paper['year']}){where}",
+        "metric": paper["metric"],
+        "published": paper["published"],
+        "tolerance": paper["tolerance"],
+        "paper_steps": paper["steps"],
+    }
+
+
+def _status(metric, ours, published, tolerance):
+    if published is None:
+        return "measured"
+    # A hair of slack: 0.0090 + 0.0005 is no more than 0.0095 on paper.
+    over, slack = ours - published, tolerance + 1e-9 * abs(published)
+    if metric.endswith(_LOWER):
+        good = over <= slack
+    elif metric.endswith(_HIGHER):
+        good = -over <= slack
+    else:
+        good = abs(over) <= slack
+    return "ok" if good else "missed"
+
+
+def _join(summaries, key):
+    return "; ".join(dict.fromkeys(summary[key] or "unknown" for summary in summaries))
+
+
+def _cells(row):
+    """The row as text, column by column."""
+    show = lambda value: _number(row["metric"], value)
+    cells = {
+        name: str(row.get(name) or "") for name in ("page", "paper", "metric", "hardware", "commit", "date", "note")
+    }
+    cells["published"] = "" if row["published"] is None else show(row["published"])
+    cells["status"] = row["status"] + (", shortened" if row.get("shortened") else "")
+    if row["status"] == "not run":
+        steps = f"{row['paper_steps']:,} (paper)" if row["paper_steps"] else ""
+        return {**cells, "ours": "not run", "seeds": "", "steps": steps, "wall time": ""}
+    spread = "" if row["sd"] is None else f" ± {show(row['sd'])}"
+    return {
+        **cells,
+        "ours": show(row["mean"]) + spread,
+        "seeds": ", ".join(map(str, row["seeds"])),
+        "steps": f"{row['steps']:,}" + (f" of {row['paper_steps']:,}" if row["shortened"] else ""),
+        "wall time": _duration(row["seconds"]),
+    }
+
+
+def _number(metric, value):
+    return f"{100 * value:.2f} %" if metric.endswith(_SHARES) else f"{value:.4g}"
+
+
+def _duration(seconds):
+    if seconds < 90:
+        return f"{seconds:.0f} s"
+    return f"{seconds / 60:.0f} min" if seconds < 5400 else f"{seconds / 3600:.1f} h"
