@@ -15,11 +15,8 @@ import textwrap
 from data.errors import DataError, choose
 
 
-def prepare(name: str, data_dir: str | None = None, manual_dir: str | None = None):
-    """Downloads (or takes from `manual_dir`) and writes the set; returns its TFDS builder. Prepared sets are kept.
-
-    Raises DataError for what can be put right: no TensorFlow, no files, no network.
-    """
+def find_builder(name: str, data_dir: str | None = None):
+    """The TFDS builder of a set, prepared or not. Raises DataError for a name that TFDS does not know."""
     import tensorflow_datasets as tfds
 
     if not name:
@@ -31,6 +28,17 @@ def prepare(name: str, data_dir: str | None = None, manual_dir: str | None = Non
         raise choose("TFDS data set", name, known) from error
     except ValueError as error:  # a configuration or a version that the set does not have
         raise DataError(f"tfds:{name}: {_brief(error)}") from error
+    return builder
+
+
+def prepare(name: str, data_dir: str | None = None, manual_dir: str | None = None):
+    """Downloads (or takes from `manual_dir`) and writes the set; returns its TFDS builder. Prepared sets are kept.
+
+    Raises DataError for what can be put right: no TensorFlow, no files, no network.
+    """
+    import tensorflow_datasets as tfds
+
+    builder = find_builder(name, data_dir)
     if builder.is_prepared():
         return builder
     root = pathlib.Path(builder.data_dir_root)

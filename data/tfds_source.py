@@ -7,7 +7,7 @@ import numpy as np
 
 from data.decode import check_crop, decode
 from data.errors import DataError
-from data.prepare import prepare
+from data.prepare import find_builder, prepare
 from data.source import Info, Source, normalisation
 from data.splits import resolve
 
@@ -76,6 +76,18 @@ def tfds(
     mean, std = normalisation(mean or known_mean, std or known_std, sample, channels)
     info = Info(tuple(features[label].names), (height, width, channels), mean, std)
     return open_parts(resolve(split, sizes), info)
+
+
+def describe(argument: str, data_dir: str | None = None, image_size: int | None = None) -> Info:
+    """What is known of a set that need not be prepared: all but its mean and deviation, which are 0 and 1 here."""
+    builder = find_builder(argument, data_dir)
+    image, label = _supervised_keys(builder, argument)
+    features = builder.info.features
+    height, width, channels = features[image].shape
+    shape = (image_size or height, image_size or width, channels)
+    if None in shape:
+        raise DataError(f"the images of tfds:{argument} differ in size: set data.image_size")
+    return Info(tuple(map(str, range(features[label].num_classes))), shape, (0.0,) * channels, (1.0,) * channels)
 
 
 class TfdsSource(Source):

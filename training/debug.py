@@ -21,7 +21,7 @@ def origin(function: Callable, *arguments) -> str | None:
 
     Returns:
       "sub makes NaN at x.py:8:4 (forward); exp makes infinity at x.py:7:12 (forward)", or None where everything is
-      finite. Of a backward pass the line is that of the operation whose derivative it is. A loop counts as one equation.
+      finite. Of a backward pass the line is that of the operation whose derivative it is. A loop is one equation.
     """
     closed = jax.make_jaxpr(function)(*arguments)
     values = [jnp.asarray(x) for x in jax.tree.leaves(arguments)]

@@ -154,6 +154,10 @@ class MeshDevices:
     def predict_step(self, step):
         return jax.jit(step, out_shardings=NamedSharding(self.mesh, PartitionSpec(("data", "fsdp"))))
 
+    def shard_shape(self, x) -> tuple[int, ...]:
+        """The shape of the part of a leaf of the state that each device holds."""
+        return NamedSharding(self.mesh, self._spec(x)).shard_shape(x.shape)
+
     def _put(self, x, spec):
         x = np.asarray(x)
         sharding = NamedSharding(self.mesh, spec)
