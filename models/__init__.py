@@ -16,6 +16,5 @@ MODELS: dict[str, str | tuple[str, dict]] = {
     "gan_discriminator": "models.generative.gan:Discriminator",
     "dcgan_generator": "models.generative.dcgan:Generator",
     "dcgan_discriminator": "models.generative.dcgan:Discriminator",
-    "wgan_gp_critic": ("models.generative.dcgan:Discriminator", {"norm": "none"}),
     "ddpm_unet": "models.generative.ddpm_unet:DDPMUNet",
 }

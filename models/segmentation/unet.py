@@ -10,7 +10,7 @@ import flax.linen as nn
 import jax
 import jax.numpy as jnp
 
-from models.errors import choose
+from models.errors import ModelError, choose
 from models.layers.dropout import Dropout
 from models.layers.norm import batch_norm
 
@@ -67,6 +67,12 @@ class UNet(nn.Module):
             kernel_init=he_normal(),
             **types,
         )
+        smallest = tile(1, self.depth)[0]
+        if self.padding == "valid" and min(x.shape[1:3]) < smallest:
+            raise ModelError(
+                f"valid padding at depth={self.depth} needs images of {smallest} pixels a side, not "
+                f"{x.shape[1]}×{x.shape[2]}"
+            )
         double = partial(nn.remat(DoubleConv) if self.remat else DoubleConv, conv=conv, norm=norm)
         dropout = Dropout(self.dropout_rate)
 

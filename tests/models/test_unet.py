@@ -101,3 +101,8 @@ def test_remat_changes_nothing():
 def test_bad_fields_are_one_clear_line(fields):
     with pytest.raises(ModelError, match="did you mean"):
         parameter_table(UNet(**fields), (1, 188, 188, 1))
+
+
+def test_an_image_that_valid_padding_eats_up():
+    with pytest.raises(ModelError, match="needs images of 188 pixels a side, not 187×300"):
+        parameter_table(UNet(), (1, 187, 300, 1))
