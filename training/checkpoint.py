@@ -114,6 +114,11 @@ class Checkpoints:
         state = jax.tree.unflatten(jax.tree.structure(template), [arrays[path] for path in leaves(template)])
         return step, state, body
 
+    def cut(self, step: int) -> None:
+        """Removes the checkpoints after `step`: damaged ones, where a run goes on from there and saves them anew."""
+        for later in [s for s in self.steps() if s > step]:
+            self._manager.delete(later)
+
     def arrays(self) -> dict[str, np.ndarray]:
         """The leaves, by path, of the best checkpoint, or of the newest where none has a score."""
         return self._sound(self.best())[1]
