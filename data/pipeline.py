@@ -41,7 +41,20 @@ def resident_arrays(source: Source, limit: int = 2**30) -> dict[str, np.ndarray]
     """The whole source as arrays for the device if its images take at most `limit` bytes; None: stream it."""
     if len(source) * np.prod(source.info.shape, dtype=np.int64) > limit:
         return None
-    return source.resident()
+    arrays = source.resident()
+    if arrays is not None:
+        check_labels(arrays, np.arange(len(source)), source)
+    return arrays
+
+
+def check_labels(examples: dict[str, np.ndarray], ids: np.ndarray, source: Source) -> None:
+    """Raises DataError naming the first of the examples `ids` whose label is no class; -1 is none by intention."""
+    labels, count = examples.get("label"), len(source.info.classes)
+    if labels is None or labels.ndim != 1 or not count:
+        return
+    wrong = np.flatnonzero((labels < -1) | (labels >= count))
+    if len(wrong):
+        raise DataError(f"example {ids[wrong[0]]} has the label {labels[wrong[0]]}, but there are {count} classes")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -71,6 +84,7 @@ class _Feed:
 
     def _batch(self, ids: np.ndarray, keys: np.ndarray | None = None) -> dict[str, np.ndarray]:
         examples = {} if self.resident else self.source.fetch(ids, keys)
+        check_labels(examples, ids, self.source)
         return {**examples, "id": ids.astype(np.int32)}
 
     def _read(self, start: int, stop: int) -> Iterator[dict[str, np.ndarray]]:

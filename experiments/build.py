@@ -61,6 +61,9 @@ class Parts:
         if "float64" in (page.train.dtype, page.train.param_dtype):
             jax.config.update("jax_enable_x64", True)
         self.devices = devices(page.devices.kind, page.devices.fsdp)
+        for key, least in (("seed", 0), ("accumulate", 1), ("steps_per_call", 1)):
+            if page.train[key] < least:
+                raise PageError(f"train.{key}={page.train[key]} is less than {least}")
         check_batch("train.batch_size", page.train.batch_size)
         check_batch("train.evaluate_batch_size", page.train.evaluate_batch_size)
         if page.train.batch_size // jax.device_count() % page.train.accumulate:
@@ -281,8 +284,13 @@ class Parts:
         ours = {"params": state.params, "stats": state.stats}
         # What evaluation used: the moving average where there is one.
         theirs = {path: stored.get(path.replace("params", "ema", 1), stored.get(path)) for path in leaves(ours)}
+        for pattern in skip:
+            if not any(re.search(pattern, path) for path in theirs):
+                raise TrainingError(f"train.init_except: {pattern!r} matches no parameter{near(pattern, theirs)}")
         theirs = {path: x for path, x in theirs.items() if not any(re.search(p, path) for p in skip)}
         wanted = {path: x for path, x in leaves(ours).items() if path in theirs}
-        check_same_model(wanted, {p: x for p, x in theirs.items() if x is not None}, where)
+        # The average is float32 and parameters may be less: a difference in precision is none of the model.
+        theirs = {path: x.astype(wanted[path].dtype) for path, x in theirs.items() if x is not None}
+        check_same_model(wanted, theirs, where)
         new = jax.tree.unflatten(jax.tree.structure(ours), [theirs.get(path, x) for path, x in leaves(ours).items()])
         return state.replace(**new, ema={player: ema_of(new["params"][player]) for player in state.ema})

@@ -12,7 +12,7 @@ import pathlib
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from ml_collections import ConfigDict, FrozenConfigDict, config_dict
+from ml_collections import ConfigDict, FieldReference, FrozenConfigDict, config_dict
 
 from experiments.component import Component, PageError, find, near
 
@@ -134,7 +134,7 @@ def override(config: ConfigDict, overrides: Iterable[tuple[str, str]]) -> Config
     overrides = list(overrides)
     check_sections(overrides)
     names = [o for o in overrides if o[0].endswith(".name")]
-    config = config.copy_and_resolve_references()
+    config = copy.deepcopy(config)  # with its placeholders, which know their type
     for path, text in names:
         *parents, _ = path.split(".")
         kind = parents[0]
@@ -223,13 +223,24 @@ def _fill(where, defaults, given):
 
 
 def _set(node, key, value, what):
-    if isinstance(value, list):
-        value = tuple(value)
+    """node[key] = value, if it is of the type that the key has by default; an int will do for a float."""
+    value = tuple(value) if isinstance(value, list) else value
+    kind = node.get_type(key)
+    optional = isinstance(dict(node.items(preserve_field_references=True))[key], FieldReference)
     try:
+        if (value is None and not optional) or (isinstance(value, bool) and kind is not bool):
+            raise TypeError
+        if isinstance(value, tuple):  # what it holds is alike, as far as one can tell
+            kinds = {type(x) for x in node[key] or ()}
+            if len(kinds) == 1 and not all(
+                isinstance(x, (*kinds, int) if float in kinds else (*kinds,)) for x in value
+            ):
+                raise TypeError
         node[key] = value
     except (TypeError, ValueError) as error:
-        kind = node.get_type(key).__name__
-        raise PageError(f"{what}: {key} is a {kind}, not {type(value).__name__}") from error
+        name = {int: "an int", str: "a text"}.get(kind, f"a {kind.__name__}")
+        like = f" like {node[key]!r}" if node[key] not in (None, "", ()) else ""
+        raise PageError(f"{what}: {key} is {name}{like}") from error
 
 
 def _node(config, parents, path):
@@ -252,16 +263,29 @@ def _parse(text, node, key, where):
         if text.lower() not in ("true", "false"):
             raise PageError(f"{where}={text}: {key} is a bool: true or false")
         return text.lower() == "true"
+    if kind is tuple:
+        return _parse_tuple(text)
+    value = _literal(text)
+    return int(value) if kind is int and isinstance(value, float) and value.is_integer() else value
+
+
+def _literal(text):
     try:
-        value = ast.literal_eval(text)
+        return ast.literal_eval(text)
     except (ValueError, SyntaxError):
-        value = text
-    if kind is tuple and not isinstance(value, tuple | list):
-        value = tuple(part.strip() for part in text.split(",")) if isinstance(value, str) else (value,)
-        value = tuple(v for v in value if v != "")
-    if kind is int and isinstance(value, float) and value == int(value):
-        value = int(value)
-    return value
+        return text
+
+
+def _parse_tuple(text):
+    """ "1,2", "(1, 2)", "pad_crop(4), flip" or, where that is no Python, whatever stands between commas."""
+    source = f"({text},)"
+    try:
+        elements = ast.parse(source, mode="eval").body.elts
+    except SyntaxError:
+        return tuple(part.strip() for part in text.split(",") if part.strip())
+    if len(elements) == 1 and isinstance(elements[0], ast.Tuple | ast.List):
+        elements = elements[0].elts
+    return tuple(_literal(ast.get_source_segment(source, element)) for element in elements)
 
 
 def _flat(tree, prefix=""):

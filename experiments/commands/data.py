@@ -40,5 +40,5 @@ def _label(batch: dict, i: int, classes: tuple[str, ...]) -> str:
     name = lambda label: classes[label] if label >= 0 else "none"
     if "mix" in batch and batch["mix"][i] < 1:
         share = 100 * batch["mix"][i]
-        return f"{name(batch['label'][i])} {share:.0f} %, {name(batch['label_mix'][i])}"
+        return f"{share:.0f} % {name(batch['label'][i])} + {name(batch['label_mix'][i])}"
     return name(batch["label"][i])
