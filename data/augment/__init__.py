@@ -23,9 +23,11 @@ from data.errors import DataError, choose
 # key per example.
 AUGMENTATIONS = {
     "pad_crop": "data.augment.geometric:pad_crop",
+    "random_crop": "data.augment.geometric:random_crop",
     "flip": "data.augment.geometric:flip",
     "rotate": "data.augment.geometric:rotate",
     "affine": "data.augment.geometric:affine",
+    "elastic": "data.augment.geometric:elastic",
     "color_jitter": "data.augment.color:color_jitter",
     "grayscale": "data.augment.color:grayscale",
     "pca_color": "data.augment.color:pca_color",

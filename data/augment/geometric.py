@@ -26,6 +26,20 @@ def pad_crop(pad: int, mode: str = "constant"):
     return over_fields(move)
 
 
+def random_crop(size: int):
+    """A square of `size` pixels at a random place."""
+    check_range("size", size, 1)
+
+    def move(field, key, linear, fill):
+        if size > min(field.shape[:2]):
+            raise DataError(f"random_crop({size}) needs larger images than {field.shape[0]}×{field.shape[1]}")
+        corner = jax.random.randint(key, (2,), 0, jnp.array(field.shape[:2]) - size + 1)
+        widths = (size, size, *field.shape[2:])
+        return jax.lax.dynamic_slice(field, (*corner, *[0] * (field.ndim - 2)), widths)
+
+    return over_fields(move)
+
+
 def flip(probability: float = 0.5):
     """Mirror left and right with `probability`."""
     check_range("probability", probability, 0, 1)
@@ -66,6 +80,30 @@ def affine(degrees: float = 0.0, translate: float = 0.0, scale: tuple = (1.0, 1.
     return over_fields(move)
 
 
+def elastic(sigma: float = 10.0, grid: int = 3):
+    """Smooth deformation (Ronneberger et al. 2015, section 3.1); what lies outside is mirrored.
+
+    Displacements (in pixels, normal with standard deviation `sigma`) of `grid` × `grid` points that divide the image
+    evenly, bicubic in between.
+    """
+    check_range("sigma", sigma, 0)
+    check_range("grid", grid, 1)
+
+    def move(field, key, linear, fill):
+        height, width = field.shape[:2]
+        coarse = sigma * jax.random.normal(key, (grid, grid, 2))
+        shift = jax.image.resize(coarse, (height, width, 2), "cubic")
+        x, y = centres(field)
+        return sample(field, _mirror(x + shift[..., 0], width), _mirror(y + shift[..., 1], height), linear)
+
+    return over_fields(move)
+
+
+def _mirror(x, length: int):
+    """Coordinates mirrored into [0, length]."""
+    return length - abs(length - x % (2 * length))
+
+
 def rotation(angle):
     """The matrix [2, 2] that takes (x, y) of a picture turned counter-clockwise by `angle` (radians) back."""
     return jnp.array([[jnp.cos(angle), -jnp.sin(angle)], [jnp.sin(angle), jnp.cos(angle)]])
@@ -78,24 +116,38 @@ def warp(field, matrix, offset, linear: bool, fill):
     [0, W) × [0, H) is `fill`; between pixels the value is bilinear (`linear`) or that of the nearest.
     """
     height, width = field.shape[:2]
-    columns, rows = jnp.meshgrid(jnp.arange(width) + 0.5, jnp.arange(height) + 0.5)
+    columns, rows = centres(field)
     # Written out and not as a matrix product, which accelerators may round to bfloat16.
     x = matrix[0, 0] * columns + matrix[0, 1] * rows + offset[0]
     y = matrix[1, 0] * columns + matrix[1, 1] * rows + offset[1]
-    like_field = (..., *[None] * (field.ndim - 2))
+    inside = (x >= 0) & (x < width) & (y >= 0) & (y < height)
+    return jnp.where(_like(inside, field), sample(field, x, y, linear), jnp.asarray(fill, field.dtype))
+
+
+def centres(field):
+    """(x, y) of the pixel centres of `field` [H, W, ...], each [H, W]."""
+    height, width = field.shape[:2]
+    return jnp.meshgrid(jnp.arange(width) + 0.5, jnp.arange(height) + 0.5)
+
+
+def sample(field, x, y, linear: bool):
+    """`field` [H, W, ...] at the points (x, y), each [h, w], in the convention of `warp`; its border goes on outside."""
+    height, width = field.shape[:2]
 
     def at(row, column):
         row, column = jnp.clip(row, 0, height - 1), jnp.clip(column, 0, width - 1)
         return field[row.astype(int), column.astype(int)]
 
-    if linear:
-        top, left = jnp.floor(y - 0.5), jnp.floor(x - 0.5)
-        down = (y - 0.5 - top).astype(field.dtype)[like_field]
-        right = (x - 0.5 - left).astype(field.dtype)[like_field]
-        above = at(top, left) * (1 - right) + at(top, left + 1) * right
-        below = at(top + 1, left) * (1 - right) + at(top + 1, left + 1) * right
-        sampled = above * (1 - down) + below * down
-    else:
-        sampled = at(jnp.floor(y), jnp.floor(x))
-    inside = (x >= 0) & (x < width) & (y >= 0) & (y < height)
-    return jnp.where(inside[like_field], sampled, jnp.asarray(fill, field.dtype))
+    if not linear:
+        return at(jnp.floor(y), jnp.floor(x))
+    top, left = jnp.floor(y - 0.5), jnp.floor(x - 0.5)
+    down = _like((y - 0.5 - top).astype(field.dtype), field)
+    right = _like((x - 0.5 - left).astype(field.dtype), field)
+    above = at(top, left) * (1 - right) + at(top, left + 1) * right
+    below = at(top + 1, left) * (1 - right) + at(top + 1, left + 1) * right
+    return above * (1 - down) + below * down
+
+
+def _like(plane, field):
+    """A plane [h, w] with axes of length 1 for the channels of `field`."""
+    return plane[(..., *[None] * (field.ndim - 2))]

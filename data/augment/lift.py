@@ -6,8 +6,13 @@ import jax.numpy as jnp
 from data.errors import DataError
 
 # The fields of a batch that a movement of pixels takes along, each with how it is sampled between pixels and
-# what lies outside it: black, and the label that losses and metrics ignore. Boxes would join here.
-SAMPLING = {"image": {"linear": True, "fill": 0}, "masks": {"linear": False, "fill": -1}}
+# what lies outside it: black, no weight, no object, and the label that losses and metrics ignore. Boxes would join.
+SAMPLING = {
+    "image": {"linear": True, "fill": 0},
+    "masks": {"linear": False, "fill": -1},
+    "instances": {"linear": False, "fill": 0},
+    "weight_map": {"linear": True, "fill": 0},
+}
 
 
 def over_images(change, probability: float = 1.0):
