@@ -43,6 +43,7 @@ PLAIN = {
         validation="",  # chooses the best checkpoint; empty: the last one is final
         test="test",
         augment=(),  # e.g. ("pad_crop(4)", "flip"); drawn on the device, per example
+        evaluate_augment=(),  # of validation and test, once and for all per example: ("binarise",)
         scale="standardise",  # or "unit" [0, 1], "symmetric" [-1, 1]
         resident="auto",  # the whole set on the device: "auto" (when it fits), "yes", "no"
         num_classes=config_dict.placeholder(int),  # stated: checked against the data set
@@ -230,11 +231,10 @@ def _set(node, key, value, what):
     try:
         if (value is None and not optional) or (isinstance(value, bool) and kind is not bool):
             raise TypeError
-        if isinstance(value, tuple):  # what it holds is alike, as far as one can tell
+        if isinstance(value, tuple):  # its elements are alike, as far as one can tell
             kinds = {type(x) for x in node[key] or ()}
-            if len(kinds) == 1 and not all(
-                isinstance(x, (*kinds, int) if float in kinds else (*kinds,)) for x in value
-            ):
+            kinds |= {int} if kinds == {float} else set()
+            if kinds and not all(isinstance(x, tuple(kinds)) for x in value):
                 raise TypeError
         node[key] = value
     except (TypeError, ValueError) as error:
