@@ -12,9 +12,13 @@ from collections.abc import Callable
 from data.errors import DataError, choose
 
 SOURCES = {
+    "binarized_mnist": "data.binarized_mnist:binarized_mnist",
     "digits": "data.digits:digits",
     "folder": "data.folder:folder",
+    "gaussians": "data.gaussians:gaussians",
     "npz": "data.npz:npz",
+    "pairs": "data.pairs:pairs",
+    "scenes": "data.scenes:scenes",
     "synthetic": "data.synthetic:synthetic",
     "tfds": "data.tfds_source:tfds",
 }

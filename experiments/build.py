@@ -17,7 +17,7 @@ import numpy as np
 from ml_collections import ConfigDict
 
 from data import open_source
-from data.augment import make_augment, make_prepare
+from data.augment import make_augment, make_prepare, make_restore
 from data.pipeline import EvaluationFeed, Feed, resident_arrays
 from data.source import Info, Source
 from experiments.component import PageError, find, near
@@ -109,7 +109,7 @@ class Parts:
     @functools.cached_property
     def networks(self) -> dict[str, Any]:
         page, supplied = self.page.train, {}
-        supplied["num_classes"] = len(self.info.classes)
+        supplied["num_classes"], supplied["shape"] = len(self.info.classes), self.info.shape
         supplied["dtype"], supplied["param_dtype"] = jnp.dtype(page.dtype), jnp.dtype(page.param_dtype)
         supplied["axis_name"] = self.devices.axis_name
         networks = {}
@@ -124,7 +124,8 @@ class Parts:
     @functools.cached_property
     def task(self) -> Task:
         ((_, (component, options)),) = components("task", self.page.task).items()
-        given = {"info": self.info} if "info" in component.supplied() else {}
+        supplied = {"info": self.info, "scale": self.page.data.scale}
+        given = {name: supplied[name] for name in component.supplied() & supplied.keys()}
         return component.load()(self.networks, **component.fixed, **options, **given)
 
     def sections(self, player: str) -> tuple[dict, dict]:
@@ -176,6 +177,17 @@ class Parts:
     def augment(self) -> Callable:
         vary = make_augment(self.page.data.augment, self.info, self._input_dtype)
         return lambda batch, key: self.prepare(vary(batch, key))
+
+    @functools.cached_property
+    def view(self) -> Callable:
+        """batch -> batch as evaluation sees it: prepared, after augmentation that is the same in every run."""
+        vary = make_augment(self.page.data.evaluate_augment, self.info, self._input_dtype)
+        return lambda batch: self.prepare(vary(batch, jax.random.key(0)))
+
+    @functools.cached_property
+    def restore(self) -> Callable:
+        """Images as the network makes them -> in [0, 1]."""
+        return make_restore(self.info, self.page.data.scale)
 
     @property
     def _input_dtype(self):

@@ -39,8 +39,8 @@ def table(kind: str) -> Mapping[str, Any]:
 
 # What the builder supplies, so that no page sets it.
 _SUPPLIED = {
-    "model": {"num_classes", "dtype", "param_dtype", "axis_name", "parent", "name"},
-    "task": {"networks", "info"},
+    "model": {"num_classes", "shape", "dtype", "param_dtype", "axis_name", "parent", "name"},
+    "task": {"networks", "info", "scale"},
     "data": {"argument", "split"},
     "schedule": {"step", "steps"},
 }

@@ -133,11 +133,11 @@ class Run:
 
     @functools.cached_property
     def _evaluate_step(self):
-        return self.devices.evaluate_step(make_evaluate_step(self.task, self.parts.prepare))
+        return self.devices.evaluate_step(make_evaluate_step(self.task, self.parts.view))
 
     @functools.cached_property
     def _predict_step(self):
-        return self.devices.predict_step(make_predict_step(self.task, self.parts.prepare))
+        return self.devices.predict_step(make_predict_step(self.task, self.parts.view))
 
     def _arguments(self, state, role):
         params, stats, _ = variables(state)

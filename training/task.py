@@ -11,6 +11,7 @@ from collections.abc import Callable, Mapping
 
 import jax
 
+from training.errors import TrainingError
 from training.metrics import Metric
 
 
@@ -35,12 +36,14 @@ class Task:
       metrics: name -> Metric over (outputs, batch).
       fresh: True: every update of the step sees its own global batch; False: the players share one.
       frozen: () -> networks that take part and are not trained (a VGG for style, an autoencoder for latents).
-      sample: optional (params, stats, key, condition, frozen, **static) -> images in [0, 1].
+      sample: optional (params, stats, key, condition, frozen, **static) -> images [B, H, W, C], scaled as those of a
+        batch. `condition` is a batch of what is asked for: `id` [B], the number of each sample, from which its noise
+        is drawn; `label` [B] where a class is asked for.
       collect: optional host-side evaluator over all predictions, keyed by example id: (predictions, source) ->
         dictionary of numbers.
       explain: optional, what `fovea predict` shows of one example, on the host: (image [H, W, C] uint8, outputs, info)
         -> (a line of text, {name: picture [H, W, 1 or 3] uint8}).
-      best: the metric that ranks checkpoints; "-cross_entropy" where lower is better.
+      best: the metric that ranks checkpoints; "-cross_entropy" where lower is better; "" where none does.
     """
 
     players: tuple[str, ...]
@@ -69,6 +72,18 @@ def stream(key: jax.Array, name: str) -> jax.Array:
 def example_keys(key: jax.Array, ids: jax.Array) -> jax.Array:
     """One key per example, [B]. It depends on the example and not on the device that happens to hold it."""
     return jax.vmap(jax.random.fold_in, (None, 0))(key, ids)
+
+
+def sample_labels(network, condition: dict) -> jax.Array | None:
+    """The classes to sample [B]: as asked for, else each in turn; None for a network that knows no classes.
+
+    Raises TrainingError where such a network is asked for one.
+    """
+    if getattr(network, "conditional", False):
+        return condition.get("label", condition["id"] % network.num_classes)
+    if "label" in condition:
+        raise TrainingError("the network is not conditional: there is no class to choose")
+    return None
 
 
 def module_key(key: jax.Array, ids: jax.Array) -> jax.Array:

@@ -39,6 +39,8 @@ AUGMENTATIONS = {
     "cutout": "data.augment.erase:cutout",
     "random_erasing": "data.augment.erase:random_erasing",
     "rand_augment": "data.augment.rand_augment:rand_augment",
+    "binarise": "data.augment.noise:binarise",
+    "dequantise": "data.augment.noise:dequantise",
     "mixup": "data.augment.mix:mixup",
     "cutmix": "data.augment.mix:cutmix",
     "mixup_or_cutmix": "data.augment.mix:mixup_or_cutmix",
@@ -75,6 +77,22 @@ def make_prepare(info, scale: str = "standardise", dtype: str = "float32") -> Ca
     `scale` is "standardise" (subtract `info.mean`, divide by `info.std`), "unit" ([0, 1]) or "symmetric"
     ([-1, 1]); images come back as `dtype`.
     """
+    mean, std = _scaling(info, scale, dtype)
+
+    def prepare(batch):
+        return batch | {"image": (_to_float(batch["image"], dtype) - mean) / std}
+
+    return prepare
+
+
+def make_restore(info, scale: str = "standardise") -> Callable:
+    """The way back, for pictures of what a model makes: `restore(images)`, [..., H, W, C] -> in [0, 1] as data are."""
+    mean, std = _scaling(info, scale, "float32")
+    return lambda images: images * std + mean
+
+
+def _scaling(info, scale: str, dtype: str):
+    """What `prepare` subtracts, and what it divides by."""
     import numpy as np
 
     if scale not in SCALES:
@@ -84,12 +102,7 @@ def make_prepare(info, scale: str = "standardise", dtype: str = "float32") -> Ca
         "unit": (0.0, 1.0),
         "symmetric": (0.5, 0.5),
     }[scale]
-    mean, std = np.asarray(mean, dtype), np.asarray(std, dtype)
-
-    def prepare(batch):
-        return batch | {"image": (_to_float(batch["image"], dtype) - mean) / std}
-
-    return prepare
+    return np.asarray(mean, dtype), np.asarray(std, dtype)
 
 
 def _to_float(image, dtype: str):

@@ -2,4 +2,8 @@
 
 TASKS = {
     "classification": "training.tasks.classification:classification",
+    "diffusion": "training.tasks.diffusion:diffusion",
+    "gan": "training.tasks.gan:gan",
+    "segmentation": "training.tasks.segmentation:segmentation",
+    "vae": "training.tasks.vae:vae",
 }
