@@ -131,7 +131,7 @@ def centres(field):
 
 
 def sample(field, x, y, linear: bool):
-    """`field` [H, W, ...] at the points (x, y), each [h, w], in the convention of `warp`; its border goes on outside."""
+    """`field` [H, W, ...] at the points (x, y), each [h, w], in `warp`'s convention; its border goes on outside."""
     height, width = field.shape[:2]
 
     def at(row, column):

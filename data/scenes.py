@@ -1,0 +1,175 @@
+"""Scenes: real handwritten digits scattered on textured canvases, with all that can be asked of a picture.
+
+Nothing is downloaded: the digits are scikit-learn's (see data/digits.py), the canvases are drawn, and an example is a
+pure function of (seed, split, id). The splits share no digit, so a test scene shows handwriting never seen.
+"""
+
+import functools
+
+import numpy as np
+
+from data.digits import digits
+from data.errors import DataError
+from data.source import ArraySource, Info, statistics
+from data.splits import resolve
+
+CLASSES = ("background", *"0123456789")
+DIGITS = {"train": "train[:90%]", "validation": "train[90%:]", "test": "test"}  # whose handwriting each split shows
+
+TEXTURES = ("plain", "stripes", "checks", "clouds")
+COUNTS = ("one", "two", "three", "four", "five", "six", "seven", "eight")
+VOCABULARY = (
+    *("<pad>", "<start>", "<end>", ",", "a", "the", "on", "at", "digit", "digits", "small", "large"),
+    *("top", "middle", "bottom", "left", "centre", "right"),
+    *(TEXTURES + COUNTS + CLASSES[1:]),
+)
+_TOKEN = {word: token for token, word in enumerate(VOCABULARY)}
+
+
+def scenes(
+    argument: str,
+    split: str,
+    size: int = 64,
+    max_objects: int = 5,
+    num_train: int = 4000,
+    num_validation: int = 500,
+    num_test: int = 1000,
+    scene_seed: int = 0,
+) -> ArraySource:
+    """Splits `train`, `validation`, `test`. With M = `max_objects`, a batch holds
+
+    image [B, size, size, 3] uint8
+    masks [B, size, size] int8: 0 on the canvas, 1 + d on a digit d
+    instances [B, size, size] uint8: 0 on the canvas, 1 + i on object i
+    labels [B, M] int32: the class of each object, as in `masks`; −1 from where there is none
+    boxes [B, M, 4] float32: (left, top, right, bottom) in pixels about what is visible of an object, else 0
+    points [B, M, 2] float32: (x, y), the centre of the box, else 0
+    caption [B, 6 + 8M] int32: places in VOCABULARY, which `read` turns into words
+
+    An object may hide part of those before it, but four fifths of each stay visible. Augmentations that move pixels
+    take masks and instances along, not boxes and points.
+    """
+    if argument:
+        raise DataError(f"data set 'scenes' takes no argument, found {argument!r}")
+    if size < 32:
+        raise DataError(f"data.size of 'scenes' is 32 or more, not {size}")
+    if not 1 <= max_objects <= len(COUNTS):
+        raise DataError(f"data.max_objects of 'scenes' lies between 1 and {len(COUNTS)}, not at {max_objects}")
+    if min(num_train, num_validation, num_test) < 1:
+        raise DataError("each split of 'scenes' has an example at least")
+
+    def draw(name: str, ids: range) -> list[dict]:
+        hand = digits("", DIGITS[name]).arrays
+        seeds = ((scene_seed, list(DIGITS).index(name), i) for i in ids)
+        return [_draw(np.random.default_rng(s), hand, size, max_objects) for s in seeds]
+
+    sizes = dict(zip(DIGITS, (num_train, num_validation, num_test), strict=True))
+    drawn = [scene for name, start, stop in resolve(split, sizes) for scene in draw(name, range(start, stop))]
+    arrays = {key: np.stack([scene[key] for scene in drawn]) for key in drawn[0]}
+    mean, std = statistics(np.stack([scene["image"] for scene in draw("train", range(min(num_train, 256)))]))
+    return ArraySource(arrays, Info(CLASSES, (size, size, 3), mean, std))
+
+
+def read(caption: np.ndarray) -> str:
+    """The words of a caption [L]: "two digits on stripes , a large 3 at the top left , a small 7 at …"."""
+    words = [VOCABULARY[token] for token in caption]
+    return " ".join(word for word in words if word not in ("<pad>", "<start>", "<end>"))
+
+
+def _draw(rng: np.random.Generator, hand: dict, size: int, max_objects: int) -> dict[str, np.ndarray]:
+    """One example of the record that `scenes` describes."""
+    texture = TEXTURES[rng.integers(len(TEXTURES))]
+    canvas_colour = rng.uniform(0.1, 0.9, 3)
+    pattern = _pattern(rng, texture, size)[..., None] * rng.uniform(-0.12, 0.12, 3)
+    image = canvas_colour + pattern + rng.normal(0, 0.02, (size, size, 3))
+
+    instances = np.zeros((size, size), np.uint8)
+    drawn = []  # per object: the digit, the side it is drawn with, its number of inked pixels
+    for _ in range(rng.integers(1, max_objects + 1)):
+        digit, side = rng.integers(len(hand["label"])), rng.integers(size // 4, size // 2 + 1)
+        alpha = _ink(hand["image"][digit, ..., 0], side)
+        place = _place(rng, alpha > 0.5, instances, [area for *_, area in drawn])
+        if place is None:  # the canvas is full
+            continue
+        image[place] += alpha[..., None] * (_ink_colour(rng, canvas_colour) - image[place])
+        instances[place][alpha > 0.5] = len(drawn) + 1
+        drawn.append((hand["label"][digit], side, (alpha > 0.5).sum()))
+
+    labels = np.full(max_objects, -1, np.int32)
+    labels[: len(drawn)] = [1 + digit for digit, *_ in drawn]
+    boxes = np.zeros((max_objects, 4), np.float32)
+    for i in range(len(drawn)):
+        rows, columns = np.nonzero(instances == 1 + i)
+        boxes[i] = columns.min(), rows.min(), columns.max() + 1, rows.max() + 1
+    points = (boxes[:, :2] + boxes[:, 2:]) / 2
+    large = [side > 3 * size / 8 for _, side, _ in drawn]
+    return {
+        "image": np.round(255 * np.clip(image, 0, 1)).astype(np.uint8),
+        "masks": np.append(0, labels)[instances].astype(np.int8),
+        "instances": instances,
+        "labels": labels,
+        "boxes": boxes,
+        "points": points,
+        "caption": _caption(texture, labels[: len(drawn)], large, points / size, 6 + 8 * max_objects),
+    }
+
+
+def _pattern(rng, texture: str, size: int) -> np.ndarray:
+    """[size, size] in [−1, 1]."""
+    y, x = np.mgrid[:size, :size]
+    if texture == "clouds":
+        coarse = rng.uniform(-1, 1, (8, 8))
+        return _enlarge(coarse, size)
+    angle, period = rng.uniform(0, np.pi), rng.uniform(6, 16)
+    along = np.sin(2 * np.pi * (np.cos(angle) * x + np.sin(angle) * y) / period)
+    across = np.sin(2 * np.pi * (np.cos(angle) * y - np.sin(angle) * x) / period)
+    return {"plain": 0 * along, "stripes": along, "checks": np.sign(along * across)}[texture]
+
+
+def _ink(digit: np.ndarray, side: int) -> np.ndarray:
+    """[side, side] in [0, 1]: how much ink covers each pixel of a digit [8, 8] uint8 drawn that large."""
+    return np.clip(_enlarge(digit / 255, side) * 5 - 1.5, 0, 1)  # steep: the edge is less than two pixels wide
+
+
+def _enlarge(grid: np.ndarray, side: int) -> np.ndarray:
+    """[n, n] -> [side, side], bilinear."""
+    weights = _interpolation(len(grid), side)
+    return weights @ grid @ weights.T
+
+
+@functools.lru_cache
+def _interpolation(n: int, side: int) -> np.ndarray:
+    """[side, n]: the weights of n points, pixel centres at halves."""
+    centres = (np.arange(side) + 0.5) * n / side - 0.5
+    return np.stack([np.interp(centres, np.arange(n), point) for point in np.eye(n)], axis=1)
+
+
+def _ink_colour(rng, canvas_colour: np.ndarray) -> np.ndarray:
+    """A colour whose brightness differs from the canvas's by a third of the range, before its tint."""
+    brightness = canvas = canvas_colour.mean()
+    while abs(brightness - canvas) < 1 / 3:
+        brightness = rng.uniform()
+    return np.clip(brightness + rng.uniform(-0.2, 0.2, 3), 0, 1)
+
+
+def _place(rng, ink: np.ndarray, instances: np.ndarray, areas: list[int]):
+    """Where `ink` leaves four fifths of every object's area visible, as a pair of slices; None if ten tries fail."""
+    before = np.bincount(instances.ravel(), minlength=len(areas) + 1)
+    for _ in range(10):
+        top, left = rng.integers(len(instances) - len(ink) + 1, size=2)
+        place = np.s_[top : top + len(ink), left : left + len(ink)]
+        hidden = np.bincount(instances[place][ink], minlength=len(areas) + 1)
+        if all(before[1:] - hidden[1:] >= 0.8 * np.array(areas)):
+            return place
+    return None
+
+
+def _caption(texture: str, labels, large, points, length: int) -> np.ndarray:
+    """The objects from left to right. `points` are in [0, 1]."""
+    words = ["<start>", COUNTS[len(labels) - 1], "digit" if len(labels) == 1 else "digits", "on", texture]
+    for i in np.argsort(points[: len(labels), 0], kind="stable"):
+        column, row = (points[i] * 3).astype(int)
+        where = ("top", "middle", "bottom")[row], ("left", "centre", "right")[column]
+        words += [",", "a", "large" if large[i] else "small", CLASSES[labels[i]], "at", "the", *where]
+    tokens = [_TOKEN[word] for word in [*words, "<end>"]]
+    return np.array(tokens + [_TOKEN["<pad>"]] * (length - len(tokens)), np.int32)
