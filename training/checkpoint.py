@@ -119,9 +119,9 @@ class Checkpoints:
         for later in [s for s in self.steps() if s > step]:
             self._manager.delete(later)
 
-    def arrays(self) -> dict[str, np.ndarray]:
-        """The leaves, by path, of the best checkpoint, or of the newest where none has a score."""
-        return self._sound(self.best())[1]
+    def arrays(self, step: int | None = None) -> dict[str, np.ndarray]:
+        """The leaves, by path, of checkpoint `step`, else of the best, else of the newest."""
+        return self._sound(step or self.best())[1]
 
     def _sound(self, step=None, template=None):
         steps = self.steps()
