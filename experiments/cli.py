@@ -85,6 +85,12 @@ def _parser() -> argparse.ArgumentParser:
     picture = add("data", "data:data", "Draw an augmented training batch with its labels.", config=True)
     picture.add_argument("--out", metavar="FILE", default="batch.png")
 
+    bench = add("bench", "bench:bench", "Measure speed: the loop of a page against its bare step, or a suite.")
+    what = bench.add_mutually_exclusive_group(required=True)
+    what.add_argument("--config", metavar="PAGE", help="a page's name, or its file")
+    what.add_argument("--suite", metavar="NAME", help="loop, stream or scale")
+    bench.add_argument("--out", default="bench.json", metavar="FILE", help="the numbers as JSON")
+
     ledger = add("ledger", "ledger:ledger", "Add a row to the ledger of reproductions, or render its table.")
     ledger.add_argument("action", choices=("add", "render"))
     ledger.add_argument("--workdir", dest="workdirs", nargs="+", metavar="DIR", help="add: the ended runs of one page")

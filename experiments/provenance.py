@@ -1,6 +1,7 @@
 """Where numbers come from: the commit, the machine and the versions that produced them."""
 
 import datetime
+import functools
 import importlib.metadata
 import os
 import pathlib
@@ -22,6 +23,7 @@ def origin(before: dict | None = None) -> dict:
     return {**before, "commit": then("commit"), "hardware": then("hardware")}
 
 
+@functools.cache  # as it was when this process began: what is changed later is not what runs
 def commit() -> str:
     """The commit of this code, "+dirty" where the code has changes that are in no commit; "" outside a repository."""
     root = pathlib.Path(__file__).parents[1]

@@ -1,0 +1,76 @@
+"""The benches measure what they say: alternating blocks, streamed images, a process's own memory. Not how fast."""
+
+import json
+import subprocess
+
+import numpy as np
+import pytest
+
+from experiments import bench, cli
+from experiments.build import Parts
+from experiments.page import load, override
+from training.errors import TrainingError
+
+SMALL = [("data.name", "synthetic"), ("data.num_examples", "64"), ("train.batch_size", "16"), ("data.augment", "flip")]
+
+
+@pytest.fixture
+def page():
+    return override(load("mlp_digits"), SMALL)
+
+
+def test_loop_and_step_take_turns(page, monkeypatch):
+    turns = []
+    time_step = bench.BareStep.time
+    monkeypatch.setattr(bench.BareStep, "time", lambda self, calls: (turns.append(calls), time_step(self, calls))[1])
+    row = bench.loop_against_step(page, blocks=3, seconds=0.01)
+    calls = row["steps_per_block"]
+    # One call compiles, four are timed to choose the size of a block; then a block before and after each of the loop's.
+    assert turns == [1, 4, *[calls] * 4]
+    assert row["loop_examples_per_s"] > 0 and row["step_examples_per_s"] > 0 and row["loop_over_step"] > 0
+
+
+def test_the_pause_is_not_the_loops_time(page):
+    import time
+
+    parts = Parts(page)
+    blocks = bench.loop_blocks(parts, calls=2, blocks=2, between=lambda: time.sleep(1.0))
+    assert len(blocks) == 2 and max(blocks) < 1.0
+
+
+def test_streamed_images_per_second(page):
+    assert bench.stream(page, blocks=1, seconds=0.05)["images_per_s"] > 0
+
+
+def test_anonymous_memory_grows_with_what_is_allocated():
+    before = bench.rss_anon()
+    ballast = np.ones(2**26, np.uint8)  # 64 MiB
+    assert 60 * 2**20 < bench.rss_anon() - before < 80 * 2**20
+    del ballast
+
+
+def test_a_measurement_in_a_process_of_its_own():
+    flags = "--xla_force_host_platform_device_count=2"
+    row = bench.elsewhere(bench.step_time, "mlp_digits", SMALL, XLA_FLAGS=flags, JAX_PLATFORMS="cpu")
+    assert row["step_seconds"] > 0
+
+
+def test_a_measurement_that_fails_says_why(monkeypatch):
+    failed = subprocess.CompletedProcess((), 1, stdout="", stderr="Traceback …\nNoMemory: of 7 GB\n")
+    monkeypatch.setattr(subprocess, "run", lambda *_, **__: failed)
+    with pytest.raises(TrainingError, match=r"step_time of mlp_digits .* failed: NoMemory: of 7 GB"):
+        bench.elsewhere(bench.step_time, "mlp_digits", SMALL)
+
+
+def test_command_prints_and_writes(tmp_path, capsys, monkeypatch):
+    monkeypatch.setitem(bench.SUITES, "stream", lambda: iter([{"images_per_s": 1234.5, "ok": True}, {"batch": 3}]))
+    assert cli.main(["bench", "--suite", "stream", "--out", str(tmp_path / "b.json")]) == 0
+    assert "1,23" in capsys.readouterr().out
+    report = json.loads((tmp_path / "b.json").read_text())
+    assert report["rows"][0]["images_per_s"] == 1234.5
+    assert {"what", "commit", "hardware", "date", "versions"} <= report.keys()
+
+
+def test_unknown_suite(capsys):
+    assert cli.main(["bench", "--suite", "scael"]) == 2
+    assert "did you mean 'scale'" in capsys.readouterr().err
