@@ -1,0 +1,211 @@
+"""The train step against what it must equal: itself cut up differently, and formulas worked out by hand."""
+
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+import pytest
+
+from training.parallel import MeshDevices, Replicas
+from training.step import ema_of, fetch, init_state, make_train_step, repeat, several_steps
+from training.task import Task
+from training.tasks.classification import classification
+
+HYPER = {"optimizer": {"model": {}}, "schedule": {"model": {}}, "task": {}, "key": np.array([0, 7], np.uint32)}
+
+
+class Network(nn.Module):
+    """A small network without batch statistics."""
+
+    num_classes: int = 10
+    param_dtype: type = jnp.float64
+
+    @nn.compact
+    def __call__(self, x, train: bool):
+        dense = lambda n: nn.Dense(n, dtype=self.param_dtype, param_dtype=self.param_dtype)
+        return dense(self.num_classes)(nn.tanh(dense(16)(x.reshape(len(x), -1))))
+
+
+def momentum(step, hyper):
+    return optax.with_extra_args_support(optax.sgd(0.1, momentum=0.9))
+
+
+def noise(batch, key):
+    """Augmentation whose draws belong to the examples."""
+    keys = jax.vmap(jax.random.fold_in, (None, 0))(key, batch["id"])
+    draws = jax.vmap(lambda k: jax.random.normal(k, batch["image"].shape[1:], batch["image"].dtype))(keys)
+    return {**batch, "image": batch["image"] + 0.1 * draws}
+
+
+def batch(step: int, size: int = 16) -> dict:
+    """A third of it has no label."""
+    draw = np.random.default_rng(step)
+    label = draw.integers(0, 10, size).astype(np.int32)
+    label[::3] = -1
+    ids = np.arange(step * size, (step + 1) * size, dtype=np.int32)
+    return {"image": draw.normal(size=(size, 4, 4, 1)), "label": label, "id": ids}
+
+
+@pytest.fixture
+def x64():
+    with jax.enable_x64(True):
+        yield
+
+
+def train(step, state, feeds):
+    reports = []
+    for feed in feeds:
+        state, report = step(state, {}, feed, {}, HYPER)
+        reports.append(report)
+    return state, reports
+
+
+def start(task, ema=()):
+    return init_state(task, {"model": momentum}, jax.random.key(1), batch(0), HYPER, ema)
+
+
+def assert_close(a, b, tolerance):
+    jax.tree.map(lambda x, y: np.testing.assert_allclose(x, y, rtol=0, atol=tolerance), a, b)
+
+
+def test_accumulation_is_the_same_step(x64):
+    task = classification({"model": Network()})
+    runs = {}
+    for accumulate, unroll in ((1, True), (2, True), (4, True), (4, False)):
+        step = jax.jit(make_train_step(task, {"model": momentum}, noise, accumulate=accumulate, unroll=unroll))
+        runs[accumulate, unroll] = train(step, start(task), [batch(i) for i in range(5)])
+    for run in runs.values():
+        assert_close(run, runs[1, True], 1e-12)
+
+
+def test_several_steps_in_a_call_are_the_same_steps():
+    task = classification({"model": Network(param_dtype=jnp.float32)})
+    step = make_train_step(task, {"model": momentum}, noise)
+    feeds = [jax.tree.map(lambda x: np.float32(x) if x.dtype == np.float64 else x, batch(i)) for i in range(10)]
+    expected, reports = train(jax.jit(step), start(task), feeds)
+    stacked = [jax.tree.map(lambda *x: np.stack(x), *feeds[i : i + 5]) for i in (0, 5)]
+    for unroll in (True, False):
+        state, found = train(jax.jit(several_steps(step, unroll)), start(task), stacked)
+        assert int(state.step) == 10
+        assert_close(state, expected, 1e-5)
+        losses = np.concatenate([r["loss"] for r in found])
+        np.testing.assert_allclose(losses, [r["loss"] for r in reports], atol=1e-5)
+
+
+def test_the_loss_is_the_mean_over_what_has_a_label(x64):
+    """Whatever is ignored: one example or all but one. And the gradient is that of this mean."""
+    task = classification({"model": Network()})
+    feed = batch(0)
+    feed["label"] = np.where(np.arange(16) == 5, 3, -1).astype(np.int32)
+    state = start(task)
+    identity = lambda batch, key: batch
+    new, report = jax.jit(make_train_step(task, {"model": momentum}, identity))(state, {}, feed, {}, HYPER)
+
+    def loss(params):
+        return -jax.nn.log_softmax(Network().apply({"params": params}, feed["image"][5:6], True))[0, 3]
+
+    value, grad = jax.value_and_grad(loss)(state.params["model"])
+    assert_close(report["loss"], value, 1e-12)
+    assert_close(new.params["model"], jax.tree.map(lambda p, g: p - 0.1 * g, state.params["model"], grad), 1e-12)
+    assert_close(report["gradient_norm"], optax.global_norm(grad), 1e-12)
+    assert_close(report["update_norm"], 0.1 * optax.global_norm(grad), 1e-12)
+
+
+def test_a_batch_without_any_label_changes_nothing(x64):
+    task = classification({"model": Network()})
+    feed = {**batch(0), "label": np.full(16, -1, np.int32)}
+    state, report = jax.jit(make_train_step(task, {"model": momentum}, noise))(start(task), {}, feed, {}, HYPER)
+    assert float(report["loss"]) == 0
+    assert_close(state.params, start(task).params, 0)
+
+
+def test_devices_are_the_same_step_in_both_placements(x64):
+    """Eight CPU devices against plain `jit`, labels unevenly spread, accumulation on."""
+    task = classification({"model": Network()})
+    make = lambda axis: make_train_step(task, {"model": momentum}, noise, accumulate=2, axis_name=axis)
+    feeds = [batch(i, 32) for i in range(3)]
+    expected = train(jax.jit(make(None)), start(task), feeds)
+    mesh = jax.make_mesh((2, 4), ("data", "fsdp"), axis_types=(jax.sharding.AxisType.Auto,) * 2)
+    for devices in (Replicas(), MeshDevices(mesh)):
+        host = jax.tree.map(np.array, start(task))
+        state = devices.put_state(host)
+        step = devices.train_step(make(devices.axis_name), state)
+        resident, frozen, hyper = devices.put({}), devices.put({}), devices.put(HYPER)
+        reports = []
+        for feed in feeds:
+            state, report = step(state, resident, devices.put_batch(feed), frozen, hyper)
+            reports.append(devices.get(report))
+        assert_close((devices.get(state), reports), expected, 1e-12)
+
+
+def test_noise_belongs_to_the_step_and_the_root_key(x64):
+    task = classification({"model": Network()})
+    seen = []
+
+    def spy(batch, key):
+        seen.append(jax.random.key_data(key))
+        return batch
+
+    step = make_train_step(task, {"model": momentum}, spy)
+    with jax.disable_jit():
+        train(step, start(task), [batch(0)] * 3)
+        step(start(task), {}, batch(0), {}, {**HYPER, "key": np.array([0, 8], np.uint32)})
+        step(start(task), {}, batch(0), {}, HYPER)
+    first, second, third, other_root, again = (tuple(np.array(k).tolist()) for k in seen)
+    assert len({first, second, third, other_root}) == 4
+    assert again == first
+
+
+def counting(players=("model",)) -> Task:
+    """Its gradient is 1 everywhere: after t steps of SGD at rate 1 its parameter is −t."""
+
+    def init(key, batch):
+        return {"model": {"w": jnp.zeros(3)}}, {"model": {}}
+
+    def loss(player, params, stats, batch, key, frozen, hyper):
+        weight = jnp.ones(len(batch["id"]))
+        return (weight * params["model"]["w"].sum()).sum(), weight.sum(), ({"model": {}}, {})
+
+    return Task(players=players, init=init, loss=loss, predict=None)
+
+
+def test_the_moving_average_warms_up_as_the_formula_says():
+    """e ← e + (1 − d)(w − e) with d = min(decay, (1 + t)/(10 + t)), and w = −(t + 1) after step t."""
+    plain = lambda step, hyper: optax.with_extra_args_support(optax.sgd(1.0))
+    task = counting()
+    step = jax.jit(make_train_step(task, {"model": plain}, lambda b, k: b, ema_decay=0.5))
+    state = init_state(task, {"model": plain}, jax.random.key(0), batch(0), HYPER, ("model",))
+    average = 0.0
+    for t in range(20):
+        state, _ = step(state, {}, batch(t), {}, HYPER)
+        decay = min(0.5, (1 + t) / (10 + t))
+        average = decay * average + (1 - decay) * -(t + 1)
+        np.testing.assert_allclose(state.ema["model"]["w"], average, rtol=1e-5)
+    np.testing.assert_allclose(state.params["model"]["w"], -20)
+    # Two steps in closed form: d₀ = 1/10, d₁ = 2/11.
+    assert (1 - 1 / 10) * -1 * (2 / 11) + (1 - 2 / 11) * -2 == pytest.approx(-1.8)
+
+
+def test_the_moving_average_is_float32_of_bfloat16_parameters():
+    assert ema_of({"w": jnp.ones(2, jnp.bfloat16)})["w"].dtype == jnp.float32
+
+
+def test_a_resident_batch_is_the_streamed_batch():
+    arrays = {"image": np.arange(40).reshape(10, 2, 2, 1).astype(np.uint8), "label": np.arange(10, dtype=np.int32)}
+    ids = np.array([7, 0, 7, 3], np.int32)
+    streamed = {"id": ids, **{k: v[ids] for k, v in arrays.items()}}
+    resident = jax.jit(fetch)(arrays, {"id": ids})
+    assert resident.keys() == streamed.keys()
+    for name, x in streamed.items():
+        assert x.dtype == resident[name].dtype
+        np.testing.assert_array_equal(x, resident[name])
+        np.testing.assert_array_equal(x, fetch({}, streamed)[name])
+
+
+@pytest.mark.parametrize("unroll", [True, False])
+def test_repeat_is_a_loop(unroll):
+    xs = {"a": jnp.arange(5.0), "b": jnp.arange(10.0).reshape(5, 2)}
+    carry, ys = repeat(lambda c, x: (c + x["a"], x["b"] * c), 1.0, xs, unroll)
+    assert float(carry) == 11
+    np.testing.assert_array_equal(ys[:, 0], [0, 2, 8, 24, 56])
