@@ -12,7 +12,7 @@ from typing import Any
 import jax
 import numpy as np
 
-from experiments.build import Parts
+from experiments.build import ROLES, Parts
 from experiments.component import PageError
 from experiments.page import STORED, SUMMARY, canonical, difference
 from experiments.provenance import origin
@@ -46,6 +46,8 @@ class Run:
           Interrupted: after SIGTERM or SIGINT; the state is saved.
         """
         began, parts, devices = time.perf_counter(), self.parts, self.devices
+        for role in filter(parts.has, ROLES):  # a split that is not there is said now, and not after hours
+            parts.source(role)
         with self._locked(), loop.StopSignal() as stop:
             self._check_page()
             (self.workdir / SUMMARY).unlink(missing_ok=True)
@@ -190,9 +192,9 @@ class Run:
         return summary
 
     def _check_page(self) -> None:
-        """Stores the page, or compares it with the one that the workdir was trained with."""
+        """Stores the page; refuses another one than that of the checkpoints there are."""
         path, ours = self.workdir / STORED, canonical(self.page)
-        if path.exists() and not self.fork:
+        if path.exists() and self.checkpoints.steps() and not self.fork:
             try:
                 stored = json.loads(path.read_text())
             except ValueError as error:

@@ -82,7 +82,7 @@ def watched(run: Run) -> Callable:
         new, metrics = step(state, *arguments)
         losses = [x for name, x in metrics.items() if name.endswith("loss")]
         if not finite((new.params, losses)):
-            where = origin(run.parts.step, state, *arguments)
+            where = origin(run.parts.step, *run.devices.get((state, *arguments)))
             raise TrainingError(f"step {int(new.step)} is not finite: {where or 'only as compiled, not in parts'}")
         return new, metrics
 
