@@ -40,7 +40,10 @@ def train(options: argparse.Namespace) -> int:
     if options.debug:
         wrap = lambda step: watched(run)
     elif options.profile:
-        wrap = lambda step: profiled(step, -(-options.profile // page.train.steps_per_call), trace)
+        calls = -(-options.profile // page.train.steps_per_call)
+        if (WARM_UP + calls) * page.train.steps_per_call > page.train.steps:
+            raise PageError(f"--profile {options.profile}: train.steps={page.train.steps} ends before the trace does")
+        wrap = lambda step: profiled(step, calls, trace)
     try:
         summary = run.train(wrap)
     except Interrupted as stop:
@@ -50,18 +53,21 @@ def train(options: argparse.Namespace) -> int:
     return 0
 
 
-def profiled(step: Callable, calls: int, folder: pathlib.Path, warm_up: int = 3) -> Callable:
+WARM_UP = 3  # calls of the step before a trace: the first compiles, and then the queue fills
+
+
+def profiled(step: Callable, calls: int, folder: pathlib.Path) -> Callable:
     """`step`, of which `calls` calls after a warm-up are traced into `folder` (read by TensorBoard or Perfetto)."""
     done = 0
 
     def call(*arguments):
         nonlocal done
-        if done == warm_up:
+        if done == WARM_UP:
             jax.block_until_ready(arguments)
             jax.profiler.start_trace(str(folder))
         outputs = step(*arguments)
         done += 1
-        if done == warm_up + calls:
+        if done == WARM_UP + calls:
             jax.block_until_ready(outputs)
             jax.profiler.stop_trace()
             print(f"fovea: traced {calls} calls of the step into {folder}", file=sys.stderr)

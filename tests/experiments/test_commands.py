@@ -140,6 +140,8 @@ def test_profile_leaves_a_trace_and_changes_nothing(fovea, small, trained, tmp_p
     run = ("train", "--config", "mlp_digits", "--workdir", tmp_path, "--profile", 1)
     assert fovea(*run, **small).code == 0
     assert list((tmp_path / "profile").rglob("*.trace.json.gz"))
+    result = fovea(*run[:-1], 2, **small)
+    assert (result.code, result.error) == (2, "fovea: --profile 2: train.steps=4 ends before the trace does\n")
     ours, theirs = (Checkpoints(path / "checkpoints").arrays() for path in (tmp_path, trained))
     assert all(np.array_equal(ours[path], theirs[path]) for path in theirs)
 
