@@ -43,6 +43,7 @@ class Task:
         dictionary of numbers.
       explain: optional, what `fovea predict` shows of one example, on the host: (image [H, W, C] uint8, outputs, info)
         -> (a line of text, {name: picture [H, W, 1 or 3] uint8}).
+      dense: the outputs are per pixel, [B, H, W, ...], so that images of any size are answered in tiles.
       best: the metric that ranks checkpoints; "-cross_entropy" where lower is better; "" where none does.
     """
 
@@ -56,6 +57,7 @@ class Task:
     sample: Callable | None = None
     collect: Callable | None = None
     explain: Callable | None = None
+    dense: bool = False
     best: str = "accuracy"
 
     @property

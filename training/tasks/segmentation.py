@@ -108,6 +108,7 @@ def segmentation(
             "cross_entropy": metrics.mean("loss", "cross_entropy"),
         },
         explain=overlays.explain,
+        dense=True,
         best="mean_iou",
     )
 

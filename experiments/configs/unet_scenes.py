@@ -1,0 +1,25 @@
+"""U-Net on scenes of handwritten digits: which pixel belongs to which digit. No download.
+
+    fovea train --config unet_scenes --workdir runs/unet_scenes
+
+A sixteenth of the published width, three levels instead of four, padded convolutions with batch norm.
+"""
+
+from experiments.page import page
+
+
+def get_config():
+    return page(
+        paper=dict(
+            title="U-Net: Convolutional Networks for Biomedical Image Segmentation",
+            year=2015,
+            metric="test/mean_iou",
+            note="The paper has no such data; the goal is 0.90 within ten minutes on two CPU cores.",
+        ),
+        model=dict(name="unet", width=8, depth=3, padding="same", norm="batch", dropout_rate=0.0),
+        task=dict(name="segmentation"),
+        data=dict(name="scenes", train="train", validation="validation", test="test"),
+        optimizer=dict(name="adam"),
+        schedule=dict(name="one_cycle", peak=1e-2),
+        train=dict(batch_size=16, steps=1500, seed=0, log_every=50, evaluate_every=500, checkpoint_every=500),
+    )
