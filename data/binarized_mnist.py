@@ -15,7 +15,7 @@ SPLITS = ("train", "valid", "test")
 
 
 def binarized_mnist(argument: str, split: str) -> ArraySource:
-    """Splits: `train`, `valid`, `test`, of images [28, 28, 1] uint8 in {0, 255}, all of one class: the digits are not told.
+    """Splits: `train`, `valid`, `test`, of images [28, 28, 1] uint8 in {0, 255}, all labelled alike.
 
     argument: an .npz archive of these three arrays, 8 pixels in a byte, [N, 98] uint8 (`np.packbits` of [N, 784]).
     """

@@ -56,8 +56,8 @@ class Schedule:
 
 
 def linear(steps: int) -> Schedule:
-    """β from 1e-4 to 0.02 for 1000 steps (Ho et al. 2020, section 4), and of the same ᾱ at the end for any number."""
-    beta = np.linspace(1e-4, 0.02, steps) * (1000 / steps)
+    """β from 1e-4 to 0.02 for 1000 steps (Ho et al. 2020, section 4); of fewer, each does as much more."""
+    beta = np.minimum(np.linspace(1e-4, 0.02, steps) * (1000 / steps), 0.999)
     return Schedule(np.arange(steps), np.cumprod(1 - beta))
 
 

@@ -13,9 +13,7 @@ from jax.scipy.stats import norm
 from training.losses import sigmoid_cross_entropy
 
 HALF_BIN = 1 / 255  # of 8 bits over [-1, 1]
-SMALLEST_LOG_SCALE = (
-    -7.0
-)  # a learned scale goes no lower: log p of a constant pixel has no bound (Salimans et al. 2017)
+SMALLEST_LOG_SCALE = -7.0  # a learned scale goes no lower: log p of a constant pixel has no bound (as in PixelCNN++)
 
 
 def total(values: jax.Array) -> jax.Array:

@@ -137,7 +137,7 @@ def gan(
         return {"real": real, "fake": fake}
 
     def sample(params, stats, key, condition, frozen):
-        """Samples of the classes `condition["label"]`, and from the codes `condition["latent"]`, where these are given."""
+        """Samples of the classes `condition["label"]` and from the codes `condition["latent"]`, where given."""
         condition = {**condition, "label": sample_labels(networks["generator"], condition)}
         z = condition.get("latent", noise(key, condition["id"]))
         images, _ = apply("generator", params, stats, z, condition, key, False)
