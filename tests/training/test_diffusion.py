@@ -1,4 +1,4 @@
-"""Schedules against their published values, steps against diffusers, samplers and bound against Gaussian closed forms."""
+"""Schedules against published values, steps against diffusers, samplers and bound against Gaussian closed forms."""
 
 import pathlib
 from functools import partial
