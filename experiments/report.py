@@ -9,6 +9,7 @@ from matplotlib.figure import Figure
 
 from training import pictures
 from training.evaluate import variables
+from training.overlays import overlay
 from training.records import read
 
 MISTAKES = 24
@@ -32,6 +33,22 @@ def figures(run, numbers: Mapping[str, Any]) -> Iterator[tuple[str, Figure]]:
                 "mistakes",
                 pictures.mistakes(found["image"], found["label"], found["prediction"], found["probability"], classes),
             )
+    if numbers and run.task.dense:
+        yield "segmentations", segmentations(run)
+
+
+def segmentations(run, count: int = 8) -> Figure:
+    """Images from all over the test split; below each its true classes, and below these the predicted ones."""
+    source, num_classes = run.parts.source("test"), len(run.parts.info.classes)
+    ids = np.linspace(0, len(source) - 1, min(count, len(source))).astype(np.int64)
+    batch = source.fetch(ids)
+    predicted = run.predict(batch["image"])["prediction"]
+    rows = {"": np.zeros_like(predicted), "true": batch["masks"], "predicted": predicted}
+    panels = [
+        overlay(*pair, num_classes) for masks in rows.values() for pair in zip(batch["image"], masks, strict=True)
+    ]
+    labels = [f"{name} {i}".strip() for name in rows for i in ids]
+    return pictures.examples(np.stack(panels) / 255, labels, columns=len(ids))
 
 
 def worst_mistakes(predictions: Mapping[str, np.ndarray], source, count: int = MISTAKES) -> dict[str, np.ndarray]:

@@ -126,9 +126,9 @@ def mistakes(
     return figure
 
 
-def examples(images: np.ndarray, labels: Sequence[str]) -> Figure:
+def examples(images: np.ndarray, labels: Sequence[str], columns: int = 8) -> Figure:
     """A grid of images [N, H, W, C] in [0, 1], C = 1 or 3, with a label above each."""
-    figure, axes = _grid(len(images), min(8, len(images)), width=1.3, height=1.5)
+    figure, axes = _grid(len(images), min(columns, len(images)), width=1.3, height=1.5)
     for ax, image, label in zip(axes, images, labels, strict=True):
         ax.imshow(image.squeeze(-1) if image.shape[-1] == 1 else image, cmap="gray", vmin=0, vmax=1)
         ax.set_title(label, fontsize=9, color=_INK, loc="left", pad=3)

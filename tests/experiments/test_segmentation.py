@@ -48,6 +48,7 @@ def test_it_trains_and_is_judged_by_the_whole_set(trained):
     right = predicted == run.parts.source("test").resident()["masks"]
     assert right.mean() == pytest.approx(numbers["pixel_accuracy"])
     assert Checkpoints(run.workdir / "checkpoints").best() in (2, 4)
+    assert {"curves", "confusion", "segmentations"} <= {path.stem for path in run.workdir.rglob("*.png")}
 
 
 def test_resumed_is_never_stopped(page, trained, tmp_path):
