@@ -183,8 +183,6 @@ def test_the_moving_average_warms_up_as_the_formula_says():
         average = decay * average + (1 - decay) * -(t + 1)
         np.testing.assert_allclose(state.ema["model"]["w"], average, rtol=1e-5)
     np.testing.assert_allclose(state.params["model"]["w"], -20)
-    # Two steps in closed form: d₀ = 1/10, d₁ = 2/11.
-    assert (1 - 1 / 10) * -1 * (2 / 11) + (1 - 2 / 11) * -2 == pytest.approx(-1.8)
 
 
 def test_the_moving_average_is_float32_of_bfloat16_parameters():

@@ -1,0 +1,67 @@
+"""A process of test_devices.py: trains ResNet-20 on partly labelled digits, and keeps what it ends with.
+
+python train_resnet.py OUTPUT STEPS DTYPE PLACEMENT... [--coordinator HOST:PORT --processes N --process I]
+
+A PLACEMENT is a `devices` section such as "pmap:1" or "mesh:4" (kind:fsdp); each gives OUTPUT/PLACEMENT.npz.
+"""
+
+import argparse
+import pathlib
+import sys
+
+import numpy as np
+
+sys.path.insert(0, str(pathlib.Path(__file__).parents[2]))
+
+import data
+from data.digits import digits
+from data.source import ArraySource
+from experiments.build import build
+from experiments.page import page
+from training import parallel
+from training.checkpoint import leaves
+
+
+def partly_labelled(argument: str, split: str) -> ArraySource:
+    """Digits of which every third has no label, so that devices and microbatches differ in weight."""
+    source = digits(argument, split)
+    label = np.where(np.arange(len(source)) % 3 == 0, -1, source.arrays["label"]).astype(np.int32)
+    return ArraySource({**source.arrays, "label": label}, source.info)
+
+
+def resnet20(steps: int, dtype: str, kind: str, fsdp: int):
+    return page(
+        model=dict(name="resnet_cifar", depth=20),
+        task=dict(name="classification"),
+        data=dict(name="partly_labelled", train="train", test="", augment=("pad_crop(1)", "flip")),
+        optimizer=dict(name="sgd", momentum=0.9, weight_decay=1e-4),
+        schedule=dict(name="constant", peak=0.1),
+        train=dict(batch_size=16, evaluate_batch_size=16, steps=steps, accumulate=2, dtype=dtype, param_dtype=dtype),
+        devices=dict(kind=kind, fsdp=fsdp),
+    )
+
+
+def main():
+    parser = argparse.ArgumentParser()
+    parser.add_argument("output", type=pathlib.Path)
+    parser.add_argument("steps", type=int)
+    parser.add_argument("dtype")
+    parser.add_argument("placements", nargs="+")
+    parser.add_argument("--coordinator")
+    parser.add_argument("--processes", type=int)
+    parser.add_argument("--process", type=int)
+    given = parser.parse_args()
+    if given.coordinator:
+        parallel.initialise(given.coordinator, given.processes, given.process)
+    data.SOURCES["partly_labelled"] = f"{__name__}:partly_labelled"
+    for placement in given.placements:
+        kind, _, fsdp = placement.partition(":")
+        run = build(resnet20(given.steps, given.dtype, kind, int(fsdp)), given.output / placement)
+        run.train()
+        state, _, _ = run.restore()
+        if parallel.is_main():
+            np.savez(given.output / f"{placement}.npz", **leaves(state))
+
+
+if __name__ == "__main__":
+    main()
