@@ -77,6 +77,15 @@ def _parser() -> argparse.ArgumentParser:
     predict.add_argument("--out", metavar="DIR", default=".", help="where pictures go, for tasks that draw them")
     predict.add_argument("images", nargs="+", metavar="IMAGE")
 
+    sample = add("sample", "sample:sample", "New images from a trained generative network.", workdir=True)
+    sample.add_argument("--num", type=_positive, default=80, metavar="N", help="how many")
+    sample.add_argument("--class", dest="label", metavar="C", help="all of this class, by name or number")
+    sample.add_argument("--steps", type=_positive, metavar="S", help="of a diffusion's sampler")
+    sample.add_argument("--path", choices=("plane", "interpolation"), help="through the latent codes, not at random")
+    sample.add_argument("--seed", type=int, default=0, metavar="S")
+    sample.add_argument("--step", type=int, metavar="N", help="of this checkpoint; else of the best, else the newest")
+    sample.add_argument("--out", default="samples.png", metavar="FILE")
+
     listing = add("list", "listing:listing", "List what a page can name.")
     listing.add_argument("kind", nargs="?", choices=("models", "tasks", "data", "configs"))
 

@@ -1,4 +1,4 @@
-"""A run: the verbs of an experiment. Train, resume, evaluate, predict."""
+"""A run: the verbs of an experiment. Train, resume, evaluate, predict, sample."""
 
 import contextlib
 import fcntl
@@ -14,6 +14,7 @@ import numpy as np
 
 from experiments.build import ROLES, Parts
 from experiments.component import PageError
+from experiments.gallery import Gallery, films, hang
 from experiments.page import STORED, SUMMARY, canonical, difference
 from experiments.provenance import origin
 from experiments.report import figures
@@ -75,7 +76,7 @@ class Run:
                     devices=devices,
                     intervals=parts.intervals,
                     records=records,
-                    evaluate=self._validate,
+                    evaluate=functools.partial(self._judge, records),
                     checkpoints=checkpoints,
                     body={key: body[key] for key in ("page", "origin")},
                     describe=self._learning_rates,
@@ -119,6 +120,31 @@ class Run:
         outputs = self._predict_step(params, stats, self.devices.put({}), self.devices.put_batch(feed), frozen, key)
         return {name: x[:n] for name, x in self.devices.get_rows(outputs).items()}
 
+    def sample(
+        self,
+        number: int,
+        *,
+        label: int | None = None,
+        latent: np.ndarray | None = None,
+        seed: int = 0,
+        step: int | None = None,
+        **static,
+    ) -> np.ndarray:
+        """`number` new images [N, H, W, C] in [0, 1], the first of `seed`: the same on any number of devices.
+
+        Args:
+          label: the class of all of them; else each class in turn where the network knows classes.
+          latent: [N, D], the codes to start from, in place of random ones.
+          static: what the task's `sample` takes besides, such as `steps`.
+        """
+        state, _, _ = self.restore(step)
+        condition = {"id": np.arange(number, dtype=np.int32)}
+        if label is not None:
+            condition["label"] = np.full(number, label, np.int32)
+        if latent is not None:
+            condition["latent"] = latent
+        return self.gallery.draw(self.devices.put_state(state), condition, seed, **static)
+
     def restore(self, step: int | None = None) -> tuple[TrainState, int, dict]:
         """(state on the host, step, what stands with it) of checkpoint `step`, else of the best, else of the newest."""
         found = self.checkpoints.restore(self.parts.abstract_state(), step or self.checkpoints.best())
@@ -132,6 +158,10 @@ class Run:
     @functools.cached_property
     def checkpoints(self) -> Checkpoints:
         return Checkpoints(self.workdir / "checkpoints", warn=_warn)
+
+    @functools.cached_property
+    def gallery(self) -> Gallery:
+        return Gallery(self)
 
     @functools.cached_property
     def _evaluate_step(self):
@@ -149,6 +179,13 @@ class Run:
     def _measure(self, state, role):
         feeds = self.parts.evaluation_feeds(role)
         return evaluate(self.task, self._evaluate_step, feeds, self._arguments(state, role), self.devices)
+
+    def _judge(self, records, state):
+        """Shows what the state can draw, and measures it."""
+        pictures = self.gallery.snapshots(state)
+        if records:
+            hang(pictures, self.workdir, int(self.devices.get(state.step)), records)
+        return self._validate(state)
 
     def _validate(self, state):
         """Numbers of the validation split, and the score by which the best checkpoint is kept."""
@@ -187,6 +224,7 @@ class Run:
                 pictures.save(figure, self.workdir / f"{name}.png")
                 records.image(name, self.page.train.steps, pictures.pixels(figure))
         if records:
+            films(self.workdir)
             summary |= {"seconds": round(records.seconds, 1), **origin}
             (self.workdir / SUMMARY).write_text(json.dumps(summary, indent=1))
         return summary

@@ -44,6 +44,7 @@ class Task:
       explain: optional, what `fovea predict` shows of one example, on the host: (image [H, W, C] uint8, outputs, info)
         -> (a line of text, {name: picture [H, W, 1 or 3] uint8}).
       dense: the outputs are per pixel, [B, H, W, ...], so that images of any size are answered in tiles.
+      reconstructs: the outputs hold `image` [B, H, W, C], the network's own version of the example's.
       best: the metric that ranks checkpoints; "-cross_entropy" where lower is better; "" where none does.
     """
 
@@ -58,6 +59,7 @@ class Task:
     collect: Callable | None = None
     explain: Callable | None = None
     dense: bool = False
+    reconstructs: bool = False
     best: str = "accuracy"
 
     @property

@@ -125,5 +125,6 @@ def vae(
         predict=predict,
         metrics={name: metrics.mean(name, name) for name in names},
         sample=sample,
+        reconstructs=True,
         best="-nelbo",
     )
