@@ -16,10 +16,10 @@ def get_config():
             metric="test/mean_iou",
             note="The paper has no such data; the goal is 0.90 within ten minutes on two CPU cores.",
         ),
-        model=dict(name="unet", width=8, depth=3, padding="same", norm="batch", dropout_rate=0.0),
+        model=dict(name="unet", width=16, depth=3, padding="same", norm="batch", dropout_rate=0.0),
         task=dict(name="segmentation"),
         data=dict(name="scenes", train="train", validation="validation", test="test"),
         optimizer=dict(name="adam"),
-        schedule=dict(name="one_cycle", peak=1e-2),
-        train=dict(batch_size=16, steps=1500, seed=0, log_every=50, evaluate_every=500, checkpoint_every=500),
+        schedule=dict(name="one_cycle", peak=5e-3),
+        train=dict(batch_size=16, steps=3000, seed=0, log_every=50, evaluate_every=500, checkpoint_every=250),
     )
