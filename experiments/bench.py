@@ -46,11 +46,13 @@ def loop_against_step(page: ConfigDict, blocks: int = BLOCKS, seconds: float = B
     calls = bare.calls_in(seconds)
     within = loop_blocks(Parts(page), calls, blocks, between=lambda: alone.append(bare.time(calls)))
     around = [(before + after) / 2 for before, after in itertools.pairwise(alone)]
+    low, middle, high = statistics.quantiles([b / a for a, b in zip(within, around, strict=True)], n=4)
     steps = calls * page.train.steps_per_call
     return {
         "loop_examples_per_s": steps * page.train.batch_size / statistics.median(within),
         "step_examples_per_s": steps * page.train.batch_size / statistics.median(alone),
-        "loop_over_step": statistics.median(b / a for a, b in zip(within, around, strict=True)),
+        "loop_over_step": middle,
+        "quartiles": [low, high],
         "blocks": blocks,
         "steps_per_block": steps,
     }
@@ -86,7 +88,7 @@ def large_source(page: ConfigDict) -> dict[str, Any]:
 def step_time(page: ConfigDict, blocks: int = 3, seconds: float = BLOCK_SECONDS) -> dict[str, Any]:
     """Seconds of one train step, under the page's own placement."""
     bare = BareStep(page)
-    calls = bare.calls_in(seconds)
+    calls = bare.calls_in(seconds, least=1)
     times = [bare.time(calls) / calls / page.train.steps_per_call for _ in range(blocks)]
     return {
         "step_seconds": statistics.median(times),
@@ -120,9 +122,9 @@ class BareStep:
         jax.block_until_ready(self._state)
         return time.perf_counter() - began
 
-    def calls_in(self, seconds: float) -> int:
-        """How many calls take about so long; at least four, so that one may hide behind another."""
-        return max(4, round(seconds / (self.time(4) / 4)))
+    def calls_in(self, seconds: float, least: int = 4) -> int:
+        """How many calls take about so long; several, so that the dispatch of one may hide behind another."""
+        return max(least, round(seconds / (self.time(least) / least)))
 
 
 def loop_blocks(parts: Parts, calls: int, blocks: int, between: Callable[[], None] = lambda: None) -> list[float]:

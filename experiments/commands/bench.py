@@ -15,19 +15,26 @@ from experiments.provenance import origin
 def bench(options: argparse.Namespace) -> None:
     if options.suite and options.suite not in SUITES:
         raise PageError(f"unknown suite {options.suite!r}{near(options.suite, SUITES)}")
-    if options.suite:
-        rows = list(SUITES[options.suite]())
-    else:
-        say(f"loop against step: {options.config} …")
-        rows = [{"page": options.config, **loop_against_step(options.page)}]
-    for group in _alike(rows):
+    report, out = {"what": options.suite or options.config, "rows": []}, pathlib.Path(options.out)
+    for row in SUITES[options.suite]() if options.suite else _one(options):
+        say("  ".join(f"{name} {_text(value)}" for name, value in row.items()))
+        report["rows"].append(row)
+        out.write_text(json.dumps(report, indent=1) + "\n")  # already now: a suite takes minutes
+    # Asked last, since it takes the device, which a suite's own processes need.
+    out.write_text(json.dumps({**report, **origin()}, indent=1) + "\n")
+    console = Console()
+    console.width = max(console.width, 120)  # in a file or a pipe it would be 80
+    for group in _alike(report["rows"]):
         table = Table(*(name.replace("_", " ") for name in group[0]))
         for row in group:
             table.add_row(*map(_text, row.values()))
-        Console().print(table)
-    report = {"what": options.suite or options.config, **origin(), "rows": rows}
-    pathlib.Path(options.out).write_text(json.dumps(report, indent=1) + "\n")
-    print(f"written to {options.out}")
+        console.print(table)
+    print(f"written to {out}")
+
+
+def _one(options):
+    say(f"loop against step: {options.config} …")
+    yield {"page": options.config, **loop_against_step(options.page)}
 
 
 def _alike(rows):
@@ -41,6 +48,8 @@ def _alike(rows):
 def _text(value):
     if isinstance(value, bool):
         return "ok" if value else "missed"
+    if isinstance(value, list):
+        return " … ".join(map(_text, value))
     if isinstance(value, float):
         return f"{value:,.0f}" if abs(value) >= 100 else f"{value:.3g}"
     return "" if value is None else f"{value:,}" if isinstance(value, int) else str(value)
