@@ -1,0 +1,150 @@
+"""Generative runs from their pages: stopped and resumed to the bit; the same samples on one device and on eight."""
+
+import json
+import os
+import pathlib
+import subprocess
+import sys
+
+import jax
+import numpy as np
+import pytest
+from PIL import Image
+
+from experiments.build import build
+from experiments.cli import main
+from experiments.page import canonical, page
+from training.checkpoint import leaves
+
+ROOT = pathlib.Path(__file__).parents[2]
+EVERY = dict(steps=4, log_every=2, evaluate_every=2, checkpoint_every=2, batch_size=16, evaluate_batch_size=16)
+
+GAN = page(
+    model=dict(
+        generator=dict(name="gan_generator", hidden=(8,)),
+        critic=dict(name="gan_discriminator", hidden=(8,)),
+    ),
+    task=dict(name="gan", loss="wasserstein", updates=2, gradient_penalty=0.1),
+    data=dict(name="gaussians", num_examples=64),
+    optimizer=dict(name="adam", b1=0.0, b2=0.9),
+    schedule=dict(name="constant", peak=1e-2),
+    train=dict(ema=0.9, ema_players=("generator",), **EVERY),
+)
+DDPM = page(
+    model=dict(
+        name="ddpm_unet",
+        width=8,
+        multipliers=(1,),
+        blocks=1,
+        attention=(),
+        groups=4,
+        conditional=True,
+        dropout_rate=0.1,
+    ),
+    task=dict(name="diffusion", steps=20, sampling_steps=10, bound_terms=2, guidance=2.0),
+    data=dict(name="digits", train="train[:64]", validation="test[:16]", test="test[16:32]", scale="symmetric"),
+    optimizer=dict(name="adam"),
+    schedule=dict(name="constant", peak=1e-2),
+    train=dict(ema=0.9, **EVERY),
+)
+
+
+class Killed(Exception):
+    pass
+
+
+def killed_after(calls):
+    def wrap(step):
+        def call(*arguments):
+            nonlocal calls
+            if not calls:
+                raise Killed
+            calls -= 1
+            return step(*arguments)
+
+        return call
+
+    return wrap
+
+
+@pytest.fixture(scope="module", params=[GAN, DDPM], ids=["gan", "ddpm"])
+def trained(request, tmp_path_factory):
+    workdir = tmp_path_factory.mktemp("whole")
+    build(request.param, workdir).train()
+    return request.param, workdir
+
+
+def test_resumes_to_the_bit(trained, tmp_path):
+    config, whole = trained
+    run = build(config, tmp_path)
+    with pytest.raises(Killed):
+        run.train(killed_after(3))
+    run.checkpoints.wait()
+    assert run.checkpoints.steps() == [2]
+    resumed = build(config, tmp_path)
+    resumed.train()
+    expected, found = (leaves(r.restore(4)[0]) for r in (build(config, whole), resumed))
+    for path, x in expected.items():
+        np.testing.assert_array_equal(found[path], x, err_msg=path)
+    for step in (2, 4):  # drawn from the same noise
+        pictures = [(w / "samples" / f"step_{step:08d}.png").read_bytes() for w in (whole, tmp_path)]
+        assert pictures[0] == pictures[1]
+
+
+def test_shows_its_progress(trained):
+    config, workdir = trained
+    with Image.open(workdir / "samples.gif") as film:
+        assert film.n_frames == 2
+    numbers = json.loads((workdir / "summary.json").read_text())
+    assert numbers["weights"] == "ema"
+    names = {"gan": {"test/real", "test/fake"}, "diffusion": {"test/loss", "test/bits_per_dim"}}
+    assert names[config.task.name] <= numbers.keys()
+
+
+SAMPLE = """
+import json, sys
+import numpy as np
+from experiments.build import build
+from experiments.page import from_canonical
+
+workdir, out = sys.argv[1:]
+run = build(from_canonical(json.load(open(f"{workdir}/config.json"))), workdir)
+np.save(out, run.sample(12, seed=3))
+"""
+
+
+def test_samples_do_not_depend_on_the_devices(trained, tmp_path):
+    config, workdir = trained
+    assert jax.device_count() == 8
+    eight = build(config, workdir).sample(12, seed=3)
+    assert eight.shape[0] == 12 and np.isfinite(eight).all()
+    environment = {**os.environ, "XLA_FLAGS": "", "JAX_PLATFORMS": "cpu", "PYTHONPATH": str(ROOT)}
+    out = tmp_path / "one.npy"
+    subprocess.run([sys.executable, "-c", SAMPLE, workdir, out], cwd=ROOT, env=environment, check=True)
+    np.testing.assert_allclose(np.load(out), eight, atol=1e-4)
+    fewer = build(config, workdir).sample(3, seed=3)
+    np.testing.assert_allclose(fewer, eight[:3], atol=1e-4)
+
+
+def test_the_command(trained, tmp_path, capsys):
+    config, workdir = trained
+    out = tmp_path / "pictures" / "grid.png"
+    command = ["sample", "--workdir", str(workdir), "--num", "20", "--out", str(out)]
+    assert main(command) == 0
+    assert "20 samples of step" in (line := capsys.readouterr().out) and "ema weights" in line
+    assert Image.open(out).size[0] > 100
+
+    def refused(*more):
+        assert main([*command, *more]) == 2
+        return capsys.readouterr().err
+
+    if config.task.name == "diffusion":
+        assert main([*command, "--class", "7", "--steps", "4", "--config.task.sampler=ddim"]) == 0
+        assert "there is no class 'seven'" in refused("--class", "seven")
+        assert "21 sampling steps are not between 1 and the 20 of training" in refused("--steps", "21")
+        assert "no latent code" in refused("--path", "plane")
+        assert "is not between 1 and the 20" in refused("--config.task.sampling_steps=21")
+    else:
+        assert "not conditional" in refused("--class", "1")
+        assert "single step" in refused("--steps", "2")
+    assert canonical(config) == json.loads((workdir / "config.json").read_text())
