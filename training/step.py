@@ -83,11 +83,11 @@ def make_train_step(
     """
     total = (lambda x: jax.lax.psum(x, axis_name)) if axis_name else (lambda x: x)
 
-    def synchronise(stats):
+    def synchronise(tree):
         if not axis_name:
-            return stats
+            return tree
         floating = lambda x: jnp.issubdtype(x.dtype, jnp.floating)
-        return jax.tree.map(lambda x: jax.lax.pmean(x, axis_name) if floating(x) else x, stats)
+        return jax.tree.map(lambda x: jax.lax.pmean(x, axis_name) if floating(x) else x, tree)
 
     def gradient(player, params, stats, batch, key, frozen, hyper):
         """Gradient of the mean loss over the global batch with respect to one player; loss, new stats, metrics."""
@@ -118,7 +118,8 @@ def make_train_step(
         mean = lambda tree: jax.tree.map(lambda x: (x / weight).astype(x.dtype), tree)
 
         def value_fn(own):
-            value, (weight, _) = loss(own, stats, batch, key)
+            # The mean of equal parameters changes none of them, but makes their gradient that of the global loss.
+            value, (weight, _) = loss(synchronise(own), stats, batch, jax.random.fold_in(key, 0))
             value, weight = total((value, weight))
             return value / weight
 

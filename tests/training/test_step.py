@@ -139,6 +139,22 @@ def test_devices_are_the_same_step_in_both_placements(x64):
         assert_close((devices.get(state), reports), expected, 1e-12)
 
 
+def test_a_line_search_sees_the_global_loss_on_every_device(x64):
+    """L-BFGS asks for the loss and its gradient at other points: eight devices must be told the same."""
+    task, feed = classification({"model": Network()}), batch(0, 32)
+    lbfgs = {"model": lambda step, hyper: optax.lbfgs()}
+    make = lambda axis: make_train_step(task, lbfgs, noise, axis_name=axis)
+    initial = jax.jit(lambda: init_state(task, lbfgs, jax.random.key(1), feed, HYPER))()
+    expected, _ = train(jax.jit(make(None)), initial, [feed] * 3)
+    devices = Replicas()
+    state = devices.put_state(jax.tree.map(np.array, initial))
+    step = devices.train_step(make(devices.axis_name), state)
+    arguments = devices.put({}), devices.put_batch(feed), devices.put({}), devices.put(HYPER)
+    for _ in range(3):
+        state, _ = step(state, *arguments)
+    assert_close(devices.get(state.params), expected.params, 1e-9)
+
+
 def test_noise_belongs_to_the_step_and_the_root_key(x64):
     task = classification({"model": Network()})
     seen = []
