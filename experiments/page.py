@@ -62,6 +62,8 @@ PLAIN = {
         evaluate_every=500,
         checkpoint_every=500,
         evaluate_batch_size=256,
+        judge="",  # of samples, at the end: the work directory of a classifier, or "pixels"
+        judge_samples=10_000,
         init_from="",  # a work directory to take parameters from
         init_except=(),  # patterns of parameter paths not to take
     ),

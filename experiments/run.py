@@ -15,6 +15,7 @@ import numpy as np
 from experiments.build import ROLES, Parts
 from experiments.component import PageError
 from experiments.gallery import Gallery, films, hang
+from experiments.judge import judge
 from experiments.page import STORED, SUMMARY, canonical, difference
 from experiments.provenance import origin
 from experiments.report import figures
@@ -95,7 +96,7 @@ class Run:
         return {
             "step": step,
             "weights": variables(state)[2],
-            **self._measure(self.devices.put_state(state), role),
+            **self._measure_all(self.devices.put_state(state), role),
         }
 
     def predictions(self, role: str, step: int | None = None) -> dict[str, np.ndarray]:
@@ -180,6 +181,10 @@ class Run:
         feeds = self.parts.evaluation_feeds(role)
         return evaluate(self.task, self._evaluate_step, feeds, self._arguments(state, role), self.devices)
 
+    def _measure_all(self, state, role):
+        """With what takes too long to be looked at through training."""
+        return self._measure(state, role) | (judge(self, state, role) if self.page.train.judge else {})
+
     def _judge(self, records, state):
         """Shows what the state can draw, and measures it."""
         pictures = self.gallery.snapshots(state)
@@ -213,8 +218,8 @@ class Run:
         """
         state, step, _ = self.restore()
         tested = self.parts.has("test")
-        numbers = self._measure(self.devices.put_state(state), "test") if tested else {}
-        scalars = {f"test/{k}": v for k, v in numbers.items() if isinstance(v, float | int)}
+        numbers = self._measure_all(self.devices.put_state(state), "test") if tested else {}
+        scalars = {f"test/{k}": v for k, v in numbers.items() if isinstance(v, float | int | str)}
         lists = {f"test/{k}": v.tolist() for k, v in numbers.items() if isinstance(v, np.ndarray) and v.ndim == 1}
         summary = {"step": step, "steps": self.page.train.steps, "weights": variables(state)[2], **scalars, **lists}
         if records:

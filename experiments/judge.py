@@ -1,0 +1,133 @@
+"""What generated images are worth, by a network trained to classify real ones, or by their pixels alone."""
+
+import functools
+import hashlib
+import json
+import pathlib
+
+import flax.linen as nn
+import jax
+import numpy as np
+
+from experiments.component import PageError
+from experiments.page import STORED, from_canonical
+from training import generative_metrics as measures
+from training.evaluate import variables
+
+REFERENCE = 10_000  # real images that samples are compared with, one by one
+NEIGHBOURS = 1_000  # samples for which the nearest training image is looked up
+
+
+def judge(run, state, role: str) -> dict[str, float | int | str | np.ndarray]:
+    """Measures `page.train.judge_samples` samples of `run` against its training split.
+
+    `fd`, `kd`, `precision`, `recall` in the judge's features, `fd_floor` and `kd_floor` of the real images of split
+    `role` in their place; `covered` classes; `recognised`, the share of class-conditional samples taken for their
+    class, and `recognised_per_class`; `nearest` and `nearest_floor`, the median distance in pixels of samples and of
+    real images from the nearest training image: a network that has learnt images by heart is much nearer.
+
+    Args:
+      state: placed.
+      role: a split that has not been trained on.
+    """
+    parts, count = run.parts, run.page.train.judge_samples
+    referee = Pixels(parts) if run.page.train.judge == "pixels" else Network(run.page.train.judge, parts.info.shape)
+    ids = np.arange(count, dtype=np.int32)
+    fake = run.gallery.draw(state, {"id": ids}, seed=0)
+    train, held_out = real(parts.source("train"), REFERENCE), real(parts.source(role), REFERENCE)
+    features = {name: referee.features(x) for name, x in (("fake", fake), ("train", train), ("real", held_out))}
+    moments = {name: measures.moments(x) for name, x in features.items()}
+    precision, recall = measures.precision_recall(features["train"], features["fake"][:REFERENCE])
+    labels, classes = referee.classify(fake), parts.info.classes
+    flat = lambda images: images.reshape(len(images), -1)[:NEIGHBOURS]
+    numbers = {
+        "judge": referee.name,
+        "fd": measures.frechet(moments["fake"], moments["train"]),
+        "fd_floor": measures.frechet(moments["real"], moments["train"]),
+        "kd": measures.kernel_distance(features["fake"], features["train"]),
+        "kd_floor": measures.kernel_distance(features["real"], features["train"]),
+        "precision": precision,
+        "recall": recall,
+        "covered": measures.covered(labels, len(classes)),
+        "nearest": float(np.median(measures.nearest(flat(fake), train.reshape(len(train), -1)))),
+        "nearest_floor": float(np.median(measures.nearest(flat(held_out), train.reshape(len(train), -1)))),
+    }
+    if any(getattr(network, "conditional", False) for network in parts.networks.values()):
+        hits = labels == ids % len(classes)
+        per_class = np.bincount(ids % len(classes), hits) / np.bincount(ids % len(classes))
+        numbers |= {"recognised": float(hits.mean()), "recognised_per_class": per_class}
+    return numbers
+
+
+def real(source, count: int) -> np.ndarray:
+    """Images [N, H, W, C] in [0, 1] from all over a split."""
+    ids = np.linspace(0, len(source) - 1, min(count, len(source))).astype(np.int64)
+    images = source.fetch(ids)["image"]
+    return images / np.float32(255) if images.dtype == np.uint8 else images
+
+
+class Pixels:
+    """Features are the pixels; the class is that of the nearest mean of a class."""
+
+    name = "pixels"
+
+    def __init__(self, parts):
+        source = parts.source("train")
+        batch = source.fetch(np.arange(min(REFERENCE, len(source))))
+        images = self.features(batch["image"] / np.float32(255 if batch["image"].dtype == np.uint8 else 1))
+        self._means = np.stack([images[batch["label"] == c].mean(0) for c in range(len(parts.info.classes))])
+
+    def features(self, images):
+        return images.reshape(len(images), -1)
+
+    def classify(self, images):
+        return ((self.features(images)[:, None] - self._means) ** 2).sum(-1).argmin(-1)
+
+
+class Network:
+    """The classifier trained in a work directory. Features are what its last affine layer sees."""
+
+    def __init__(self, workdir: str, shape: tuple[int, int, int]):
+        from experiments.build import build
+
+        path = pathlib.Path(workdir) / STORED
+        if not path.is_file():
+            raise PageError(f"train.judge={workdir!r} is neither 'pixels' nor the work directory of a classifier")
+        self._run = build(from_canonical(json.loads(path.read_text())), workdir)
+        parts = self._run.parts
+        if parts.page.task.name != "classification" or parts.info.shape != shape:
+            what = f"task {parts.page.task.name!r} on images {parts.info.shape}"
+            raise PageError(f"train.judge={workdir!r} is of {what}, not a classification of images {shape}")
+        params, stats, _ = variables(self._run.restore()[0])
+        self._variables = {"params": params["model"], **stats["model"]}
+        digest = hashlib.sha256(b"".join(np.asarray(x).tobytes() for x in jax.tree.leaves(self._variables)))
+        self.name = f"{parts.page.model.name}-{digest.hexdigest()[:8]}"
+
+    def features(self, images):
+        return self._look(images)[0]
+
+    def classify(self, images):
+        return self._look(images)[1].argmax(-1)
+
+    def _look(self, images):
+        outputs = [self._forward(self._variables, images[i : i + 500]) for i in range(0, len(images), 500)]
+        return [np.concatenate(x) for x in zip(*jax.device_get(outputs), strict=True)]
+
+    @functools.cached_property
+    def _forward(self):
+        network, prepare = self._run.parts.networks["model"].clone(axis_name=None), self._run.parts.prepare
+
+        @jax.jit
+        def forward(variables, images):
+            seen = []
+
+            def watch(call, args, kwargs, context):
+                if isinstance(context.module, nn.Dense) and context.method_name == "__call__":
+                    seen.append(args[0])
+                return call(*args, **kwargs)
+
+            with nn.intercept_methods(watch):
+                logits = network.apply(variables, prepare({"image": images})["image"], train=False)
+            return seen[-1], logits
+
+        return forward

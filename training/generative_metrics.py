@@ -1,0 +1,73 @@
+"""How far generated images are from real ones, in the features [N, D] of any network; on the host, in float64.
+
+Only the features of the Inception network that the literature uses make the first of these its FID.
+"""
+
+import numpy as np
+
+BLOCK = 1000  # rows of a matrix of distances that are held at once
+
+
+def moments(features: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Mean [D] and covariance [D, D], unbiased."""
+    features = np.asarray(features, np.float64)
+    return features.mean(0), np.atleast_2d(np.cov(features, rowvar=False))
+
+
+def frechet(a: tuple[np.ndarray, np.ndarray], b: tuple[np.ndarray, np.ndarray]) -> float:
+    """|μ − ν|² + tr(Σ + T − 2 (Σ T)^½) of N(μ, Σ) and N(ν, T): Heusel et al. 2017, eq. 6.
+
+    Σ T is similar to a positive matrix, so the trace of its root is the sum of the roots of its eigenvalues.
+    """
+    (mean, covariance), (other_mean, other_covariance) = a, b
+    eigenvalues = np.linalg.eigvals(covariance @ other_covariance).real
+    cross = np.sqrt(np.maximum(eigenvalues, 0)).sum()
+    return float(((mean - other_mean) ** 2).sum() + np.trace(covariance) + np.trace(other_covariance) - 2 * cross)
+
+
+def kernel_distance(x: np.ndarray, y: np.ndarray, subsets: int = 50, size: int = 1000) -> float:
+    """Unbiased MMD² with the kernel (x·y/D + 1)³, averaged over random subsets: Bińkowski et al. 2018, section 4.
+
+    0 on average where both are of one distribution, so it may be negative.
+    """
+    random, size = np.random.default_rng(0), min(size, len(x), len(y))
+    kernel = lambda a, b: (a @ b.T / a.shape[1] + 1) ** 3
+    others = lambda k: (k.sum() - np.trace(k)) / (size * (size - 1))
+    values = []
+    for _ in range(subsets):
+        a, b = (np.asarray(s[random.choice(len(s), size, replace=False)], np.float64) for s in (x, y))
+        values.append(others(kernel(a, a)) + others(kernel(b, b)) - 2 * kernel(a, b).mean())
+    return float(np.mean(values))
+
+
+def precision_recall(real: np.ndarray, fake: np.ndarray, k: int = 3) -> tuple[float, float]:
+    """The share of fakes among the real, and of real ones among the fakes: Kynkäänniemi et al. 2019, eq. 2.
+
+    Among: within the distance that the k-th neighbour of one of them has from it.
+    """
+
+    def share(points, support):
+        radii = np.concatenate([np.partition(d, k, axis=1)[:, k] for d in _distances(support, support)])
+        return np.concatenate([(d <= radii).any(1) for d in _distances(points, support)]).mean()
+
+    return float(share(fake, real)), float(share(real, fake))
+
+
+def nearest(points: np.ndarray, support: np.ndarray) -> np.ndarray:
+    """The distance of each point from the nearest of `support`, [N]."""
+    return np.sqrt(np.concatenate([d.min(1) for d in _distances(points, support)]))
+
+
+def covered(labels: np.ndarray, num_classes: int, share: float = 0.1) -> int:
+    """How many classes have at least `share` of what each would have if all were equally frequent."""
+    counts = np.bincount(labels, minlength=num_classes)
+    return int((counts >= share * len(labels) / num_classes).sum())
+
+
+def _distances(a, b):
+    """Squared distances [rows, len(b)], a block of rows of `a` at a time."""
+    a, b = np.asarray(a, np.float64), np.asarray(b, np.float64)
+    lengths = (b**2).sum(1)
+    for start in range(0, len(a), BLOCK):
+        rows = a[start : start + BLOCK]
+        yield np.maximum((rows**2).sum(1)[:, None] + lengths - 2 * rows @ b.T, 0)
