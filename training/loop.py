@@ -101,7 +101,7 @@ def train(
         the first call then need not do again.
 
     Raises:
-      TrainingError: a loss that is not finite, naming the step; the last good checkpoint stays.
+      TrainingError: a loss or parameter that is not finite, naming the step; the last good checkpoint stays.
       Interrupted: after `stop`.
     """
     resident, frozen, hyper = arguments
@@ -109,7 +109,7 @@ def train(
     clock, waited, since, macs = time.perf_counter(), 0.0, start, 0
 
     def collect(done):
-        """Brings the metrics of recent steps to the host, and looks whether each loss is finite."""
+        """Brings the metrics of recent steps to the host, and looks whether losses and parameters are finite."""
         for metrics in recent:
             host = {name: np.atleast_1d(values) for name, values in devices.get(metrics).items()}
             calls = range(intervals.steps_per_call)
@@ -117,7 +117,9 @@ def train(
         first = done - len(recent) * intervals.steps_per_call + 1
         for i, metrics in enumerate(window[len(window) - (done - first + 1) :]):
             for name, value in metrics.items():
-                if name.endswith("loss") and not math.isfinite(value):
+                # The norm tells of parameters that the last update broke, before a loss does: they must not be saved.
+                if name.endswith(("loss", "parameter_norm")) and not math.isfinite(value):
+                    checkpoints.wait()
                     kept = checkpoints.steps()
                     raise TrainingError(
                         f"{name} is {value} at step {first + i}: the run stops; "
@@ -126,6 +128,10 @@ def train(
                     )
         recent.clear()
 
+    if start % intervals.steps_per_call:  # a run that was forked
+        raise TrainingError(
+            f"step {start} to go on from is no multiple of train.steps_per_call={intervals.steps_per_call}"
+        )
     for done in range(start + intervals.steps_per_call, intervals.steps + 1, intervals.steps_per_call):
         before = time.perf_counter()
         feed = next(feeds)
@@ -146,7 +152,8 @@ def train(
         logs = last or done % intervals.log == 0
         evaluates = last or done % intervals.evaluate == 0
         stops = stop(logs)
-        saves = last or stops or done % intervals.checkpoint == 0
+        due = last or done % intervals.checkpoint == 0
+        saves = due or stops
         if logs or evaluates or saves:
             collect(done)
         if logs:
@@ -166,7 +173,8 @@ def train(
             if records and numbers:
                 records.write(done, numbers)
         if saves:
-            checkpoints.save(done, devices.get(state), {**body, "window": window}, score)
+            # A run that was interrupted ends with the same best checkpoint as one that was not.
+            checkpoints.save(done, devices.get(state), {**body, "window": window}, score if due else None)
         clock += time.perf_counter() - paused  # neither counts as training time
         if records:
             records.advance(done)

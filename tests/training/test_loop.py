@@ -1,0 +1,140 @@
+"""The loop with a step that only counts: what it records and saves when, and how it stops."""
+
+import itertools
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from training import loop
+from training.errors import TrainingError
+from training.loop import Interrupted, Intervals
+
+
+class Device:
+    """A placement that leaves everything where it is."""
+
+    def get(self, tree):
+        return jax.tree.map(np.asarray, tree)
+
+
+class Kept:
+    """Checkpoints in memory: step -> (window, score)."""
+
+    def __init__(self):
+        self.saved = {}
+
+    def save(self, step, state, body, score):
+        assert int(state) == step
+        self.saved[step] = (len(body["window"]), score)
+
+    def steps(self):
+        return sorted(self.saved)
+
+    def wait(self):
+        pass
+
+
+class Written:
+    """Records in memory: a list of (step, values)."""
+
+    def __init__(self):
+        self.rows = []
+
+    def write(self, step, values):
+        self.rows.append((step, values))
+
+    def advance(self, step):
+        pass
+
+
+def run(intervals, *, start=0, window=(), broken=None, stop_at=None):
+    """Trains with the loss t at step t; `broken` = (metric, step) is NaN there. Returns (records, checkpoints)."""
+    calls = intervals.steps_per_call
+
+    def step(state, resident, feed, frozen, hyper):
+        numbers = state + 1.0 + jnp.arange(calls) if calls > 1 else state + 1.0
+        metrics = {"accuracy": numbers, "loss": numbers, "parameter_norm": numbers}
+        if broken:
+            metrics[broken[0]] = jnp.where(numbers == broken[1], jnp.nan, numbers)
+        return state + calls, metrics
+
+    records, checkpoints, asked = Written(), Kept(), iter(range(start + calls, intervals.steps + 1, calls))
+    try:
+        loop.train(
+            step=step,
+            state=jnp.asarray(start),
+            start=start,
+            window=[{"accuracy": t, "loss": t, "parameter_norm": t} for t in window],
+            feeds=itertools.repeat({}),
+            arguments=({}, {}, {}),
+            devices=Device(),
+            intervals=intervals,
+            records=records,
+            evaluate=lambda state: ({"validation/accuracy": 0.5}, float(state)),
+            checkpoints=checkpoints,
+            body={},
+            describe=lambda done: {},
+            stop=lambda boundary: next(asked) == stop_at,
+            examples_per_step=8,
+            count_macs=lambda *arguments: 0,
+        )
+    except (TrainingError, Interrupted) as error:
+        return records.rows, checkpoints, error
+    return records.rows, checkpoints, None
+
+
+def losses(records):
+    return {step: values["train/loss"] for step, values in records if "train/loss" in values}
+
+
+@pytest.mark.parametrize("calls", (1, 2))
+def test_each_record_is_the_mean_since_the_last(calls):
+    records, checkpoints, _ = run(Intervals(10, calls, log=4, evaluate=6, checkpoint=2))
+    assert losses(records) == {4: 2.5, 8: 6.5, 10: 9.5}
+    assert [step for step, values in records if "validation/accuracy" in values] == [6, 10]
+    # A checkpoint between two records has the metrics of the steps since the last.
+    assert checkpoints.saved == {2: (2, None), 4: (0, None), 6: (2, 6.0), 8: (0, None), 10: (0, 10.0)}
+
+
+def test_a_resumed_window_is_completed():
+    records, _, _ = run(Intervals(10, 1, log=4, evaluate=10, checkpoint=10), start=2, window=(1.0, 2.0))
+    assert losses(records) == {4: 2.5, 8: 6.5, 10: 9.5}
+
+
+@pytest.mark.parametrize("calls", (1, 2))
+@pytest.mark.parametrize("metric", ("loss", "parameter_norm"))
+@pytest.mark.parametrize("at", (5, 6, 7))
+def test_what_is_not_finite_names_the_step_and_is_not_saved(calls, metric, at):
+    records, checkpoints, error = run(Intervals(12, calls, log=12, evaluate=12, checkpoint=4), broken=(metric, at))
+    assert f"{metric} is nan at step {at}:" in str(error) and "the last good checkpoint is step 4 " in str(error)
+    assert checkpoints.steps() == [4] and not records
+
+
+def test_what_is_not_finite_after_a_resume_names_the_step():
+    _, _, error = run(Intervals(10, 1, 10, 10, 10), start=3, window=(1.0, 2.0, 3.0), broken=("loss", 5))
+    assert "loss is nan at step 5: the run stops; nothing was saved yet" in str(error)
+
+
+def test_another_metric_may_be_anything():
+    _, _, error = run(Intervals(4, 1, 4, 4, 4), broken=("accuracy", 2))
+    assert error is None
+
+
+def test_asked_to_stop_it_saves_but_ranks_nothing():
+    """Whether a run was interrupted must not decide which of its checkpoints is the best."""
+    _, checkpoints, error = run(Intervals(10, 1, log=4, evaluate=3, checkpoint=10), stop_at=3)
+    assert isinstance(error, Interrupted) and checkpoints.saved == {3: (3, None)}
+
+
+def test_a_fork_that_does_not_fit_the_steps_per_call():
+    _, _, error = run(Intervals(10, 2, 2, 2, 2), start=3)
+    assert "step 3 to go on from is no multiple of train.steps_per_call=2" in str(error)
+
+
+@pytest.mark.parametrize("name", ("steps", "log", "evaluate", "checkpoint"))
+def test_intervals_are_whole_calls(name):
+    key = {"steps": "train.steps=15"}.get(name, f"train.{name}_every=15")
+    with pytest.raises(TrainingError, match=f"{key} is not a positive multiple of train.steps_per_call=10"):
+        Intervals(**{**dict(steps=20, steps_per_call=10, log=20, evaluate=20, checkpoint=20), name: 15})
