@@ -21,7 +21,6 @@ class MLP(nn.Module):
     num_classes: int = 10
     dtype: Any = None
     param_dtype: Any = jnp.float32
-    axis_name: str | None = None  # no batch statistics here: accepted so that every classifier is built alike
 
     @nn.compact
     def __call__(self, x, train: bool):

@@ -78,7 +78,6 @@ class ViT(nn.Module):
     num_classes: int = 1000
     dtype: Any = None
     param_dtype: Any = jnp.float32
-    axis_name: str | None = None  # no batch statistics here: accepted so that every classifier is built alike
 
     @nn.compact
     def __call__(self, x, train: bool):
