@@ -33,7 +33,7 @@ BLOCKS = 12
 say = Console(stderr=True, highlight=False, soft_wrap=True, markup=False).print
 
 
-# Measurements: each returns a row, name -> number.
+# Measurements: each gives a row, name -> number, or row after row.
 
 
 def loop_against_step(page: ConfigDict, blocks: int = BLOCKS, seconds: float = BLOCK_SECONDS) -> dict[str, Any]:
@@ -60,43 +60,50 @@ def loop_against_step(page: ConfigDict, blocks: int = BLOCKS, seconds: float = B
 
 def stream(page: ConfigDict, blocks: int = BLOCKS, seconds: float = BLOCK_SECONDS) -> dict[str, Any]:
     """Images/s from the source through Grain and onto the device, augmented there; no network."""
-    parts = Parts(override(page, [("data.resident", "no"), ("devices.kind", "mesh")]))
-    augment = jax.jit(lambda feed, step: parts.augment(feed, jax.random.fold_in(jax.random.key(0), step))["image"])
-    feeds, flying, rates = parts.feeds(0), deque(), []
-    jax.block_until_ready(augment(next(feeds), 0))
-    for _ in range(blocks):
-        began, count = time.perf_counter(), 0
+    path = Stream(page)
+    return {"images_per_s": statistics.median(path.rate(seconds) for _ in range(blocks))}
+
+
+def large_source(page: ConfigDict, seconds: float = BLOCK_SECONDS) -> Iterator[dict[str, Any]]:
+    """After a little training: images/s of the streaming path, and the anonymous memory that the process then holds."""
+    loop_blocks(Parts(page), calls=50, blocks=1)
+    path = Stream(page)
+    while True:
+        yield {"images_per_s": path.rate(seconds), "rss_anon_mb": rss_anon() / 2**20}
+
+
+def step_time(page: ConfigDict, seconds: float = BLOCK_SECONDS) -> Iterator[dict[str, Any]]:
+    """Seconds of one train step, under the page's own placement."""
+    bare = BareStep(page)
+    calls = bare.calls_in(seconds, least=1)
+    while True:
+        step = bare.time(calls) / calls / page.train.steps_per_call
+        yield {"step_seconds": step, "examples_per_s": page.train.batch_size / step}
+
+
+# What they need.
+
+
+class Stream:
+    """The streaming path of a page: source, Grain, device, augmentation."""
+
+    def __init__(self, page: ConfigDict):
+        parts = Parts(override(page, [("data.resident", "no"), ("devices.kind", "mesh")]))
+        key = jax.random.key(0)
+        self._augment = jax.jit(lambda feed, step: parts.augment(feed, jax.random.fold_in(key, step))["image"])
+        self._feeds, self._batch_size = parts.feeds(0), page.train.batch_size
+        jax.block_until_ready(self._augment(next(self._feeds), 0))
+
+    def rate(self, seconds: float) -> float:
+        """Images/s over about so long."""
+        began, count, flying = time.perf_counter(), 0, deque()
         while time.perf_counter() - began < seconds:
-            flying.append(augment(next(feeds), count))
+            flying.append(self._augment(next(self._feeds), count))
             count += 1
             if len(flying) > loop.AHEAD:
                 jax.block_until_ready(flying.popleft())
         jax.block_until_ready(list(flying))
-        rates.append(count * page.train.batch_size / (time.perf_counter() - began))
-    feeds.close()
-    return {"images_per_s": statistics.median(rates)}
-
-
-def large_source(page: ConfigDict) -> dict[str, Any]:
-    """Speed of the streaming path, without and with a network, and the anonymous memory that the process then holds."""
-    calls = 50
-    seconds = statistics.median(loop_blocks(Parts(page), calls, blocks=5))
-    loop_speed = calls * page.train.steps_per_call * page.train.batch_size / seconds
-    return {**stream(page, blocks=5), "loop_examples_per_s": loop_speed, "rss_anon_mb": rss_anon() / 2**20}
-
-
-def step_time(page: ConfigDict, blocks: int = 3, seconds: float = BLOCK_SECONDS) -> dict[str, Any]:
-    """Seconds of one train step, under the page's own placement."""
-    bare = BareStep(page)
-    calls = bare.calls_in(seconds, least=1)
-    times = [bare.time(calls) / calls / page.train.steps_per_call for _ in range(blocks)]
-    return {
-        "step_seconds": statistics.median(times),
-        "examples_per_s": page.train.batch_size / statistics.median(times),
-    }
-
-
-# What they need.
+        return count * self._batch_size / (time.perf_counter() - began)
 
 
 class BareStep:
@@ -189,25 +196,53 @@ def rss_anon() -> int:
     return int(line.split()[1]) * 1024
 
 
-def elsewhere(measure: Callable, page: str, overrides: list[tuple[str, str]], **environment: str) -> dict[str, Any]:
-    """`measure` of a page in a process of its own, which shares no memory, compiled code or devices with this one."""
-    code = "from experiments import bench; bench.answer()"
-    command = [sys.executable, "-P", "-c", code, measure.__name__, page, json.dumps(overrides)]
-    child = subprocess.run(command, capture_output=True, text=True, env={**os.environ, **environment})
-    if child.returncode:
-        reason = (child.stderr.strip().splitlines() or ["no reason given"])[-1]
-        raise TrainingError(f"bench: {measure.__name__} of {page} with {dict(overrides)} failed: {reason}")
-    return json.loads(child.stdout.splitlines()[-1])
+class Elsewhere:
+    """A measurement in a process of its own, which shares no memory, compiled code or devices with this one."""
+
+    def __init__(self, measure: Callable, page: str, overrides: list[tuple[str, str]], **environment: str):
+        self._what = f"{measure.__name__} of {page} with {dict(overrides)}"
+        code = "from experiments import bench; bench.answer()"
+        command = [sys.executable, "-P", "-c", code, measure.__name__, page, json.dumps(overrides)]
+        self._errors, pipe = tempfile.TemporaryFile("w+"), subprocess.PIPE  # noqa: SIM115 - closed below
+        environment = {**os.environ, **environment}
+        self._child = subprocess.Popen(
+            command, stdin=pipe, stdout=pipe, stderr=self._errors, env=environment, text=True
+        )
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        self._child.kill()
+        self._child.communicate()
+        self._errors.close()
+
+    def ask(self) -> dict[str, Any]:
+        """The next row; the process rests until it is asked."""
+        try:
+            self._child.stdin.write("\n")
+            self._child.stdin.flush()
+            return json.loads(self._child.stdout.readline())
+        except (BrokenPipeError, json.JSONDecodeError) as error:
+            self._child.wait()
+            self._errors.seek(0)
+            reason = (self._errors.read().strip().splitlines() or ["no reason given"])[-1]
+            raise TrainingError(f"bench: {self._what} failed: {reason}") from error
 
 
 def answer() -> None:
-    """The other side of `elsewhere`."""
+    """The other side of `Elsewhere`: a row for each line."""
     measure, page, overrides = sys.argv[1:]
-    row = globals()[measure](override(load(page), [tuple(pair) for pair in json.loads(overrides)]))
-    print(json.dumps(row))
+    rows = globals()[measure](override(load(page), [tuple(pair) for pair in json.loads(overrides)]))
+    for _ in sys.stdin:
+        print(json.dumps(next(rows)), flush=True)
 
 
-# Suites: each yields rows, and says what they should reach: name -> (at least, at most).
+def median_of(rows: list[dict[str, float]]) -> dict[str, float]:
+    return {name: statistics.median(row[name] for row in rows) for name in rows[0]}
+
+
+# Suites: each yields its rows as they are measured.
 
 SYNTHETIC = [("data.name", "synthetic"), ("train.batch_size", "128")]
 CIFAR, DIGITS, SMALLEST = "resnet20_cifar10", "lenet5_digits", "mlp_digits"
@@ -234,33 +269,29 @@ def stream_suite() -> Iterator[dict[str, Any]]:
     yield {"image": "32×32×3", "cores": cores, **row, "wanted": 25_000, "ok": row["images_per_s"] >= 25_000}
 
 
-def scale_suite(rounds: int = 3) -> Iterator[dict[str, Any]]:
+def scale_suite() -> Iterator[dict[str, Any]]:
     """A source of 1,000,000 images against one of 10,000; step time against batch size and number of CPU devices."""
-    sizes, found = (10_000, 1_000_000), {}
-    for turn, size in itertools.product(range(rounds), sizes):
-        say(f"source of {size:,} images, round {turn + 1} of {rounds} …")
-        overrides = [*SYNTHETIC, ("data.num_examples", str(size)), ("data.train", "train"), ("data.resident", "no")]
-        overrides += [("model.name", "lenet5")]
-        found.setdefault(size, []).append(elsewhere(large_source, CIFAR, overrides))
-    medians = {
-        size: {name: statistics.median(row[name] for row in rows) for name in rows[0]} for size, rows in found.items()
-    }
-    small, large = medians.values()
-    for size in sizes:
-        yield {"source": size, **medians[size]}
-    speeds = {name: large[name] / small[name] for name in large if name.endswith("_per_s")}
-    memory = large["rss_anon_mb"] - small["rss_anon_mb"]
-    ok = all(0.9 <= ratio <= 1.1 for ratio in speeds.values()) and abs(memory) <= 100
-    yield {"source": "large over small", **speeds, "rss_anon_mb": memory, "wanted": "±10 %, ±100 MB", "ok": ok}
+    say("sources of 10,000 and 1,000,000 images, in turns …")
+    streamed = [*SYNTHETIC, ("data.train", "train"), ("data.resident", "no"), ("model.name", "lenet5")]
+    of = lambda size: Elsewhere(large_source, CIFAR, [*streamed, ("data.num_examples", str(size))])
+    with of(10_000) as small, of(1_000_000) as large:
+        turns = [(small.ask(), large.ask()) for _ in range(BLOCKS + 1)][1:]
+    few, many = (median_of(list(rows)) for rows in zip(*turns, strict=True))
+    yield {"source": "10,000", **few}
+    yield {"source": "1,000,000", **many}
+    speed = statistics.median(large["images_per_s"] / small["images_per_s"] for small, large in turns)
+    memory = many["rss_anon_mb"] - few["rss_anon_mb"]
+    ok = 0.9 <= speed <= 1.1 and abs(memory) <= 100
+    yield {"compared": "large to small", "speed": speed, "rss_anon_mb": memory, "wanted": "1 ± 0.1, ± 100 MB", "ok": ok}
     for batch in (32, 64, 128, 256, 512, 1024):
         say(f"step time at batch {batch} …")
-        overrides = [*SYNTHETIC, ("train.batch_size", str(batch))]
-        yield {"batch": batch, **elsewhere(step_time, CIFAR, overrides)}
+        with Elsewhere(step_time, CIFAR, [*SYNTHETIC, ("train.batch_size", str(batch))]) as child:
+            yield {"batch": batch, **median_of([child.ask() for _ in range(3)])}
     for count in (1, 2, 4, 8):
         say(f"step time on {count} CPU devices …")
         flags = f"{os.environ.get('XLA_FLAGS', '')} --xla_force_host_platform_device_count={count}".strip()
-        row = elsewhere(step_time, CIFAR, SYNTHETIC, XLA_FLAGS=flags, JAX_PLATFORMS="cpu")
-        yield {"devices": count, "batch": 128, **row}
+        with Elsewhere(step_time, CIFAR, SYNTHETIC, XLA_FLAGS=flags, JAX_PLATFORMS="cpu") as child:
+            yield {"devices": count, "batch": 128, **median_of([child.ask() for _ in range(3)])}
 
 
 SUITES = {"loop": loop_suite, "stream": stream_suite, "scale": scale_suite}
