@@ -18,8 +18,8 @@ RESULTS = pathlib.Path(__file__).parent / "results"
 # What may differ between a page and its runs: the seed, where the data lies, and what is said of the paper.
 _FREE = ("train.seed", "data.data_dir", "data.manual_dir", "paper.")
 # By the end of a metric's name.
-_LOWER = ("error", "loss", "cross_entropy", "distance", "bits_per_dim")
-_HIGHER = ("accuracy", "top5", "iou", "dice", "mean_ap", "inception_score")
+_LOWER = ("error", "loss", "cross_entropy", "distance", "fd", "bits_per_dim", "nll", "nelbo")
+_HIGHER = ("accuracy", "top5", "iou", "dice", "mean_ap", "inception_score", "covered", "recognised")
 _SHARES = ("error", "accuracy", "top5", "iou", "dice", "mean_ap")  # shown in per cent
 
 _HEAD = """# Reproductions
