@@ -71,13 +71,16 @@ class Replicas:
     def put(self, tree):
         """A host pytree, copied to each device."""
         n = jax.local_device_count()
-        stack = lambda x: jnp.broadcast_to(x, (n, *x.shape))
         if n == 1:
             return jax.tree.map(lambda x: jnp.asarray(x)[None], tree)
-        local = jax.local_devices()
-        mesh = Mesh(np.array(local), (self.axis_name,))
+        mesh = Mesh(np.array(jax.local_devices()), (self.axis_name,))
         sharding = NamedSharding(mesh, PartitionSpec(self.axis_name))
-        return jax.tree.map(lambda x: jax.device_put(stack(jnp.asarray(x)), sharding), tree)
+
+        def replicate(x):
+            x = np.asarray(x)
+            return jax.make_array_from_callback((n, *x.shape), sharding, lambda index: x[None])
+
+        return jax.tree.map(replicate, tree)
 
     put_state = put
 
