@@ -211,11 +211,12 @@ class Parts:
         """Placed feeds of the dispatches from step `start` on, [steps per call, updates, batch, ...]."""
         calls, updates = self.intervals.steps_per_call, len(self.task.players) if self.task.fresh else 1
         shape = [calls] * (calls > 1) + [updates] * self.task.fresh
+        stack = lambda *x: np.stack(x).reshape(*shape, *x[0].shape) if shape else x[0]
         batches = self.feed.start(start * updates)
         try:
             while True:
                 group = [next(batches) for _ in range(calls * updates)]
-                batch = jax.tree.map(lambda *x: np.stack(x).reshape(*shape, *x[0].shape), *group)
+                batch = jax.tree.map(stack, *group)
                 yield self.devices.put_batch(batch, lead=len(shape))
         finally:
             batches.close()
