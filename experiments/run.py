@@ -1,6 +1,7 @@
 """A run: the verbs of an experiment. Train, resume, evaluate, predict, sample."""
 
 import contextlib
+import errno
 import fcntl
 import functools
 import json
@@ -269,7 +270,12 @@ class Run:
                 fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
             except OSError as error:
                 raise TrainingError(f"the work directory {self.workdir} is in use by another run") from error
-            yield
+            try:
+                yield
+            except OSError as error:
+                if error.errno not in (errno.ENOSPC, errno.EDQUOT):
+                    raise
+                raise TrainingError(f"cannot write in {self.workdir}: {error.strerror}; checkpoints stay") from error
 
 
 def _count_macs(function, *arguments) -> int:

@@ -3,6 +3,7 @@
 A full disk, a damaged checkpoint and a loss that is not finite have tests of their own.
 """
 
+import errno
 import fcntl
 import functools
 import json
@@ -14,6 +15,7 @@ import pytest
 from PIL import Image
 
 from training.checkpoint import Checkpoints
+from training.records import Records
 
 TRAIN = ("train", "--config", "mlp_digits")
 
@@ -171,6 +173,14 @@ def test_a_workdir_in_use(refused, tmp_path):
     with (tmp_path / "run" / "lock").open("w") as handle:
         fcntl.flock(handle, fcntl.LOCK_EX)
         assert refused() == f"the work directory {tmp_path / 'run'} is in use by another run"
+
+
+def test_a_disk_that_is_full_when_a_record_is_written(refused, tmp_path, monkeypatch):
+    def write(records, step, values):
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(Records, "write", write)
+    assert refused() == f"cannot write in {tmp_path / 'run'}: No space left on device; checkpoints stay"
 
 
 def test_a_workdir_of_another_page(refused, fovea, small, trained, tmp_path):
