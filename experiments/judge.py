@@ -21,10 +21,10 @@ NEIGHBOURS = 1_000  # samples for which the nearest training image is looked up
 def judge(run, state, role: str) -> dict[str, float | int | str | np.ndarray]:
     """Measures `page.train.judge_samples` samples of `run` against its training split.
 
-    `fd`, `kd`, `precision`, `recall` in the judge's features, `fd_floor` and `kd_floor` of the real images of split
-    `role` in their place; `covered` classes; `recognised`, the share of class-conditional samples taken for their
-    class, and `recognised_per_class`; `nearest` and `nearest_floor`, the median distance in pixels of samples and of
-    real images from the nearest training image: a network that has learnt images by heart is much nearer.
+    In the judge's features `fd`, `kd`, `precision` and `recall`; `fd_floor` and `kd_floor` are of real images, those of
+    split `role`. The classes `covered` by samples that lie among the real. Of a conditional network `recognised`, the
+    share of samples taken for their class, and `recognised_per_class`. `nearest` is the median distance, in pixels, of
+    samples from the nearest training image, `nearest_floor` that of real images: who knows images by heart is nearer.
 
     Args:
       state: placed.
@@ -37,7 +37,7 @@ def judge(run, state, role: str) -> dict[str, float | int | str | np.ndarray]:
     train, held_out = real(parts.source("train"), REFERENCE), real(parts.source(role), REFERENCE)
     features = {name: referee.features(x) for name, x in (("fake", fake), ("train", train), ("real", held_out))}
     moments = {name: measures.moments(x) for name, x in features.items()}
-    precision, recall = measures.precision_recall(features["train"], features["fake"][:REFERENCE])
+    good = measures.among(features["fake"], features["train"])
     labels, classes = referee.classify(fake), parts.info.classes
     flat = lambda images: images.reshape(len(images), -1)[:NEIGHBOURS]
     numbers = {
@@ -46,9 +46,9 @@ def judge(run, state, role: str) -> dict[str, float | int | str | np.ndarray]:
         "fd_floor": measures.frechet(moments["real"], moments["train"]),
         "kd": measures.kernel_distance(features["fake"], features["train"]),
         "kd_floor": measures.kernel_distance(features["real"], features["train"]),
-        "precision": precision,
-        "recall": recall,
-        "covered": measures.covered(labels, len(classes)),
+        "precision": float(good.mean()),
+        "recall": float(measures.among(features["train"], features["fake"]).mean()),
+        "covered": measures.covered(labels, good, len(classes)),
         "nearest": float(np.median(measures.nearest(flat(fake), train.reshape(len(train), -1)))),
         "nearest_floor": float(np.median(measures.nearest(flat(held_out), train.reshape(len(train), -1)))),
     }
@@ -115,7 +115,7 @@ class Network:
 
     @functools.cached_property
     def _forward(self):
-        network, prepare = self._run.parts.networks["model"].clone(axis_name=None), self._run.parts.prepare
+        network, prepare = self._run.parts.networks["model"], self._run.parts.prepare
 
         @jax.jit
         def forward(variables, images):

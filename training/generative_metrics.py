@@ -40,17 +40,14 @@ def kernel_distance(x: np.ndarray, y: np.ndarray, subsets: int = 50, size: int =
     return float(np.mean(values))
 
 
-def precision_recall(real: np.ndarray, fake: np.ndarray, k: int = 3) -> tuple[float, float]:
-    """The share of fakes among the real, and of real ones among the fakes: Kynkäänniemi et al. 2019, eq. 2.
+def among(points: np.ndarray, support: np.ndarray, k: int = 3) -> np.ndarray:
+    """Whether each point lies no farther from one of `support` than that one's k-th neighbour, [N] bool.
 
-    Among: within the distance that the k-th neighbour of one of them has from it.
+    Of samples among the real, the share is their precision; of the real among samples, their recall: Kynkäänniemi et
+    al. 2019, eq. 2.
     """
-
-    def share(points, support):
-        radii = np.concatenate([np.partition(d, k, axis=1)[:, k] for d in _distances(support, support)])
-        return np.concatenate([(d <= radii).any(1) for d in _distances(points, support)]).mean()
-
-    return float(share(fake, real)), float(share(real, fake))
+    radii = np.concatenate([np.partition(d, k, axis=1)[:, k] for d in _distances(support, support)])
+    return np.concatenate([(d <= radii).any(1) for d in _distances(points, support)])
 
 
 def nearest(points: np.ndarray, support: np.ndarray) -> np.ndarray:
@@ -58,9 +55,9 @@ def nearest(points: np.ndarray, support: np.ndarray) -> np.ndarray:
     return np.sqrt(np.concatenate([d.min(1) for d in _distances(points, support)]))
 
 
-def covered(labels: np.ndarray, num_classes: int, share: float = 0.1) -> int:
-    """How many classes have at least `share` of what each would have if all were equally frequent."""
-    counts = np.bincount(labels, minlength=num_classes)
+def covered(labels: np.ndarray, good: np.ndarray, num_classes: int, share: float = 0.1) -> int:
+    """How many classes have at least `share` of their equal part in samples that are `good` [N]."""
+    counts = np.bincount(labels[good], minlength=num_classes)
     return int((counts >= share * len(labels) / num_classes).sum())
 
 

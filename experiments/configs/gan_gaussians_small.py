@@ -27,10 +27,12 @@ def get_config():
         task=dict(name="gan", loss="non_saturating"),
         data=dict(name="gaussians", scale="standardise"),
         optimizer=dict(name="adam", b1=0.5, b2=0.9),
-        schedule=dict(name="constant", peak=1e-3),
+        schedule=dict(name="linear", peak=1e-3),
         train=dict(
             batch_size=256,
             steps=10_000,
+            ema=0.999,
+            ema_players=("generator",),
             log_every=100,
             evaluate_every=500,
             checkpoint_every=500,

@@ -32,6 +32,8 @@ def get_config():
         train=dict(
             batch_size=256,
             steps=100_000,
+            ema=0.999,
+            ema_players=("generator",),
             log_every=100,
             evaluate_every=5_000,
             checkpoint_every=5_000,

@@ -25,7 +25,7 @@ GAN = page(
         critic=dict(name="gan_discriminator", hidden=(8,)),
     ),
     task=dict(name="gan", loss="wasserstein", updates=2, gradient_penalty=0.1),
-    data=dict(name="gaussians", num_examples=64),
+    data=dict(name="gaussians", num_examples=512),
     optimizer=dict(name="adam", b1=0.0, b2=0.9),
     schedule=dict(name="constant", peak=1e-2),
     train=dict(ema=0.9, ema_players=("generator",), **EVERY),
@@ -148,3 +148,35 @@ def test_the_command(trained, tmp_path, capsys):
         assert "not conditional" in refused("--class", "1")
         assert "single step" in refused("--steps", "2")
     assert canonical(config) == json.loads((workdir / "config.json").read_text())
+
+
+CLASSIFIER = page(
+    model=dict(name="mlp", hidden=(16,)),
+    task=dict(name="classification"),
+    data=dict(name="digits", train="train[:500]", test="test"),
+    optimizer=dict(name="adam"),
+    schedule=dict(name="constant", peak=1e-2),
+    train=dict(batch_size=64, steps=40, log_every=40, evaluate_every=40, checkpoint_every=40),
+)
+
+
+def test_judged_by_a_classifier(trained, tmp_path, capsys):
+    config, workdir = trained
+    judge = str(tmp_path / "judge")
+    build(CLASSIFIER, judge).train()
+    command = ["eval", "--workdir", str(workdir), f"--config.train.judge={judge}", "--config.train.judge_samples=50"]
+    if config.task.name == "gan":
+        assert main(command) == 2
+        assert "not a classification of images (1, 1, 2)" in capsys.readouterr().err
+        command[-2] = "--config.train.judge=pixels"
+        assert main(command) == 0
+    else:
+        assert main(command) == 0
+        numbers = json.loads((workdir / "eval.json").read_text())[-1]
+        assert numbers["judge"].startswith("mlp-") and len(numbers["recognised_per_class"]) == 10
+        assert numbers["recognised"] == pytest.approx(np.mean(numbers["recognised_per_class"]))
+        assert main([*command, "--config.train.judge=nowhere"]) == 2
+        assert "neither 'pixels' nor the work directory of a classifier" in capsys.readouterr().err
+    numbers = json.loads((workdir / "eval.json").read_text())[-1]
+    assert numbers["fd"] > numbers["fd_floor"] > 0 and numbers["kd"] > numbers["kd_floor"]
+    assert numbers["nearest"] > numbers["nearest_floor"] > 0

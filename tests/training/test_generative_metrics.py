@@ -40,15 +40,16 @@ def test_kernel_distance():
 def test_precision_and_recall():
     real = RANDOM.uniform(size=(1500, 2))
     half = RANDOM.uniform(size=(1500, 2)) * [0.5, 1]
-    precision, recall = measures.precision_recall(real, half)
-    assert precision > 0.95 and recall == pytest.approx(0.5, abs=0.05)
-    assert measures.precision_recall(real, real + 5) == (0, 0)
-    assert measures.precision_recall(real, real) == (1, 1)
+    assert measures.among(half, real).mean() > 0.95
+    assert measures.among(real, half).mean() == pytest.approx(0.5, abs=0.05)
+    assert not measures.among(real, real + 5).any()
+    assert measures.among(real, real).all()
 
 
 def test_nearest_and_covered():
     support = RANDOM.normal(size=(30, 4))
     np.testing.assert_allclose(measures.nearest(support[3:7], support), 0, atol=1e-6)
     np.testing.assert_allclose(measures.nearest(support[:1] + np.array([3, 0, 0, 0]), support[:1]), 3)
-    labels = np.repeat([0, 1, 2], [50, 45, 1])
-    assert measures.covered(labels, 4) == 2
+    labels = np.repeat([0, 1, 2, 3], [50, 40, 1, 9])
+    assert measures.covered(labels, np.ones(100, bool), 4) == 3
+    assert measures.covered(labels, labels != 1, 4) == 2
