@@ -1,6 +1,6 @@
 """Stock TFDS sets: written by TensorFlow in its own environment, read here without it.
 
-`make tensorflow` builds `.venv-tensorflow`, as CI does; FOVEA_TENSORFLOW_PYTHON names another interpreter that has TensorFlow.
+`make tensorflow` builds `.venv-tensorflow`, as CI does; FOVEA_TENSORFLOW_PYTHON names another interpreter that has it.
 """
 
 import gzip
@@ -22,7 +22,7 @@ def prepared(shared_datasets, tmp_path_factory):
     """One data_dir for both sets, whose original files have the same names."""
     python = os.environ.get("FOVEA_TENSORFLOW_PYTHON", str(ROOT / ".venv-tensorflow" / "bin" / "python"))
     if not pathlib.Path(python).exists():
-        pytest.skip("TensorFlow's environment is not here: make .venv-tensorflow/ready")
+        pytest.skip("TensorFlow's environment is not here: make tensorflow")
     data_dir = tmp_path_factory.mktemp("tfds")
     for name in SETS:
         arguments = ["--name", name, "--data_dir", str(data_dir), "--manual_dir", str(shared_datasets / name)]
