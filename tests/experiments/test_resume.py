@@ -1,0 +1,203 @@
+"""A run that was killed and started again is, to the bit, the run that was never killed."""
+
+import os
+import pathlib
+import random
+import signal
+import socket
+import subprocess
+import sys
+import time
+
+import numpy as np
+import pytest
+
+from training.checkpoint import Checkpoints
+from training.records import read
+
+ROOT = pathlib.Path(__file__).parents[2]
+STEPS = 400
+PAGE = f"""
+from experiments.page import page
+
+
+def get_config():
+    return page(
+        model=dict(name="mlp", hidden=(32,), dropout_rate=0.2),
+        task=dict(name="classification"),
+        data=dict(name="digits", train="train[:90%]", validation="train[90%:]", augment=("pad_crop(1)", "flip")),
+        optimizer=dict(name="sgd", momentum=0.9),
+        schedule=dict(name="cosine", peak=0.05),
+        train=dict(
+            batch_size=64, steps={STEPS}, accumulate=2, ema=0.99, log_every=8, evaluate_every=20, checkpoint_every=20
+        ),
+    )
+"""
+
+
+@pytest.fixture(scope="module")
+def page(tmp_path_factory) -> pathlib.Path:
+    path = tmp_path_factory.mktemp("page") / "digits_mlp.py"
+    path.write_text(PAGE)
+    return path
+
+
+def start(page, workdir, *overrides, devices: int = 1) -> subprocess.Popen:
+    workdir.mkdir(exist_ok=True)
+    flags = {"XLA_FLAGS": f"--xla_force_host_platform_device_count={devices}", "JAX_PLATFORMS": "cpu"}
+    command = [sys.executable, "-m", "experiments.cli", "train", "--config", str(page), "--workdir", str(workdir)]
+    with (workdir / "output").open("a") as output:
+        return subprocess.Popen(
+            [*command, *overrides], cwd=ROOT, env={**os.environ, **flags}, stdout=output, stderr=output
+        )
+
+
+def end(page, workdir, *overrides, devices: int = 1) -> None:
+    code = start(page, workdir, *overrides, devices=devices).wait(timeout=120)
+    assert code == 0, (workdir / "output").read_text()[-3000:]
+
+
+def wait_for_steps(process, workdir) -> None:
+    """Returns when this process has recorded something, or is over."""
+    lines = lambda: (workdir / "output").read_text().count("train/loss")
+    before = lines()
+    while process.poll() is None and lines() == before:
+        time.sleep(0.01)
+
+
+def result(workdir) -> tuple[dict, list[dict], list[int], int]:
+    """The last state as bytes, all records but for their times, the checkpoints that are kept, the best of them."""
+    checkpoints = Checkpoints(workdir / "checkpoints", pytest.fail)
+    assert checkpoints.steps()[-1] == STEPS
+    state = {path: x.tobytes() for path, x in checkpoints.arrays(STEPS).items()}
+    records = [{k: v for k, v in record.items() if not k.startswith("time/")} for record in read(workdir)]
+    return state, records, checkpoints.steps(), checkpoints.best()
+
+
+@pytest.fixture(scope="module")
+def never_killed(page, tmp_path_factory):
+    """(its result, seconds from the start to the first record, seconds from there to the end)"""
+    workdir = tmp_path_factory.mktemp("never_killed")
+    began = time.monotonic()
+    process = start(page, workdir)
+    wait_for_steps(process, workdir)
+    first = time.monotonic()
+    assert process.wait(timeout=120) == 0, (workdir / "output").read_text()[-3000:]
+    found = result(workdir)
+    assert len(found[1]) == STEPS // 8 + STEPS // 20 + 1  # training, validation, test
+    return found, first - began, time.monotonic() - first
+
+
+def assert_same(found, expected):
+    for path, leaf in expected[0].items():
+        assert found[0][path] == leaf, f"{path} differs"
+    assert found[1] == expected[1]
+    assert found[2:] == expected[2:]
+
+
+def test_killed_at_random_moments(page, never_killed, tmp_path):
+    """Some while it starts, compiles or restores, some while it steps, evaluates, saves or sums up."""
+    expected, to_start, to_end = never_killed
+    seed = random.SystemRandom().randrange(2**32)
+    print(f"{seed=}")
+    draw, kills, runs = random.Random(seed), 0, 0
+    while kills < 6:
+        workdir = tmp_path / f"run{runs}"
+        runs += 1
+        for _ in range(3):
+            process = start(page, workdir)
+            if kills % 3:
+                wait_for_steps(process, workdir)
+                delay = draw.uniform(0, 0.6 * to_end)
+            else:
+                delay = draw.uniform(0, to_start)
+            time.sleep(delay)
+            process.kill()
+            if process.wait() == 0:  # was over before
+                break
+            kills += 1
+        end(page, workdir)
+        assert_same(result(workdir), expected)
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_asked_to_stop(page, never_killed, tmp_path, number):
+    process = start(page, tmp_path)
+    wait_for_steps(process, tmp_path)
+    process.send_signal(number)
+    assert process.wait(timeout=60) == 75
+    stopped = Checkpoints(tmp_path / "checkpoints").steps()[-1]
+    assert 0 < stopped < STEPS
+    assert f"interrupted at step {stopped}" in (tmp_path / "output").read_text()
+    end(page, tmp_path)
+    assert_same(result(tmp_path), never_killed[0])
+
+
+def test_started_again_after_its_end_it_changes_nothing(page, never_killed, tmp_path):
+    end(page, tmp_path)
+    end(page, tmp_path)
+    assert_same(result(tmp_path), never_killed[0])
+
+
+EXACT = [f"--config.train.{key}=float64" for key in ("dtype", "param_dtype")]
+EXACT += ["--config.model.dropout_rate=0"]  # which draws per device under `pmap`
+
+
+@pytest.fixture(scope="module")
+def exact(page, tmp_path_factory) -> dict[str, np.ndarray]:
+    """The last state of one device in float64, without dropout."""
+    workdir = tmp_path_factory.mktemp("exact")
+    end(page, workdir, *EXACT)
+    return Checkpoints(workdir / "checkpoints").arrays(STEPS)
+
+
+def assert_close(workdir, exact):
+    found = Checkpoints(workdir / "checkpoints", pytest.fail).arrays(STEPS)
+    assert max(float(np.abs(exact[path] - found[path]).max()) for path in exact) < 1e-9
+
+
+def test_from_eight_devices_to_one(page, exact, tmp_path):
+    process = start(page, tmp_path, *EXACT, devices=8)
+    wait_for_steps(process, tmp_path)
+    process.send_signal(signal.SIGTERM)
+    assert process.wait(timeout=60) == 75
+    end(page, tmp_path, *EXACT)
+    assert_close(tmp_path, exact)
+
+
+def test_two_processes_stop_together_and_go_on(page, exact, tmp_path):
+    """One is asked to stop; both agree at the next record. Records are written by the first alone."""
+
+    def start_two():
+        with socket.socket() as probe:
+            probe.bind(("127.0.0.1", 0))
+            coordinator = f"--coordinator=127.0.0.1:{probe.getsockname()[1]}"
+        join = lambda i: start(page, tmp_path, coordinator, "--processes=2", f"--process={i}", *EXACT, devices=2)
+        return [join(0), join(1)]
+
+    processes = start_two()
+    wait_for_steps(processes[0], tmp_path)
+    processes[1].send_signal(signal.SIGTERM)
+    assert [process.wait(timeout=120) for process in processes] == [75, 75], (tmp_path / "output").read_text()[-3000:]
+    stopped = Checkpoints(tmp_path / "checkpoints").steps()[-1]
+    assert stopped < STEPS and stopped % 8 == 0
+    assert [p.wait(timeout=120) for p in start_two()] == [0, 0], (tmp_path / "output").read_text()[-3000:]
+    assert_close(tmp_path, exact)
+    assert len(read(tmp_path)) == STEPS // 8 + STEPS // 20 + 1
+
+
+def test_goes_on_from_before_a_damaged_checkpoint(page, never_killed, tmp_path):
+    process = start(page, tmp_path)
+    while process.poll() is None and not (tmp_path / "checkpoints" / "60" / "files.json").exists():
+        time.sleep(0.01)
+    process.kill()
+    process.wait()
+    newest = Checkpoints(tmp_path / "checkpoints").steps()[-1]
+    file = max((f for f in (tmp_path / f"checkpoints/{newest}").rglob("*") if f.is_file()), key=os.path.getsize)
+    damaged = bytearray(file.read_bytes())
+    damaged[len(damaged) // 3] ^= 16
+    file.write_bytes(damaged)
+    end(page, tmp_path)
+    output = (tmp_path / "output").read_text()
+    assert f"checkpoints/{newest} is damaged" in output and "resuming from step" in output
+    assert_same(result(tmp_path), never_killed[0])
