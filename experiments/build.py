@@ -23,7 +23,7 @@ from data.source import Info, Source
 from experiments.component import PageError, find, near
 from experiments.page import PLAIN, components
 from training import loop
-from training.checkpoint import Checkpoints, check_same_model, leaves
+from training.checkpoint import check_same_model, leaves, trained
 from training.errors import TrainingError
 from training.optimizers import make_optimizer, numbers
 from training.parallel import check_batch, devices
@@ -48,6 +48,13 @@ def build(page: ConfigDict, workdir: str | pathlib.Path | None = None, *, fork: 
     from experiments.run import Run
 
     return Run(Parts(page), pathlib.Path(workdir or tempfile.mkdtemp(prefix="fovea-")), fork)
+
+
+class Networks(dict):
+    """key -> module. A task that asks for one the page does not name gets a line that says so."""
+
+    def __missing__(self, key):
+        raise PageError(f"the task wants a network {key!r} in the section model{near(key, self)}")
 
 
 class Parts:
@@ -112,7 +119,7 @@ class Parts:
         supplied["num_classes"], supplied["shape"] = len(self.info.classes), self.info.shape
         supplied["dtype"], supplied["param_dtype"] = jnp.dtype(page.dtype), jnp.dtype(page.param_dtype)
         supplied["axis_name"] = self.devices.axis_name
-        networks = {}
+        networks = Networks()
         for key, (component, fields) in components("model", self.page.model).items():
             given = {name: supplied[name] for name in component.supplied() & supplied.keys()}
             try:
@@ -293,20 +300,19 @@ class Parts:
 
     def _take_parameters(self, state: TrainState) -> TrainState:
         """`state` with the parameters and statistics of `train.init_from`, but for those `init_except` matches."""
-        where, skip = pathlib.Path(self.page.train.init_from), self.page.train.init_except
-        if not (where / "checkpoints").is_dir():
-            raise TrainingError(f"train.init_from={str(where)!r} is no work directory with checkpoints")
-        stored = Checkpoints(where / "checkpoints").arrays()
+        where, skip = self.page.train.init_from, self.page.train.init_except
         ours = {"params": state.params, "stats": state.stats}
-        # What evaluation used: the moving average where there is one.
-        theirs = {path: stored.get(path.replace("params", "ema", 1), stored.get(path)) for path in leaves(ours)}
+        try:
+            theirs = leaves(trained(where))
+        except TrainingError as error:
+            raise TrainingError(f"train.init_from: {error}") from error
         for pattern in skip:
-            if not any(re.search(pattern, path) for path in theirs):
-                raise TrainingError(f"train.init_except: {pattern!r} matches no parameter{near(pattern, theirs)}")
-        theirs = {path: x for path, x in theirs.items() if not any(re.search(p, path) for p in skip)}
-        wanted = {path: x for path, x in leaves(ours).items() if path in theirs}
+            if not any(re.search(pattern, path) for path in leaves(ours)):
+                raise TrainingError(f"train.init_except: {pattern!r} matches no parameter{near(pattern, leaves(ours))}")
+        taken = lambda path: not any(re.search(pattern, path) for pattern in skip)
+        wanted = {path: x for path, x in leaves(ours).items() if taken(path)}
         # The average is float32 and parameters may be less: a difference in precision is none of the model.
-        theirs = {path: x.astype(wanted[path].dtype) for path, x in theirs.items() if x is not None}
+        theirs = {path: x.astype(wanted[path].dtype) for path, x in theirs.items() if path in wanted}
         check_same_model(wanted, theirs, where)
         new = jax.tree.unflatten(jax.tree.structure(ours), [theirs.get(path, x) for path, x in leaves(ours).items()])
         return state.replace(**new, ema={player: ema_of(new["params"][player]) for player in state.ema})

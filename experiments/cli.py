@@ -34,8 +34,15 @@ def main(arguments: list[str] | None = None) -> int:
         return EXIT_BAD_INPUT
 
 
+class _Parser(argparse.ArgumentParser):
+    """What is wrong with the arguments is one line, as all that is wrong."""
+
+    def error(self, message):
+        self.exit(EXIT_BAD_INPUT, f"fovea: {message} ({self.prog} --help)\n")
+
+
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(prog="fovea", description="Computer vision experiments in JAX.")
+    parser = _Parser(prog="fovea", description="Computer vision experiments in JAX.")
     commands = parser.add_subparsers(title="commands", required=True, metavar="command")
 
     def add(name, target, text, *, config=False, workdir=False):
@@ -107,7 +114,10 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def _integers(text: str) -> list[int]:
-    return [int(word) for word in text.split(",")]
+    try:
+        return [int(word) for word in text.split(",")]
+    except ValueError:
+        raise argparse.ArgumentTypeError(f"{text!r} is not like 0,1,2") from None
 
 
 def _positive(text: str) -> int:

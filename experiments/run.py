@@ -14,7 +14,7 @@ import jax
 import numpy as np
 
 from experiments.build import ROLES, Parts
-from experiments.component import PageError
+from experiments.component import PageError, near
 from experiments.gallery import Gallery, films, hang
 from experiments.judge import judge
 from experiments.page import STORED, SUMMARY, canonical, difference
@@ -201,10 +201,13 @@ class Run:
         scalars = {f"validation/{k}": v for k, v in numbers.items() if isinstance(v, float | int)}
         scalars["validation/weights"] = variables(state)[2]
         name = self.task.best.removeprefix("-")
-        score = numbers.get(name)
-        if score is None:
+        if not name:
             return scalars, None
-        return scalars, -score if self.task.best.startswith("-") else score
+        if name not in numbers:
+            raise TrainingError(
+                f"the task ranks checkpoints by {name!r}, which is no metric of it{near(name, numbers)}"
+            )
+        return scalars, -numbers[name] if self.task.best.startswith("-") else numbers[name]
 
     def _learning_rates(self, done: int) -> dict[str, float]:
         """The learning rate of each player in the last step done, as the record names it."""

@@ -6,6 +6,7 @@ values; so each leaf's digest is stored and verified, and so is each file's.
 """
 
 import dataclasses
+import functools
 import hashlib
 import json
 import logging
@@ -198,6 +199,27 @@ class Checkpoints:
         kept = [s for s in self.steps() if s != step]
         last = f"the last good one is step {kept[-1]}" if kept else "there is no earlier one"
         return TrainingError(f"cannot save {what} in {self.directory}: {_line(error)}; {last}")
+
+
+def trained(workdir: str | pathlib.Path) -> dict[str, dict]:
+    """What a run learnt: {"params": ..., "stats": ...}, keyed by player, of its best checkpoint, else its newest.
+
+    The parameters are those that evaluation used: the moving average where there is one. For a task's `frozen`, and
+    for fine-tuning: `network.apply({"params": t["params"]["model"], **t["stats"].get("model", {})}, ...)`.
+
+    Raises TrainingError where there is no checkpoint.
+    """
+    directory = pathlib.Path(workdir) / "checkpoints"
+    if not directory.is_dir():
+        raise TrainingError(f"{str(workdir)!r} is no work directory with checkpoints")
+    stored = Checkpoints(directory).arrays()
+    tree = {"params": {}, "stats": {}}
+    for path, x in stored.items():
+        kind, *names = path.split("/")
+        if kind in tree:
+            node = functools.reduce(lambda node, name: node.setdefault(name, {}), [kind, *names[:-1]], tree)
+            node[names[-1]] = stored.get("/".join(["ema", *names]), x) if kind == "params" else x
+    return tree
 
 
 @dataclasses.dataclass

@@ -57,7 +57,9 @@ def devices(kind: str, fsdp: int = 1) -> "Replicas | MeshDevices":
 def check_batch(name: str, size: int) -> None:
     """Raises TrainingError unless `size` examples divide over all devices; names the nearest sizes that do."""
     count = jax.device_count()
-    if size < 1 or size % count:
+    if size < 1:
+        raise TrainingError(f"{name}={size} is less than 1")
+    if size % count:
         low = max(size // count, 1) * count
         raise TrainingError(f"{name}={size} does not divide over {count} devices: try {low} or {low + count}")
 

@@ -45,7 +45,7 @@ class Task:
         -> (a line of text, {name: picture [H, W, 1 or 3] uint8}).
       dense: the outputs are per pixel, [B, H, W, ...], so that images of any size are answered in tiles.
       reconstructs: the outputs hold `image` [B, H, W, C], the network's own version of the example's.
-      best: the metric that ranks checkpoints; "-cross_entropy" where lower is better; "" where none does.
+      best: the metric that ranks checkpoints; "-cross_entropy" where lower is better, "" to keep only the newest.
     """
 
     players: tuple[str, ...]

@@ -71,6 +71,9 @@ def gan(
     draw = choose(PRIORS, "task.prior", prior)
     if updates < 1:
         raise TrainingError(f"task.updates={updates}: the {adversary} needs at least one")
+    for key, network in networks.items():
+        if not hasattr(network, "conditional"):
+            raise TrainingError(f"model.{key}: {type(network).__name__} is no network for a GAN")
     if len({network.conditional for network in networks.values()}) > 1:
         raise TrainingError(f"model: either both generator and {adversary} are conditional, or neither")
     conditional = networks["generator"].conditional
