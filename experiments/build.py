@@ -31,7 +31,7 @@ from training.step import TrainState, ema_of, init_state, make_train_step, sever
 from training.task import Task, stream
 
 ROLES = ("train", "validation", "test")
-DTYPES = ("float32", "bfloat16", "float16", "float64")
+DTYPES = ("float32", "bfloat16", "float64")
 
 
 def build(page: ConfigDict, workdir: str | pathlib.Path | None = None, *, fork: bool = False):

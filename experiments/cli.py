@@ -59,8 +59,9 @@ def _parser() -> argparse.ArgumentParser:
     train = add("train", "train:train", "Train what a page describes; goes on where it was interrupted.", config=True)
     train.add_argument("--workdir", metavar="DIR", help="where records and checkpoints go")
     train.add_argument("--fork", action="store_true", help="go on although the workdir's page differs")
-    train.add_argument("--profile", type=_positive, metavar="N", help="trace N steps into DIR/profile")
-    train.add_argument("--debug", action="store_true", help="say where what is not finite came from")
+    closer = train.add_mutually_exclusive_group()
+    closer.add_argument("--profile", type=_positive, metavar="N", help="trace N steps into DIR/profile")
+    closer.add_argument("--debug", action="store_true", help="say where what is not finite came from")
     train.add_argument("--overfit", action="store_true", help="instead: can it learn one batch by heart? exit code 0/1")
 
     reproduce = add(

@@ -25,7 +25,7 @@ from training import loop, parallel, pictures
 from training.checkpoint import Checkpoints
 from training.errors import TrainingError
 from training.evaluate import evaluate, make_evaluate_step, make_predict_step, variables
-from training.records import Records
+from training.records import Records, plain
 from training.step import TrainState
 
 
@@ -149,7 +149,7 @@ class Run:
 
     def restore(self, step: int | None = None) -> tuple[TrainState, int, dict]:
         """(state on the host, step, what stands with it) of checkpoint `step`, else of the best, else of the newest."""
-        found = self.checkpoints.restore(self.parts.abstract_state(), step or self.checkpoints.best())
+        found = self.checkpoints.restore(self.parts.abstract_state(), self.checkpoints.best() if step is None else step)
         if found is None:
             raise TrainingError(f"no checkpoint in {self.workdir}: train first")
         step, state, body = found
@@ -224,7 +224,7 @@ class Run:
         tested = self.parts.has("test")
         numbers = self._measure_all(self.devices.put_state(state), "test") if tested else {}
         scalars = {f"test/{k}": v for k, v in numbers.items() if isinstance(v, float | int | str)}
-        lists = {f"test/{k}": v.tolist() for k, v in numbers.items() if isinstance(v, np.ndarray) and v.ndim == 1}
+        lists = {f"test/{k}": plain(v) for k, v in numbers.items() if isinstance(v, np.ndarray) and v.ndim == 1}
         summary = {"step": step, "steps": self.page.train.steps, "weights": variables(state)[2], **scalars, **lists}
         if records:
             records.write(self.page.train.steps, scalars)

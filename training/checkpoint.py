@@ -122,7 +122,7 @@ class Checkpoints:
 
     def arrays(self, step: int | None = None) -> dict[str, np.ndarray]:
         """The leaves, by path, of checkpoint `step`, else of the best, else of the newest."""
-        return self._sound(step or self.best())[1]
+        return self._sound(self.best() if step is None else step)[1]
 
     def _sound(self, step=None, template=None):
         steps = self.steps()

@@ -1,6 +1,6 @@
 """Evaluation: every example of a split exactly once, on all devices, and sums that are divided only at the end."""
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
 import jax
@@ -46,15 +46,24 @@ def evaluate(task: Task, step: Callable, feeds: Iterable[Any], arguments: tuple,
     """
     params, stats, resident, frozen, key = arguments
     totals = None
-    for feed in feeds:
-        sums = devices.get(step(params, stats, resident, feed, frozen, key))
+    for sums in _one_behind(step(params, stats, resident, feed, frozen, key) for feed in feeds):
         # On the host, where adding up many batches loses nothing: float64, and integers as they are.
-        sums = jax.tree.map(_widen, sums)
+        sums = jax.tree.map(_widen, devices.get(sums))
         totals = sums if totals is None else jax.tree.map(np.add, totals, sums)
     results = {}
     for name, metric in task.metrics.items():
         results |= metric.compute(totals[name])
     return results
+
+
+def _one_behind(items: Iterable[Any]) -> Iterator[Any]:
+    """The same items, each given out when the next has been asked for: the device is not idle while the host reads."""
+    items = iter(items)
+    last = next(items)
+    for item in items:
+        yield last
+        last = item
+    yield last
 
 
 def _widen(x):

@@ -110,6 +110,8 @@ def train(
 
     def collect(done):
         """Brings the metrics of recent steps to the host, and looks whether losses and parameters are finite."""
+        for number in jax.tree.leaves(recent):
+            number.copy_to_host_async()
         for metrics in recent:
             host = {name: np.atleast_1d(values) for name, values in devices.get(metrics).items()}
             calls = range(intervals.steps_per_call)

@@ -7,6 +7,7 @@ import pathlib
 import time
 from collections.abc import Mapping
 
+import numpy as np
 from rich import box
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
@@ -26,6 +27,14 @@ def read(workdir: pathlib.Path) -> list[dict]:
         except ValueError:
             break
     return records
+
+
+def plain(value):
+    """A number, text or array as JSON has it, which knows no NaN: null."""
+    if isinstance(value, np.ndarray | list):
+        return [plain(x) for x in value]
+    value = value.item() if isinstance(value, np.generic) else value
+    return None if isinstance(value, float) and not math.isfinite(value) else value
 
 
 class Records:
@@ -75,7 +84,7 @@ class Records:
     def write(self, step: int, values: Mapping[str, float]) -> None:
         """One record: plain numbers, keyed "train/loss", "validation/accuracy", "time/examples_per_s"."""
         values = {**values, SECONDS: round(self.seconds, 3)}
-        self._file.write(json.dumps({"step": step, **values}) + "\n")
+        self._file.write(json.dumps({"step": step, **{name: plain(value) for name, value in values.items()}}) + "\n")
         self._file.flush()
         for name, value in values.items():
             if isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value):

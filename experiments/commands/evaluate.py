@@ -14,6 +14,7 @@ from data.errors import DataError
 from data.source import Info
 from experiments.build import build
 from experiments.component import PageError
+from training.records import plain
 from training.tiling import predict_tiled
 
 EVALUATIONS = "eval.json"
@@ -23,7 +24,7 @@ def evaluate(options: argparse.Namespace) -> None:
     """Prints the metrics of a split and keeps them in `eval.json`: one record for each split and step."""
     run = build(options.page, options.workdir)
     numbers = run.evaluate(options.split, options.step)
-    record = {"split": options.split, **{name: _plain(value) for name, value in numbers.items()}}
+    record = {"split": options.split, **{name: plain(value) for name, value in numbers.items()}}
 
     path = run.workdir / EVALUATIONS
     records = json.loads(path.read_text()) if path.exists() else []
@@ -37,14 +38,6 @@ def evaluate(options: argparse.Namespace) -> None:
         if not isinstance(value, list):
             table.add_row(name, f"{value:.6g}" if isinstance(value, float) else str(value))
     Console().print(table)
-
-
-def _plain(value):
-    """A number or array for JSON, which has no NaN: null."""
-    if isinstance(value, np.ndarray | list):
-        return [_plain(x) for x in value]
-    value = value.item() if isinstance(value, np.generic) else value
-    return None if isinstance(value, float) and np.isnan(value) else value
 
 
 def predict(options: argparse.Namespace) -> None:
