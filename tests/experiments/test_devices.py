@@ -34,7 +34,7 @@ def finish(*processes: subprocess.Popen) -> list[int]:
     """Exit codes; what a process printed is shown where a test fails."""
     codes = []
     for process in processes:
-        print(process.communicate(timeout=300)[0][-3000:])
+        print(process.communicate(timeout=900)[0][-3000:])
         codes.append(process.returncode)
     return codes
 

@@ -8,6 +8,7 @@ import socket
 import subprocess
 import sys
 import time
+import typing
 
 import numpy as np
 import pytest
@@ -17,6 +18,7 @@ from training.records import read
 
 ROOT = pathlib.Path(__file__).parents[2]
 STEPS = 400
+PATIENCE = 600  # seconds, on a machine that does other things too
 PAGE = f"""
 from experiments.page import page
 
@@ -53,7 +55,7 @@ def start(page, workdir, *overrides, devices: int = 1) -> subprocess.Popen:
 
 
 def end(page, workdir, *overrides, devices: int = 1) -> None:
-    code = start(page, workdir, *overrides, devices=devices).wait(timeout=120)
+    code = start(page, workdir, *overrides, devices=devices).wait(timeout=PATIENCE)
     assert code == 0, (workdir / "output").read_text()[-3000:]
 
 
@@ -74,18 +76,26 @@ def result(workdir) -> tuple[dict, list[dict], list[int], int]:
     return state, records, checkpoints.steps(), checkpoints.best()
 
 
+class Whole(typing.NamedTuple):
+    """A run that was never killed: how long it took to its first record, and from there to the end."""
+
+    workdir: pathlib.Path
+    result: tuple
+    to_start: float
+    to_end: float
+
+
 @pytest.fixture(scope="module")
-def never_killed(page, tmp_path_factory):
-    """(its result, seconds from the start to the first record, seconds from there to the end)"""
+def never_killed(page, tmp_path_factory) -> Whole:
     workdir = tmp_path_factory.mktemp("never_killed")
     began = time.monotonic()
     process = start(page, workdir)
     wait_for_steps(process, workdir)
     first = time.monotonic()
-    assert process.wait(timeout=120) == 0, (workdir / "output").read_text()[-3000:]
-    found = result(workdir)
-    assert len(found[1]) == STEPS // 8 + STEPS // 20 + 1  # training, validation, test
-    return found, first - began, time.monotonic() - first
+    assert process.wait(timeout=PATIENCE) == 0, (workdir / "output").read_text()[-3000:]
+    whole = Whole(workdir, result(workdir), first - began, time.monotonic() - first)
+    assert len(whole.result[1]) == STEPS // 8 + STEPS // 20 + 1  # training, validation, test
+    return whole
 
 
 def assert_same(found, expected):
@@ -97,7 +107,6 @@ def assert_same(found, expected):
 
 def test_killed_at_random_moments(page, never_killed, tmp_path):
     """Some while it starts, compiles or restores, some while it steps, evaluates, saves or sums up."""
-    expected, to_start, to_end = never_killed
     seed = random.SystemRandom().randrange(2**32)
     print(f"{seed=}")
     draw, kills, runs = random.Random(seed), 0, 0
@@ -108,35 +117,35 @@ def test_killed_at_random_moments(page, never_killed, tmp_path):
             process = start(page, workdir)
             if kills % 3:
                 wait_for_steps(process, workdir)
-                delay = draw.uniform(0, 0.6 * to_end)
+                delay = draw.uniform(0, 0.6 * never_killed.to_end)
             else:
-                delay = draw.uniform(0, to_start)
+                delay = draw.uniform(0, never_killed.to_start)
             time.sleep(delay)
             process.kill()
             if process.wait() == 0:  # was over before
                 break
             kills += 1
         end(page, workdir)
-        assert_same(result(workdir), expected)
+        assert_same(result(workdir), never_killed.result)
 
 
-@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
-def test_asked_to_stop(page, never_killed, tmp_path, number):
-    process = start(page, tmp_path)
-    wait_for_steps(process, tmp_path)
-    process.send_signal(number)
-    assert process.wait(timeout=60) == 75
-    stopped = Checkpoints(tmp_path / "checkpoints").steps()[-1]
-    assert 0 < stopped < STEPS
-    assert f"interrupted at step {stopped}" in (tmp_path / "output").read_text()
+def test_asked_to_stop(page, never_killed, tmp_path):
+    stopped = 0
+    for number in (signal.SIGTERM, signal.SIGINT):
+        process = start(page, tmp_path)
+        wait_for_steps(process, tmp_path)
+        process.send_signal(number)
+        assert process.wait(timeout=PATIENCE) == 75
+        before, stopped = stopped, Checkpoints(tmp_path / "checkpoints").steps()[-1]
+        assert before < stopped < STEPS
+        assert f"interrupted at step {stopped}" in (tmp_path / "output").read_text()
     end(page, tmp_path)
-    assert_same(result(tmp_path), never_killed[0])
+    assert_same(result(tmp_path), never_killed.result)
 
 
-def test_started_again_after_its_end_it_changes_nothing(page, never_killed, tmp_path):
-    end(page, tmp_path)
-    end(page, tmp_path)
-    assert_same(result(tmp_path), never_killed[0])
+def test_started_again_after_its_end_it_changes_nothing(page, never_killed):
+    end(page, never_killed.workdir)
+    assert_same(result(never_killed.workdir), never_killed.result)
 
 
 EXACT = [f"--config.train.{key}=float64" for key in ("dtype", "param_dtype")]
@@ -160,7 +169,7 @@ def test_from_eight_devices_to_one(page, exact, tmp_path):
     process = start(page, tmp_path, *EXACT, devices=8)
     wait_for_steps(process, tmp_path)
     process.send_signal(signal.SIGTERM)
-    assert process.wait(timeout=60) == 75
+    assert process.wait(timeout=PATIENCE) == 75
     end(page, tmp_path, *EXACT)
     assert_close(tmp_path, exact)
 
@@ -178,10 +187,12 @@ def test_two_processes_stop_together_and_go_on(page, exact, tmp_path):
     processes = start_two()
     wait_for_steps(processes[0], tmp_path)
     processes[1].send_signal(signal.SIGTERM)
-    assert [process.wait(timeout=120) for process in processes] == [75, 75], (tmp_path / "output").read_text()[-3000:]
+    assert [process.wait(timeout=PATIENCE) for process in processes] == [75, 75], (tmp_path / "output").read_text()[
+        -3000:
+    ]
     stopped = Checkpoints(tmp_path / "checkpoints").steps()[-1]
     assert stopped < STEPS and stopped % 8 == 0
-    assert [p.wait(timeout=120) for p in start_two()] == [0, 0], (tmp_path / "output").read_text()[-3000:]
+    assert [p.wait(timeout=PATIENCE) for p in start_two()] == [0, 0], (tmp_path / "output").read_text()[-3000:]
     assert_close(tmp_path, exact)
     assert len(read(tmp_path)) == STEPS // 8 + STEPS // 20 + 1
 
@@ -200,4 +211,4 @@ def test_goes_on_from_before_a_damaged_checkpoint(page, never_killed, tmp_path):
     end(page, tmp_path)
     output = (tmp_path / "output").read_text()
     assert f"checkpoints/{newest} is damaged" in output and "resuming from step" in output
-    assert_same(result(tmp_path), never_killed[0])
+    assert_same(result(tmp_path), never_killed.result)
