@@ -38,10 +38,7 @@ class Gallery:
         """What `step` gives for all rows of `feed`, which are shared out in batches."""
         devices, count = self.devices, len(feed["id"])
         params, stats, _ = variables(state)
-        frozen, key = (
-            devices.put(self.task.frozen()),
-            devices.put(np.asarray(jax.random.key_data(jax.random.key(seed)))),
-        )
+        frozen, key = devices.put(self.task.frozen()), devices.put(jax.random.key_data(jax.random.key(seed)))
         size = -(-min(count, self.parts.page.train.evaluate_batch_size) // jax.device_count()) * jax.device_count()
         rows = size // jax.process_count()
         images = []
