@@ -19,6 +19,8 @@ def get_config():
             published=0.0875,
             tolerance=0.003,
             steps=64_000,
+            parameters=269_722,
+            macs=40_551_040,
         ),
         model=dict(name="resnet_cifar", depth=20, shortcut="A"),
         task=dict(name="classification"),

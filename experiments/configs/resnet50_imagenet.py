@@ -19,6 +19,8 @@ def get_config():
             published=0.2387,
             tolerance=0.003,
             steps=450_450,
+            parameters=25_557_032,
+            macs=4_089_184_256,
         ),
         model=dict(name="resnet", depth=50, version="v1.5"),
         task=dict(name="classification"),

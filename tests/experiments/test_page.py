@@ -5,7 +5,19 @@ import json
 import pytest
 
 from experiments.component import PageError
-from experiments.page import canonical, components, difference, from_canonical, load, override, page, pages, summary
+from experiments.page import (
+    CONFIGS,
+    canonical,
+    components,
+    difference,
+    from_canonical,
+    load,
+    locate,
+    override,
+    page,
+    pages,
+    summary,
+)
 
 
 @pytest.mark.parametrize("name", pages())
@@ -149,3 +161,9 @@ def test_where_a_run_runs_is_no_difference():
         "train.ema: stored 0.0, given absent",
         "train.seed: stored 0, given 1",
     ]
+
+
+def test_the_readme_shows_a_page_as_it_is():
+    shown = locate("resnet20_cifar10").read_text()
+    readme = CONFIGS.parents[1] / "README.md"
+    assert shown in readme.read_text()
