@@ -2,7 +2,8 @@
 
     fovea train --config unet_scenes --workdir runs/unet_scenes
 
-A sixteenth of the published width, three levels instead of four, padded convolutions with batch norm.
+A quarter of the published width, three levels, padded convolutions with batch norm. Nine tenths of the pixels are
+canvas; Dice, which weighs the classes alike, learns the digits several times faster than cross-entropy.
 """
 
 from experiments.page import page
@@ -17,9 +18,9 @@ def get_config():
             note="The paper has no such data; the goal is 0.90 within ten minutes on two CPU cores.",
         ),
         model=dict(name="unet", width=16, depth=3, padding="same", norm="batch", dropout_rate=0.0),
-        task=dict(name="segmentation"),
+        task=dict(name="segmentation", loss="dice"),
         data=dict(name="scenes", train="train", validation="validation", test="test"),
         optimizer=dict(name="adam"),
-        schedule=dict(name="one_cycle", peak=5e-3),
-        train=dict(batch_size=16, steps=3000, seed=0, log_every=50, evaluate_every=500, checkpoint_every=250),
+        schedule=dict(name="cosine", peak=5e-3, warmup_steps=100),
+        train=dict(batch_size=16, steps=2500, seed=0, log_every=50, evaluate_every=500, checkpoint_every=250),
     )
