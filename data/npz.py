@@ -28,12 +28,16 @@ def npz(
     if not path.is_file():
         raise DataError(f"no file {argument!r}: write 'npz:path/to/set.npz'")
     by_split = _read(path)
-    classes = np.unique(np.concatenate([arrays["label"] for arrays in by_split.values()]))
+    labels = np.concatenate([arrays["label"] for arrays in by_split.values()])
+    unlabelled = lambda x: (x < 0) if x.dtype.kind == "i" else np.zeros(len(x), bool)  # −1: ignored
+    classes = np.unique(labels[~unlabelled(labels)])
     if len(classes) < 2:
-        raise DataError(f"{path} has the one class {str(classes[0])!r}: classification needs two")
+        found = f"the one class {str(classes[0])!r}" if len(classes) else "no labelled image"
+        raise DataError(f"{path} has {found}: classification needs two classes")
     for name, arrays in by_split.items():
         order = np.random.default_rng(split_seed).permutation(len(arrays["label"]))
         numbers = np.searchsorted(classes, arrays["label"]).astype(np.int32)
+        numbers[unlabelled(arrays["label"])] = -1
         by_split[name] = {"image": arrays["image"][order], "label": numbers[order]}
 
     first = next(iter(by_split.values()))["image"]

@@ -17,7 +17,7 @@ from experiments.build import ROLES, Parts
 from experiments.component import PageError, near
 from experiments.gallery import Gallery, films, hang
 from experiments.judge import judge
-from experiments.page import STORED, SUMMARY, canonical, difference
+from experiments.page import STORED, SUMMARY, canonical, difference, from_canonical
 from experiments.provenance import origin
 from experiments.report import figures
 from models.counting import count_macs
@@ -243,7 +243,8 @@ class Run:
         path, ours = self.workdir / STORED, canonical(self.page)
         if path.exists() and self.checkpoints.steps() and not self.fork:
             try:
-                stored = json.loads(path.read_text())
+                # Keys that are younger than the run have their defaults.
+                stored = canonical(from_canonical(json.loads(path.read_text())))
             except ValueError as error:
                 raise TrainingError(f"{path} is not readable: {error}") from error
             differing = difference(stored, ours)

@@ -21,6 +21,13 @@ def test_image_and_label_are_one_split(tmp_path):
     assert all(set(half) == {0, 1} for half in halves)
 
 
+def test_a_label_of_minus_one_is_ignored_and_no_class(tmp_path):
+    np.savez(tmp_path / "set.npz", image=IMAGES, label=np.where(np.arange(20) % 5, LABELS, -1))
+    source = open_source(f"npz:{tmp_path}/set.npz", "train")
+    assert source.info.classes == ("3", "7")
+    assert sorted(source.arrays["label"]) == [-1] * 4 + [0] * 8 + [1] * 8
+
+
 def test_x_and_y_are_splits(tmp_path):
     names = np.array(["ape", "bee"])[(LABELS == 7).astype(int)]
     np.savez_compressed(
