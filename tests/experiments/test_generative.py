@@ -13,7 +13,7 @@ from PIL import Image
 
 from experiments.build import build
 from experiments.cli import main
-from experiments.page import canonical, page
+from experiments.page import canonical, override, page
 from training.checkpoint import leaves
 
 ROOT = pathlib.Path(__file__).parents[2]
@@ -89,6 +89,25 @@ def test_resumes_to_the_bit(trained, tmp_path):
     for step in (2, 4):  # drawn from the same noise
         pictures = [(w / "samples" / f"step_{step:08d}.png").read_bytes() for w in (whole, tmp_path)]
         assert pictures[0] == pictures[1]
+
+
+def test_trains_alike_under_pmap_and_mesh(trained, tmp_path):
+    """Under SGD: Adam makes whole steps of what is only rounding. Dropout is off, which `pmap` draws on each device."""
+    config, _ = trained
+    params = {}
+    for kind in ("pmap", "mesh"):
+        one_step = [("optimizer.name", "sgd"), ("optimizer.momentum", "0.9"), ("train.steps", "1")]
+        one_step += [*((f"train.{key}_every", "1") for key in ("log", "evaluate", "checkpoint"))]
+        if config.task.name == "diffusion":
+            one_step += [("model.dropout_rate", "0.0")]
+        run = build(override(config, [("devices.kind", kind), *one_step]), tmp_path / kind)
+        state = run.devices.put_state(run.parts.initial_state())
+        resident, hyper = run.parts.resident("train"), run.devices.put(run.parts.hyper)
+        step = run.devices.train_step(run.parts.step, state)
+        state, _ = step(state, resident, next(run.parts.feeds(0)), run.devices.put({}), hyper)
+        params[kind] = leaves(run.devices.get(state))
+    for path, x in params["pmap"].items():
+        np.testing.assert_allclose(params["mesh"][path], x, rtol=1e-4, atol=1e-5, err_msg=path)
 
 
 def test_shows_its_progress(trained):
