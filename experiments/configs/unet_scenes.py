@@ -2,7 +2,7 @@
 
     fovea train --config unet_scenes --workdir runs/unet_scenes
 
-A quarter of the published width, three levels, padded convolutions with batch norm. Nine tenths of the pixels are
+A quarter of the published width, three levels, padded convolutions with batch norm. Most of the pixels are
 canvas; Dice, which weighs the classes alike, learns the digits several times faster than cross-entropy.
 """
 

@@ -20,7 +20,9 @@ def get_config():
         ),
         model=dict(name="vit", variant="Ti", patch=4, width=128, depth=6, heads=4, mlp=256, pool="gap"),
         task=dict(name="classification"),
-        data=dict(name="tfds:fashion_mnist", train="train", validation="", test="test", augment=("pad_crop(4)", "flip")),
+        data=dict(
+            name="tfds:fashion_mnist", train="train", validation="", test="test", augment=("pad_crop(4)", "flip")
+        ),
         optimizer=dict(name="adamw", weight_decay=0.05, no_decay=("bias", "scale", "position"), clip_norm=1.0),
         schedule=dict(name="cosine", peak=1e-3, warmup_steps=150),
         train=dict(batch_size=128, steps=1_500, seed=0, log_every=50, evaluate_every=500, checkpoint_every=500),
