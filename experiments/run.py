@@ -6,6 +6,7 @@ import fcntl
 import functools
 import json
 import pathlib
+import sys
 import time
 from collections.abc import Callable
 from typing import Any
@@ -290,6 +291,4 @@ def _count_macs(function, *arguments) -> int:
 
 
 def _warn(line: str) -> None:
-    import sys
-
     print(f"fovea: {line}", file=sys.stderr)
