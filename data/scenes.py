@@ -46,7 +46,7 @@ def scenes(
     points [B, M, 2] float32: (x, y), the centre of the box, else 0
     caption [B, 6 + 8M] int32: places in VOCABULARY, which `read` turns into words
 
-    An object may hide part of those before it, but four fifths of each stay visible. Augmentations that move pixels
+    An object may hide part of those before it, but nine tenths of each stay visible. Augmentations that move pixels
     take masks and instances along, not boxes and points.
     """
     if argument:
@@ -86,7 +86,7 @@ def _draw(rng: np.random.Generator, hand: dict, size: int, max_objects: int) -> 
     instances = np.zeros((size, size), np.uint8)
     drawn = []  # per object: the digit, the side it is drawn with, its number of inked pixels
     for _ in range(rng.integers(1, max_objects + 1)):
-        digit, side = rng.integers(len(hand["label"])), rng.integers(size // 4, size // 2 + 1)
+        digit, side = rng.integers(len(hand["label"])), rng.integers(size * 5 // 16, size * 9 // 16 + 1)
         alpha = _ink(hand["image"][digit, ..., 0], side)
         place = _place(rng, alpha > 0.5, instances, [area for *_, area in drawn])
         if place is None:  # the canvas is full
@@ -102,7 +102,7 @@ def _draw(rng: np.random.Generator, hand: dict, size: int, max_objects: int) -> 
         rows, columns = np.nonzero(instances == 1 + i)
         boxes[i] = columns.min(), rows.min(), columns.max() + 1, rows.max() + 1
     points = (boxes[:, :2] + boxes[:, 2:]) / 2
-    large = [side > 3 * size / 8 for _, side, _ in drawn]
+    large = [side > 7 * size / 16 for _, side, _ in drawn]
     return {
         "image": np.round(255 * np.clip(image, 0, 1)).astype(np.uint8),
         "masks": np.append(0, labels)[instances].astype(np.int8),
@@ -128,7 +128,7 @@ def _pattern(rng, texture: str, size: int) -> np.ndarray:
 
 def _ink(digit: np.ndarray, side: int) -> np.ndarray:
     """[side, side] in [0, 1]: how much ink covers each pixel of a digit [8, 8] uint8 drawn that large."""
-    return np.clip(_enlarge(digit / 255, side) * 5 - 1.5, 0, 1)  # steep: the edge is less than two pixels wide
+    return np.clip(_enlarge(digit / 255, side) * 8 - 2.7, 0, 1)  # steep: an edge is a pixel or two
 
 
 def _enlarge(grid: np.ndarray, side: int) -> np.ndarray:
@@ -153,13 +153,13 @@ def _ink_colour(rng, canvas_colour: np.ndarray) -> np.ndarray:
 
 
 def _place(rng, ink: np.ndarray, instances: np.ndarray, areas: list[int]):
-    """Where `ink` leaves four fifths of every object's area visible, as a pair of slices; None if ten tries fail."""
+    """Where `ink` leaves nine tenths of every object's area visible, as a pair of slices; None if ten tries fail."""
     before = np.bincount(instances.ravel(), minlength=len(areas) + 1)
     for _ in range(10):
         top, left = rng.integers(len(instances) - len(ink) + 1, size=2)
         place = np.s_[top : top + len(ink), left : left + len(ink)]
         hidden = np.bincount(instances[place][ink], minlength=len(areas) + 1)
-        if all(before[1:] - hidden[1:] >= 0.8 * np.array(areas)):
+        if all(before[1:] - hidden[1:] >= 0.9 * np.array(areas)):
             return place
     return None
 

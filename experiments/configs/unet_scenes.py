@@ -22,5 +22,5 @@ def get_config():
         data=dict(name="scenes", train="train", validation="validation", test="test"),
         optimizer=dict(name="adam"),
         schedule=dict(name="cosine", peak=5e-3, warmup_steps=100),
-        train=dict(batch_size=16, steps=2500, seed=0, log_every=50, evaluate_every=500, checkpoint_every=250),
+        train=dict(batch_size=16, steps=3000, seed=0, log_every=50, evaluate_every=500, checkpoint_every=250),
     )
