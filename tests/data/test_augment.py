@@ -102,11 +102,15 @@ EVERY = {
     "mixup": "mixup(0.5)",
     "cutmix": "cutmix",
     "mixup_or_cutmix": "mixup_or_cutmix",
+    "elastic": "elastic",
+    "binarise": "binarise",
 }
+# One changes the size, the other less than a grey level: each has tests of its own.
+APART = {"random_crop", "dequantise"}
 
 
 def test_every_augmentation_is_tested():
-    assert EVERY.keys() == AUGMENTATIONS.keys()
+    assert EVERY.keys() | APART == AUGMENTATIONS.keys()
 
 
 @pytest.mark.parametrize("spec", EVERY.values(), ids=EVERY.keys())
