@@ -88,7 +88,9 @@ class _Feed:
         return {**examples, "id": ids.astype(np.int32)}
 
     def _read(self, start: int, stop: int) -> Iterator[dict[str, np.ndarray]]:
-        options = grain.ReadOptions(num_threads=2 if self.resident else 8, prefetch_buffer_size=16)
+        if self.resident:  # a few ids: handing them from thread to thread would cost more than making them
+            return (self[step] for step in range(start, stop))
+        options = grain.ReadOptions(num_threads=8, prefetch_buffer_size=16)
         return iter(grain.MapDataset.range(start, stop).map(self.__getitem__).to_iter_dataset(options))
 
     def __getitem__(self, step: int) -> dict[str, np.ndarray]:
