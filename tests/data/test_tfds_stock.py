@@ -12,6 +12,8 @@ import numpy as np
 import pytest
 
 from data import open_source
+from experiments.cli import main
+from training.records import read
 
 ROOT = pathlib.Path(__file__).parents[2]
 SETS = ("mnist", "fashion_mnist")
@@ -47,3 +49,13 @@ def test_prepared_set_holds_the_original_examples(prepared, shared_datasets, nam
     assert rows(found["image"], found["label"]) == rows(images, labels)
     assert len(open_source(f"tfds:{name}", "train", data_dir=prepared)) == 60_000
     assert len(source.info.classes) == 10
+
+
+def test_lenet_trains_from_the_prepared_mnist(prepared, tmp_path):
+    sizes = {"steps": 40, "log_every": 20, "evaluate_every": 40, "checkpoint_every": 40}
+    overrides = [f"--config.train.{key}={value}" for key, value in sizes.items()]
+    data = [f"--config.data.data_dir={prepared}", "--config.data.test=test[:1000]"]
+    assert main(["train", "--config", "lenet5_mnist", "--workdir", str(tmp_path), *data, *overrides]) == 0
+    first, last = (r["train/loss"] for r in read(tmp_path) if "train/loss" in r)
+    assert last < first
+    assert read(tmp_path)[-1]["test/accuracy"] > 0.5  # a tenth is chance
