@@ -152,12 +152,14 @@ class Parts:
 
     def learning_rates(self, step: int) -> dict[str, float]:
         """The learning rate of each player at `step`."""
-        rates = {}
-        for player in self.task.names:
-            schedule = find("schedule", self.sections(player)[1]["name"]).load()
-            numbers = self.hyper["schedule"][player]
-            rates[player] = float(schedule(step, steps=self.page.train.steps, **numbers))
-        return rates
+        return {player: float(rate) for player, rate in self._rates(step, self.hyper["schedule"]).items()}
+
+    @functools.cached_property
+    def _rates(self) -> Callable:
+        names = {player: self.sections(player)[1]["name"] for player in self.task.names}
+        schedules = {player: find("schedule", name).load() for player, name in names.items()}
+        steps = self.page.train.steps
+        return jax.jit(lambda step, numbers: {p: f(step, steps=steps, **numbers[p]) for p, f in schedules.items()})
 
     @functools.cached_property
     def hyper(self) -> dict[str, Any]:

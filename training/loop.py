@@ -4,7 +4,6 @@ import dataclasses
 import math
 import signal
 import time
-from collections import deque
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -16,7 +15,7 @@ from training.checkpoint import Checkpoints
 from training.errors import TrainingError
 from training.records import Records
 
-AHEAD = 4  # dispatches that may be under way at once: enough to hide the host, few enough to bound the memory
+AHEAD = 4  # from so many to twice as many dispatches are under way: that hides the host and bounds the memory
 
 
 class Interrupted(Exception):
@@ -105,7 +104,7 @@ def train(
       Interrupted: after `stop`.
     """
     resident, frozen, hyper = arguments
-    recent, flying = [], deque()
+    recent, flying = [], []
     clock, waited, since, macs = time.perf_counter(), 0.0, start, 0
 
     def collect(done):
@@ -147,8 +146,9 @@ def train(
             clock, waited, since = time.perf_counter(), 0.0, done
         recent.append(metrics)
         flying.append(metrics)
-        if len(flying) > AHEAD:
-            jax.block_until_ready(flying.popleft())
+        if len(flying) == 2 * AHEAD:  # woken after each step, the host would take time from the step on a CPU
+            jax.block_until_ready(flying[AHEAD - 1])
+            del flying[:AHEAD]
 
         last = done == intervals.steps
         logs = last or done % intervals.log == 0
