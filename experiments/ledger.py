@@ -6,6 +6,7 @@ but without a row says 'not run'.
 
 import json
 import pathlib
+import shutil
 import statistics
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
@@ -53,8 +54,10 @@ def add(workdirs: Iterable[pathlib.Path], results: pathlib.Path) -> dict[str, An
     for config, workdir in zip(configs, workdirs, strict=True):
         if page_of(config, workdir) != name:
             raise PageError(f"{workdir} ran another page than {workdirs[0]}: {page_of(config, workdir)} and {name}")
-    found = row(name, configs, summaries)
+    paper = pages.canonical(pages.load(name))["paper"]  # as the page now has it
+    found = row(name, [{**config, "paper": paper} for config in configs], summaries)
     results.mkdir(parents=True, exist_ok=True)
+    _keep_picture(workdirs[0], _picture(results, name))
     (results / f"{name}.json").write_text(json.dumps(found, indent=1) + "\n")
     render(results)
     return found
@@ -122,13 +125,30 @@ def rows(results: pathlib.Path) -> list[dict[str, Any]]:
     return [found[name] for name in sorted(found)]
 
 
+def _picture(results, name):
+    return results / "pictures" / f"{name}.png"
+
+
+def _keep_picture(workdir: pathlib.Path, to: pathlib.Path) -> None:
+    """Keeps what shows best what a run learnt: its last samples, else what it makes of test images."""
+    shown = [*sorted(workdir.glob("samples/*.png"))[-1:], workdir / "segmentations.png", workdir / "confusion.png"]
+    for picture in filter(pathlib.Path.exists, shown):
+        to.parent.mkdir(exist_ok=True)
+        shutil.copyfile(picture, to)
+        return
+
+
 def render(results: pathlib.Path) -> str:
-    """Writes the table to `results/README.md` and returns it."""
+    """Writes the table to `results/README.md` and returns it; a page that has a picture is a link to it."""
     names = ("page", "paper", "metric", "published", "ours", "status", "seeds", "steps")
     names += ("hardware", "wall time", "commit", "date", "note")
     found = rows(results)
     lines = ["| " + " | ".join(names) + " |", "|" + "---|" * len(names)]
-    lines += ["| " + " | ".join(_cells(one)[name].replace("|", "\\|") for name in names) + " |" for one in found]
+    for one in found:
+        cells, picture = _cells(one), _picture(results, one["page"])
+        if picture.exists():
+            cells["page"] = f"[{one['page']}]({picture.relative_to(results).as_posix()})"
+        lines.append("| " + " | ".join(cells[name].replace("|", "\\|") for name in names) + " |")
     commands = [f"    {one['command']}" for one in found]
     text = _HEAD + "\n".join([*lines, "", "Each row is made (again) by its command:", "", *commands]) + "\n"
     (results / "README.md").write_text(text)

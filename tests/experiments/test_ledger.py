@@ -113,6 +113,20 @@ def test_a_page_that_was_not_run_says_so(results):
     assert "fovea reproduce --config published --seeds 0" in text
 
 
+def test_the_last_samples_are_kept_and_linked(results, tmp_path):
+    write_page("drawn")
+    write_page("plain")
+    drawn, plain = (ended(tmp_path / name, name, 0, **{"test/error": 0.01}) for name in ("drawn", "plain"))
+    (drawn / "samples").mkdir()
+    for name in ("confusion.png", "samples/step_00000010.png", "samples/step_00000020.png"):
+        (drawn / name).write_text(name)
+    ledger.add([drawn], results)
+    ledger.add([plain], results)
+    assert (results / "pictures" / "drawn.png").read_text() == "samples/step_00000020.png"
+    table = (results / "README.md").read_text()
+    assert "| [drawn](pictures/drawn.png) |" in table and "| plain |" in table
+
+
 def test_a_run_that_has_not_ended_is_refused(results, tmp_path):
     write_page("one")
     workdirs = [ended(tmp_path / "0", "one", 0, **{"test/error": 0.1}), ended(tmp_path / "1", "one", 1, ended=False)]
