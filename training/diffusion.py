@@ -50,8 +50,8 @@ class Schedule:
         return self.beta * (1 - self.before) / (1 - self.alpha_bar)
 
     def respaced(self, steps: int) -> "Schedule":
-        """Every ⌊S/steps⌋-th step from the first on (Song et al. 2021, appendix D.2, "linear")."""
-        kept = np.arange(steps) * (len(self.time) // steps)
+        """The steps ⌊i S/steps⌋, i = 0, 1, …, all along the schedule (Song et al. 2021, appendix D.2, "linear")."""
+        kept = np.arange(steps) * len(self.time) // steps
         return Schedule(self.time[kept], self.alpha_bar[kept])
 
 

@@ -39,6 +39,8 @@ def test_cosine_schedule():
 def test_fewer_steps():
     schedule = process.linear(1000).respaced(10)
     np.testing.assert_array_equal(schedule.time, np.arange(0, 1000, 100))
+    # Also a number that does not divide 1000 reaches up to where there is nothing but noise.
+    np.testing.assert_array_equal(process.linear(1000).respaced(600).time[[0, 1, 2, 3, -1]], [0, 1, 3, 5, 998])
     np.testing.assert_allclose(np.cumprod(1 - schedule.beta), schedule.alpha_bar)
     short = process.linear(100)
     np.testing.assert_allclose(np.log(short.alpha_bar[-1]), np.log(process.linear(1000).alpha_bar[-1]), rtol=0.1)
