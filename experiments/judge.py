@@ -14,8 +14,8 @@ from experiments.page import STORED, from_canonical
 from training import generative_metrics as measures
 from training.evaluate import variables
 
-REFERENCE = 10_000  # real images that samples are compared with, one by one
-NEIGHBOURS = 1_000  # samples for which the nearest training image is looked up
+REFERENCE = 10_000  # real images that stand for a split
+NEIGHBOURS = 1_000  # images whose nearest is looked for in the whole training split
 
 
 def judge(run, state, role: str) -> dict[str, float | int | str | np.ndarray]:
@@ -34,12 +34,12 @@ def judge(run, state, role: str) -> dict[str, float | int | str | np.ndarray]:
     referee = Pixels(parts) if run.page.train.judge == "pixels" else Network(run.page.train.judge, parts.info.shape)
     ids = np.arange(count, dtype=np.int32)
     fake = run.gallery.draw(state, {"id": ids}, seed=0)
-    train, held_out = real(parts.source("train"), REFERENCE), real(parts.source(role), REFERENCE)
+    train, held_out = (real(source, spread(source)) for source in (parts.source("train"), parts.source(role)))
     features = {name: referee.features(x) for name, x in (("fake", fake), ("train", train), ("real", held_out))}
     moments = {name: measures.moments(x) for name, x in features.items()}
     good = measures.among(features["fake"], features["train"])
     labels, classes = referee.classify(fake), parts.info.classes
-    flat = lambda images: images.reshape(len(images), -1)[:NEIGHBOURS]
+    away = lambda images: float(np.median(nearest(images[:NEIGHBOURS], parts.source("train"))))
     numbers = {
         "judge": referee.name,
         "fd": measures.frechet(moments["fake"], moments["train"]),
@@ -49,8 +49,8 @@ def judge(run, state, role: str) -> dict[str, float | int | str | np.ndarray]:
         "precision": float(good.mean()),
         "recall": float(measures.among(features["train"], features["fake"]).mean()),
         "covered": measures.covered(labels, good, len(classes)),
-        "nearest": float(np.median(measures.nearest(flat(fake), train.reshape(len(train), -1)))),
-        "nearest_floor": float(np.median(measures.nearest(flat(held_out), train.reshape(len(train), -1)))),
+        "nearest": away(fake),
+        "nearest_floor": away(held_out),
     }
     if any(getattr(network, "conditional", False) for network in parts.networks.values()):
         hits = labels == ids % len(classes)
@@ -59,11 +59,22 @@ def judge(run, state, role: str) -> dict[str, float | int | str | np.ndarray]:
     return numbers
 
 
-def real(source, count: int) -> np.ndarray:
-    """Images [N, H, W, C] in [0, 1] from all over a split."""
-    ids = np.linspace(0, len(source) - 1, min(count, len(source))).astype(np.int64)
+def spread(source) -> np.ndarray:
+    """REFERENCE places from all over a split, or all there are: it may be in the order of its classes."""
+    return np.linspace(0, len(source) - 1, min(REFERENCE, len(source))).astype(np.int64)
+
+
+def real(source, ids: np.ndarray) -> np.ndarray:
+    """Images [N, H, W, C] of a split, in [0, 1]."""
     images = source.fetch(ids)["image"]
     return images / np.float32(255) if images.dtype == np.uint8 else images
+
+
+def nearest(images: np.ndarray, source) -> np.ndarray:
+    """The distance of each image from the nearest of all in a split, [N]."""
+    flat = lambda x: x.reshape(len(x), -1)
+    blocks = np.array_split(np.arange(len(source)), -(-len(source) // REFERENCE))
+    return np.min([measures.nearest(flat(images), flat(real(source, ids))) for ids in blocks], axis=0)
 
 
 class Pixels:
@@ -73,9 +84,9 @@ class Pixels:
 
     def __init__(self, parts):
         source = parts.source("train")
-        batch = source.fetch(np.arange(min(REFERENCE, len(source))))
-        images = self.features(batch["image"] / np.float32(255 if batch["image"].dtype == np.uint8 else 1))
-        self._means = np.stack([images[batch["label"] == c].mean(0) for c in range(len(parts.info.classes))])
+        ids = spread(source)
+        images, labels = self.features(real(source, ids)), source.fetch(ids)["label"]
+        self._means = np.stack([images[labels == c].mean(0) for c in range(len(parts.info.classes))])
 
     def features(self, images):
         return images.reshape(len(images), -1)
