@@ -46,6 +46,6 @@ def _label(text: str, classes: tuple[str, ...]) -> int:
     """A class by its name or number. Raises PageError with the near miss."""
     if text in classes:
         return classes.index(text)
-    if text.isdigit() and int(text) < len(classes):
+    if text.isdecimal() and int(text) < len(classes):
         return int(text)
     raise PageError(f"there is no class {text!r}{near(text, classes)}")
