@@ -20,8 +20,8 @@ def predict_tiled(
     """What `predict` answers for each pixel of `image` [H, W, C], as arrays [H, W, ...].
 
     A whole-image prediction differs only within the reach of the network from the border, if `margin` is at least
-    that reach and if a network that halves its input d times gets tiles at multiples of 2^d: let tile − 2 margin
-    be one.
+    that reach and if a network that halves its input d times gets tiles at multiples of 2^d: let both margin and
+    tile − 2 margin be such.
 
     Args:
       predict: [batch_size, tile, tile, C] -> outputs per pixel [batch_size, tile, tile, ...], whose margins are cut

@@ -262,6 +262,7 @@ def test_samples_follow_their_number(sampler):
         (dict(guidance=2.0), "not conditional, so nothing guides it"),
         (dict(steps=10, sampling_steps=11), "task.sampling_steps=11 is not between 1 and the 10 steps of training"),
         (dict(bound_terms=0), "task.bound_terms=0"),
+        (dict(sampler="ddim", eta=1.5), "task.eta=1.5 is not between 0 and 1"),
     ],
 )
 def test_bad_pages_are_one_clear_line(keys, message):

@@ -73,6 +73,8 @@ def diffusion(
     for name, number in (("sampling_steps", sampling_steps), ("bound_terms", bound_terms)):
         if not 1 <= number <= steps:
             raise TrainingError(f"task.{name}={number} is not between 1 and the {steps} steps of training")
+    if not 0 <= eta <= 1:
+        raise TrainingError(f"task.eta={eta} is not between 0 and 1")
 
     def noised(keys, index, start):
         """x_t, ε and ᾱ of each example at its step `index` [B]."""
