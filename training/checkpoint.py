@@ -5,6 +5,7 @@ config, the metrics and whatever the loop must know to go on to the bit. Orbax r
 values; so each leaf's digest is stored and verified, and so is each file's.
 """
 
+import contextlib
 import dataclasses
 import functools
 import hashlib
@@ -195,6 +196,8 @@ class Checkpoints:
                 raise Damaged(f"{name} does not match its digest")
 
     def _failure(self, step, error) -> TrainingError:
+        with contextlib.suppress(Exception):  # a save before it may still be under way, and good
+            self._manager.wait_until_finished()
         what = "a checkpoint" if step is None else f"the checkpoint of step {step}"
         kept = [s for s in self.steps() if s != step]
         last = f"the last good one is step {kept[-1]}" if kept else "there is no earlier one"

@@ -1,6 +1,6 @@
 """What a user can get wrong: each is one clear line and exit code 2, and nothing is lost.
 
-A full disk, a damaged checkpoint and a loss that is not finite have tests of their own.
+A damaged checkpoint has tests of its own.
 """
 
 import errno
@@ -11,6 +11,7 @@ import re
 
 import jax
 import numpy as np
+import orbax.checkpoint as ocp
 import pytest
 from PIL import Image
 
@@ -181,6 +182,28 @@ def test_a_disk_that_is_full_when_a_record_is_written(refused, tmp_path, monkeyp
 
     monkeypatch.setattr(Records, "write", write)
     assert refused() == f"cannot write in {tmp_path / 'run'}: No space left on device; checkpoints stay"
+
+
+def test_a_disk_that_is_full_while_saving(refused, tmp_path, monkeypatch):
+    save = ocp.CheckpointManager.save
+
+    def until_full(manager, step, **kwargs):
+        if step > 2:
+            raise OSError(errno.ENOSPC, "No space left on device")
+        return save(manager, step, **kwargs)
+
+    monkeypatch.setattr(ocp.CheckpointManager, "save", until_full)
+    checkpoints = tmp_path / "run" / "checkpoints"
+    assert refused() == (
+        f"cannot save the checkpoint of step 4 in {checkpoints}: [Errno 28] No space left on device;"
+        " the last good one is step 2"
+    )
+    assert Checkpoints(checkpoints).steps() == [2]
+
+
+def test_a_loss_that_is_not_finite(refused):
+    line = refused(**{"optimizer.weight_decay": 1e30})
+    assert re.fullmatch(r"\w+ is (nan|-?inf) at step \d: the run stops; nothing was saved yet \(--debug .*\)", line)
 
 
 def test_a_workdir_of_another_page(refused, fovea, small, trained, tmp_path):
