@@ -8,6 +8,7 @@ MODELS: dict[str, str | tuple[str, dict]] = {
     "lenet5": "models.classification.lenet:LeNet5",
     "resnet_cifar": "models.classification.resnet_cifar:CifarResNet",
     "resnet": "models.classification.resnet:ResNet",
+    "inception_v3": "models.classification.inception_v3:InceptionV3",
     "vit": "models.classification.vit:ViT",
     "unet": "models.segmentation.unet:UNet",
     "vae": "models.generative.vae:VAE",

@@ -34,7 +34,7 @@ def record(file: str, module, output, **more):
     shapes = {name: tuple(tensor.shape) for name, tensor in module.state_dict().items() if tensor.ndim}
     (output * torch.from_numpy(direction("output", tuple(output.shape)))).sum().backward()
     gradients = {name: parameter.grad.numpy() for name, parameter in module.named_parameters()}
-    moved = {name: tensor.numpy() for name, tensor in module.state_dict().items() if "running" in name}
+    moved = {k: tensor.numpy() for k, tensor in module.state_dict().items() if "running" in k and module.training}
     np.savez_compressed(
         HERE / f"{file}.npz",
         names=np.array(list(shapes)),
