@@ -14,7 +14,7 @@ from experiments.page import STORED, from_canonical
 from training import generative_metrics as measures
 from training.evaluate import variables
 
-REFERENCE = 10_000  # real images that stand for a split
+REFERENCE = 10_000  # real images that stand for the training split
 NEIGHBOURS = 1_000  # images whose nearest is looked for in the whole training split
 
 
@@ -31,10 +31,13 @@ def judge(run, state, role: str) -> dict[str, float | int | str | np.ndarray]:
       role: a split that has not been trained on.
     """
     parts, count = run.parts, run.page.train.judge_samples
-    referee = Pixels(parts) if run.page.train.judge == "pixels" else Network(run.page.train.judge, parts.info.shape)
+    referee = run.referee
     ids = np.arange(count, dtype=np.int32)
     fake = run.gallery.draw(state, {"id": ids}, seed=0)
-    train, held_out = (real(source, spread(source)) for source in (parts.source("train"), parts.source(role)))
+    # As many held-out images as samples: both distances grow as the images get fewer.
+    train, held_out = (
+        real(parts.source(r), spread(parts.source(r), n)) for r, n in (("train", REFERENCE), (role, count))
+    )
     features = {name: referee.features(x) for name, x in (("fake", fake), ("train", train), ("real", held_out))}
     moments = {name: measures.moments(x) for name, x in features.items()}
     good = measures.among(features["fake"], features["train"])
@@ -59,9 +62,15 @@ def judge(run, state, role: str) -> dict[str, float | int | str | np.ndarray]:
     return numbers
 
 
-def spread(source) -> np.ndarray:
-    """REFERENCE places from all over a split, or all there are: it may be in the order of its classes."""
-    return np.linspace(0, len(source) - 1, min(REFERENCE, len(source))).astype(np.int64)
+def make_referee(parts):
+    """Who judges the samples of a page. Raises PageError where `train.judge` names nobody who can."""
+    name = parts.page.train.judge
+    return Pixels(parts) if name == "pixels" else Network(name, parts.info.shape)
+
+
+def spread(source, count: int = REFERENCE) -> np.ndarray:
+    """`count` places from all over a split, or all there are: it may be in the order of its classes."""
+    return np.linspace(0, len(source) - 1, min(count, len(source))).astype(np.int64)
 
 
 def real(source, ids: np.ndarray) -> np.ndarray:
@@ -103,7 +112,10 @@ class Network:
 
         path = pathlib.Path(workdir) / STORED
         if not path.is_file():
-            raise PageError(f"train.judge={workdir!r} is neither 'pixels' nor the work directory of a classifier")
+            raise PageError(
+                f"train.judge={workdir!r} is neither 'pixels' nor the work directory of a classifier: train one there,"
+                " name another, or leave it empty and the samples are not judged"
+            )
         self._run = build(from_canonical(json.loads(path.read_text())), workdir)
         parts = self._run.parts
         if parts.page.task.name != "classification" or parts.info.shape != shape:

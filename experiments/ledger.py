@@ -16,18 +16,20 @@ from experiments.component import PageError, near
 
 RESULTS = pathlib.Path(__file__).parent / "results"
 
-# What may differ between a page and its runs: the seed, where the data lies, and what is said of the paper.
-_FREE = ("train.seed", "data.data_dir", "data.manual_dir", "paper.")
+# What may differ between a page and its runs: the seed, where things lie, and what is said of the paper.
+_FREE = ("train.seed", "train.judge:", "data.data_dir", "data.manual_dir", "paper.")
 # By the end of a metric's name.
 _LOWER = ("error", "loss", "cross_entropy", "distance", "fd", "bits_per_dim", "nll", "nelbo")
 _HIGHER = ("accuracy", "top5", "iou", "dice", "mean_ap", "inception_score", "covered", "recognised")
-_SHARES = ("error", "accuracy", "top5", "iou", "dice", "mean_ap")  # shown in per cent
+# Shown in per cent.
+_SHARES = ("error", "accuracy", "top5", "iou", "dice", "mean_ap", "recognised", "per_class", "precision", "recall")
 
 _HEAD = """# Reproductions
 
 Written by `fovea ledger`; not to be edited. "Ours" is the mean ± standard deviation over the seeds. A row is *ok* when
 ours is within the tolerance of the published figure or better, and *shortened* when it took fewer steps than the
-published recipe. The wall time is that of one run, with evaluation.
+published recipe. "Also" holds what else was measured on the same split; of a list, its range. The wall time is that of
+one run, with evaluation.
 
 """
 
@@ -96,6 +98,7 @@ def row(name: str, configs: Sequence[Mapping], summaries: Sequence[Mapping]) -> 
         "mean": mean,
         "sd": statistics.stdev(values) if len(values) > 1 else None,
         "values": values,
+        "also": _others(metric, summaries),
         "seeds": seeds,
         "steps": steps,
         "shortened": steps < paper["steps"],
@@ -107,6 +110,16 @@ def row(name: str, configs: Sequence[Mapping], summaries: Sequence[Mapping]) -> 
         "versions": summaries[0]["versions"],
         "note": paper["note"],
     }
+
+
+def _others(metric: str, summaries: Sequence[Mapping]) -> dict[str, Any]:
+    """What else was measured on the split of `metric`: means over the runs; of texts and lists, those of the first."""
+    split, found = metric.partition("/")[0] + "/", {}
+    for name, first in summaries[0].items():
+        if name.startswith(split) and name != metric and all(name in summary for summary in summaries):
+            number = isinstance(first, float | int)
+            found[name] = statistics.fmean(summary[name] for summary in summaries) if number else first
+    return found
 
 
 def command(name: str, seeds: Sequence[int]) -> str:
@@ -140,7 +153,7 @@ def _keep_picture(workdir: pathlib.Path, to: pathlib.Path) -> None:
 
 def render(results: pathlib.Path) -> str:
     """Writes the table to `results/README.md` and returns it; a page that has a picture is a link to it."""
-    names = ("page", "paper", "metric", "published", "ours", "status", "seeds", "steps")
+    names = ("page", "paper", "metric", "published", "ours", "status", "also", "seeds", "steps")
     names += ("hardware", "wall time", "commit", "date", "note")
     found = rows(results)
     lines = ["| " + " | ".join(names) + " |", "|" + "---|" * len(names)]
@@ -201,15 +214,23 @@ def _cells(row):
     cells["status"] = row["status"] + (", shortened" if row.get("shortened") else "")
     if row["status"] == "not run":
         steps = f"{row['paper_steps']:,} (paper)" if row["paper_steps"] else ""
-        return {**cells, "ours": "not run", "seeds": "", "steps": steps, "wall time": ""}
+        return {**cells, "ours": "not run", "also": "", "seeds": "", "steps": steps, "wall time": ""}
     spread = "" if row["sd"] is None else f" ± {show(row['sd'])}"
     return {
         **cells,
         "ours": show(row["mean"]) + spread,
+        "also": ", ".join(f"{name.partition('/')[2]} {_any(name, x)}" for name, x in row.get("also", {}).items()),
         "seeds": ", ".join(map(str, row["seeds"])),
         "steps": f"{row['steps']:,}" + (f" of {row['paper_steps']:,}" if row["shortened"] else ""),
         "wall time": _duration(row["seconds"]),
     }
+
+
+def _any(name, value):
+    """A number or a text; of a list, its range."""
+    if isinstance(value, list):
+        return f"{_number(name, min(value))} to {_number(name, max(value))}"
+    return value if isinstance(value, str) else _number(name, value)
 
 
 def _number(metric, value):

@@ -17,7 +17,7 @@ import numpy as np
 from experiments.build import ROLES, Parts
 from experiments.component import PageError, near
 from experiments.gallery import Gallery, films, hang
-from experiments.judge import judge
+from experiments.judge import judge, make_referee
 from experiments.page import STORED, SUMMARY, canonical, difference, from_canonical
 from experiments.provenance import origin
 from experiments.report import figures
@@ -52,6 +52,8 @@ class Run:
         began, parts, devices = time.perf_counter(), self.parts, self.devices
         for role in filter(parts.has, ROLES):  # a split that is not there is said now, and not after hours
             parts.source(role)
+        if self.page.train.judge:
+            _ = self.referee  # likewise
         with self._locked(), loop.StopSignal() as stop:
             self._check_page()
             (self.workdir / SUMMARY).unlink(missing_ok=True)
@@ -165,6 +167,11 @@ class Run:
     @functools.cached_property
     def gallery(self) -> Gallery:
         return Gallery(self)
+
+    @functools.cached_property
+    def referee(self):
+        """Who judges the samples."""
+        return make_referee(self.parts)
 
     @functools.cached_property
     def _evaluate_step(self):

@@ -1,10 +1,10 @@
 """DCGAN on Fashion-MNIST, at 28 × 28. Radford et al. 2016.
 
-    fovea train --config dcgan_fashion_mnist --workdir DIR --config.train.judge=CLASSIFIER
+    fovea reproduce --config dcgan_fashion_mnist --workdir runs/dcgan_fashion_mnist
 
 The paper's recipe (Adam at 2e-4 with β1 = 0.5, z uniform, weights from N(0, 0.02)) on a set that it does not use.
-Judged by a classifier of Fashion-MNIST, whose work directory CLASSIFIER is: `fd` in its features beside `fd_floor`, and
-the classes covered.
+Judged by `resnet20_fashion_mnist_small`, which is to be reproduced before, or another classifier: `fd` in its features
+beside `fd_floor`, and the classes covered.
 """
 
 from experiments.page import page
@@ -34,5 +34,6 @@ def get_config():
             log_every=100,
             evaluate_every=4_690,
             checkpoint_every=4_690,
+            judge="runs/resnet20_fashion_mnist_small/seed0",
         ),
     )

@@ -1,10 +1,10 @@
 """DCGAN on Fashion-MNIST, 16 wide and shortened, for two cores. Radford et al. 2016.
 
-    fovea train --config dcgan_fashion_mnist_small --workdir DIR --config.train.judge=CLASSIFIER
+    fovea reproduce --config dcgan_fashion_mnist_small --workdir runs/dcgan_fashion_mnist_small
 
 The paper's recipe (Adam with β1 = 0.5, z uniform, weights from N(0, 0.02)) on a set that it does not use.
-Judged by a classifier of Fashion-MNIST, whose work directory CLASSIFIER is: `fd` in its features beside `fd_floor`, and
-the classes covered.
+Judged by `resnet20_fashion_mnist_small`, which is to be reproduced before, or another classifier: `fd` in its features
+beside `fd_floor`, and the classes covered.
 """
 
 from experiments.page import page
@@ -34,5 +34,6 @@ def get_config():
             log_every=100,
             evaluate_every=500,
             checkpoint_every=500,
+            judge="runs/resnet20_fashion_mnist_small/seed0",
         ),
     )

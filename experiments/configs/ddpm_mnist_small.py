@@ -1,10 +1,11 @@
 """Class-conditional DDPM on MNIST, small, for two cores. Ho et al. 2020, with classifier-free guidance.
 
-    fovea train --config ddpm_mnist_small --workdir runs/ddpm_mnist_small --config.train.judge=runs/lenet5_mnist
-    fovea sample --workdir runs/ddpm_mnist_small --class 7 --num 50
+    fovea reproduce --config ddpm_mnist_small --workdir runs/ddpm_mnist_small
+    fovea sample --workdir runs/ddpm_mnist_small/seed0 --class 7 --num 50
 
-A tenth of a million parameters in place of 35.7 M. Samples are judged by a classifier of real digits: how many are
-recognised as their class, `fd` beside `fd_floor`, and how near they are to the training images.
+Less than a hundredth of the published parameters. Samples are judged by a classifier of real digits, `lenet5_mnist`,
+which is to be reproduced before, or another one: how many are recognised as their class, `fd` beside `fd_floor`, and
+how near they are to the training images.
 """
 
 from experiments.page import page
@@ -34,11 +35,12 @@ def get_config():
         schedule=dict(name="cosine", peak=2e-3, warmup_steps=200),
         train=dict(
             batch_size=64,
-            steps=5_000,
+            steps=4_000,
             ema=0.999,
             log_every=100,
             evaluate_every=1_000,
             checkpoint_every=500,
+            judge="runs/lenet5_mnist/seed0",
             judge_samples=2_000,
         ),
     )

@@ -15,7 +15,9 @@ from models.layers.dropout import Dropout
 from models.layers.norm import batch_norm
 
 # "A Gaussian distribution with a standard deviation of √(2/N)", section 3; flax's `he_normal` is truncated.
-he_normal = partial(nn.initializers.variance_scaling, 2.0, "fan_in", "normal")
+he_normal = nn.initializers.variance_scaling(2.0, "fan_in", "normal")
+# "N denotes the number of incoming nodes of one neuron": a pixel that a 2×2 up-convolution makes has one place of four.
+he_normal_up = nn.initializers.variance_scaling(4 * 2.0, "fan_in", "normal", in_axis=-1, out_axis=-2)
 
 PADDINGS = {"valid": "VALID", "same": "SAME"}
 
@@ -64,7 +66,7 @@ class UNet(nn.Module):
             nn.Conv,
             padding=choose(PADDINGS, "padding", self.padding),
             use_bias=norm is None,
-            kernel_init=he_normal(),
+            kernel_init=he_normal,
             **types,
         )
         smallest = tile(1, self.depth)[0]
@@ -91,13 +93,13 @@ class UNet(nn.Module):
                 (2, 2),
                 strides=(2, 2),
                 transpose_kernel=True,
-                kernel_init=he_normal(in_axis=-1, out_axis=-2),
+                kernel_init=he_normal_up,
                 name=f"upsample{i}",
                 **types,
             )(x)
             x = jnp.concatenate(align(skips.pop(), x), axis=-1)
             x = double(features, name=f"up{i}")(x)
-        x = nn.Conv(self.num_classes, (1, 1), kernel_init=he_normal(), name="head", **types)(x)
+        x = nn.Conv(self.num_classes, (1, 1), kernel_init=he_normal, name="head", **types)(x)
         return x.astype(jnp.promote_types(x.dtype, jnp.float32))
 
     def sides(self, output):

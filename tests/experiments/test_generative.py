@@ -179,6 +179,13 @@ CLASSIFIER = page(
 )
 
 
+def test_a_judge_that_is_not_there_is_said_before_training(trained, tmp_path):
+    config = override(trained[0], [("train.judge", "nowhere")])
+    with pytest.raises(ValueError, match="neither 'pixels' nor the work directory of a classifier"):
+        build(config, tmp_path).train()
+    assert not (tmp_path / "metrics.jsonl").exists()
+
+
 def test_judged_by_a_classifier(trained, tmp_path, capsys):
     config, workdir = trained
     judge = str(tmp_path / "judge")

@@ -66,6 +66,16 @@ def test_mean_and_deviation_over_seeds(results, tmp_path):
     assert "2.00 % ± 1.00 %" in line and "| ok |" in line and "31 s" in line
 
 
+def test_what_else_was_measured_on_the_split_stands_beside(results, tmp_path):
+    write_page("one")
+    others = {"test/error": 0.1, "test/loss": 2.0, "test/judge": "lenet5-1234", "test/per_class": [0.5, 0.25]}
+    runs = [ended(tmp_path / str(seed), "one", seed, **others, **{"train/loss": 1.0}) for seed in (0, 1)]
+    (runs[1] / "summary.json").write_text((runs[1] / "summary.json").read_text().replace('loss": 2.0', 'loss": 4.0'))
+    row = ledger.add(runs, results)
+    assert row["also"] == {"test/loss": 3.0, "test/judge": "lenet5-1234", "test/per_class": [0.5, 0.25]}
+    assert "loss 3, judge lenet5-1234, per_class 25.00 % to 50.00 %" in (results / "README.md").read_text()
+
+
 def test_one_seed_has_no_deviation(results, tmp_path):
     write_page("one")
     assert ledger.add([ended(tmp_path / "0", "one", 0, **{"test/error": 0.01})], results)["sd"] is None
