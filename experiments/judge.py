@@ -4,27 +4,34 @@ import functools
 import hashlib
 import json
 import pathlib
+import zipfile
+import zlib
 
 import flax.linen as nn
 import jax
+import jax.numpy as jnp
 import numpy as np
 
 from experiments.component import PageError
 from experiments.page import STORED, from_canonical
+from models.classification.inception_v3 import InceptionV3
+from models.port import from_torch
 from training import generative_metrics as measures
 from training.evaluate import variables
 
 REFERENCE = 10_000  # real images that stand for the training split
 NEIGHBOURS = 1_000  # images whose nearest is looked for in the whole training split
+SIDE = 299  # pixels, of what Inception sees
 
 
 def judge(run, state, role: str) -> dict[str, float | int | str | np.ndarray]:
     """Measures `page.train.judge_samples` samples of `run` against its training split.
 
     In the judge's features `fd`, `kd`, `precision` and `recall`; `fd_floor` and `kd_floor` are of real images, those of
-    split `role`. The classes `covered` by samples that lie among the real. Of a conditional network `recognised`, the
-    share of samples taken for their class, and `recognised_per_class`. `nearest` is the median distance, in pixels, of
-    samples from the nearest training image, `nearest_floor` that of real images: who knows images by heart is nearer.
+    split `role`. In Inception's `fd` is called `fid`. `nearest` is the median distance, in pixels, of samples from
+    the nearest training image, `nearest_floor` that of real images: who knows images by heart is nearer. A judge that
+    knows the classes counts those `covered` by samples that lie among the real. Of a conditional network it gives
+    `recognised`, the share of samples taken for their class, and `recognised_per_class`.
 
     Args:
       state: placed.
@@ -41,20 +48,22 @@ def judge(run, state, role: str) -> dict[str, float | int | str | np.ndarray]:
     features = {name: referee.features(x) for name, x in (("fake", fake), ("train", train), ("real", held_out))}
     moments = {name: measures.moments(x) for name, x in features.items()}
     good = measures.among(features["fake"], features["train"])
-    labels, classes = referee.classify(fake), parts.info.classes
     away = lambda images: float(np.median(nearest(images[:NEIGHBOURS], parts.source("train"))))
     numbers = {
         "judge": referee.name,
-        "fd": measures.frechet(moments["fake"], moments["train"]),
-        "fd_floor": measures.frechet(moments["real"], moments["train"]),
+        referee.distance: measures.frechet(moments["fake"], moments["train"]),
+        f"{referee.distance}_floor": measures.frechet(moments["real"], moments["train"]),
         "kd": measures.kernel_distance(features["fake"], features["train"]),
         "kd_floor": measures.kernel_distance(features["real"], features["train"]),
         "precision": float(good.mean()),
         "recall": float(measures.among(features["train"], features["fake"]).mean()),
-        "covered": measures.covered(labels, good, len(classes)),
         "nearest": away(fake),
         "nearest_floor": away(held_out),
     }
+    if not referee.classify:
+        return numbers
+    labels, classes = referee.classify(fake), parts.info.classes
+    numbers["covered"] = measures.covered(labels, good, len(classes))
     if any(getattr(network, "conditional", False) for network in parts.networks.values()):
         hits = labels == ids % len(classes)
         per_class = np.bincount(ids % len(classes), hits) / np.bincount(ids % len(classes))
@@ -64,8 +73,10 @@ def judge(run, state, role: str) -> dict[str, float | int | str | np.ndarray]:
 
 def make_referee(parts):
     """Who judges the samples of a page. Raises PageError where `train.judge` names nobody who can."""
-    name = parts.page.train.judge
-    return Pixels(parts) if name == "pixels" else Network(name, parts.info.shape)
+    name, shape = parts.page.train.judge, parts.info.shape
+    if name.startswith("inception:"):
+        return Inception(name.removeprefix("inception:"), shape)
+    return Pixels(parts) if name == "pixels" else Network(name, shape)
 
 
 def spread(source, count: int = REFERENCE) -> np.ndarray:
@@ -89,7 +100,7 @@ def nearest(images: np.ndarray, source) -> np.ndarray:
 class Pixels:
     """Features are the pixels; the class is that of the nearest mean of a class."""
 
-    name = "pixels"
+    name, distance = "pixels", "fd"
 
     def __init__(self, parts):
         source = parts.source("train")
@@ -107,14 +118,16 @@ class Pixels:
 class Network:
     """The classifier trained in a work directory. Features are what its last affine layer sees."""
 
+    distance = "fd"
+
     def __init__(self, workdir: str, shape: tuple[int, int, int]):
         from experiments.build import build
 
         path = pathlib.Path(workdir) / STORED
         if not path.is_file():
             raise PageError(
-                f"train.judge={workdir!r} is neither 'pixels' nor the work directory of a classifier: train one there,"
-                " name another, or leave it empty and the samples are not judged"
+                f"train.judge={workdir!r} is neither 'pixels' nor the work directory of a classifier, nor"
+                " 'inception:FILE.npz': train one there, name another, or leave it empty and the samples are not judged"
             )
         self._run = build(from_canonical(json.loads(path.read_text())), workdir)
         parts = self._run.parts
@@ -122,9 +135,9 @@ class Network:
             what = f"task {parts.page.task.name!r} on images {parts.info.shape}"
             raise PageError(f"train.judge={workdir!r} is of {what}, not a classification of images {shape}")
         params, stats, _ = variables(self._run.restore()[0])
-        self._variables = {"params": params["model"], **stats["model"]}
-        digest = hashlib.sha256(b"".join(np.asarray(x).tobytes() for x in jax.tree.leaves(self._variables)))
-        self.name = f"{parts.page.model.name}-{digest.hexdigest()[:8]}"
+        weights = {"params": params["model"], **stats["model"]}
+        self.name = f"{parts.page.model.name}-{fingerprint(weights)}"
+        self._look = watch(parts.networks["model"], weights, lambda x: parts.prepare({"image": x})["image"], 500)
 
     def features(self, images):
         return self._look(images)[0]
@@ -132,25 +145,80 @@ class Network:
     def classify(self, images):
         return self._look(images)[1].argmax(-1)
 
-    def _look(self, images):
-        outputs = [self._forward(self._variables, images[i : i + 500]) for i in range(0, len(images), 500)]
-        return [np.concatenate(x) for x in zip(*jax.device_get(outputs), strict=True)]
 
-    @functools.cached_property
-    def _forward(self):
-        network, prepare = self._run.parts.networks["model"], self._run.parts.prepare
+class Inception:
+    """The network of the Fréchet Inception distance, with the user's copy of its weights. Features are its last mean.
 
-        @jax.jit
-        def forward(variables, images):
-            seen = []
+    They are those of pytorch-fid, in an .npz that numpy writes of its file:
 
-            def watch(call, args, kwargs, context):
-                if isinstance(context.module, nn.Dense) and context.method_name == "__call__":
-                    seen.append(args[0])
-                return call(*args, **kwargs)
+        np.savez("inception.npz", **torch.load("pt_inception-2015-12-05-6726825d.pth"))
+    """
 
-            with nn.intercept_methods(watch):
-                logits = network.apply(variables, prepare({"image": images})["image"], train=False)
-            return seen[-1], logits
+    distance = "fid"
+    classify = None  # its classes are not the data's
 
-        return forward
+    def __init__(self, file: str, shape: tuple[int, int, int]):
+        judge, path = f"train.judge='inception:{file}'", pathlib.Path(file).expanduser()
+        if shape[-1] not in (1, 3):
+            raise PageError(f"{judge} looks at images of 1 or 3 channels, not at {shape}")
+        if not path.is_file():
+            raise PageError(f"{judge}: there is no file {file!r}")
+        network, image = InceptionV3(variant="fid", num_classes=1008), jnp.zeros((1, SIDE, SIDE, 3))
+        try:
+            like = jax.eval_shape(functools.partial(network.init, train=False), jax.random.key(0), image)
+            weights = from_torch(read_arrays(path), like)
+        except ValueError as error:
+            raise PageError(f"{judge} does not hold the network's weights: {error}") from error
+        self.name = f"inception_v3-{fingerprint(weights)}"
+        self._look = watch(network, weights, self.prepare, 50)
+
+    def features(self, images):
+        return self._look(images)[0]
+
+    @staticmethod
+    def prepare(images):
+        """[N, H, W, 1 or 3] in [0, 1] -> [N, 299, 299, 3] in [-1, 1], resized as pytorch-fid does: no antialiasing."""
+        images = jnp.repeat(images, 3 // images.shape[-1], -1)
+        return 2 * jax.image.resize(images, (len(images), SIDE, SIDE, 3), "bilinear", antialias=False) - 1
+
+
+def read_arrays(path: pathlib.Path) -> dict[str, np.ndarray]:
+    """The arrays of an .npz, and never a pickle. Raises ValueError if the file is something else."""
+    try:
+        with np.load(path, allow_pickle=False) as archive:
+            arrays = {name: archive[name] for name in archive.files}
+    except (OSError, ValueError, AttributeError, TypeError, EOFError, zipfile.BadZipFile, zlib.error) as error:
+        raise ValueError("it is no .npz of arrays") from error
+    if not all(isinstance(array, np.ndarray) for array in arrays.values()):  # torch's own files are zips too
+        raise ValueError("it is a zip, but no .npz of arrays")
+    return arrays
+
+
+def fingerprint(weights) -> str:
+    """Eight digits that other weights would not have."""
+    return hashlib.sha256(b"".join(np.asarray(x).tobytes() for x in jax.tree.leaves(weights))).hexdigest()[:8]
+
+
+def watch(network: nn.Module, weights, prepare, size: int):
+    """images [N, H, W, C] -> what the last affine layer of a network sees [N, D], and its outputs; `size` at a time."""
+    weights = jax.device_put(weights)
+
+    @jax.jit
+    def forward(weights, images):
+        seen = []
+
+        def note(call, args, kwargs, context):
+            if isinstance(context.module, nn.Dense) and context.method_name == "__call__":
+                seen.append(args[0])
+            return call(*args, **kwargs)
+
+        # Accelerators would round the products, and the same samples be worth something else there.
+        with nn.intercept_methods(note), jax.default_matmul_precision("float32"):
+            outputs = network.apply(weights, prepare(images), train=False)
+        return seen[-1], outputs
+
+    def look(images):
+        blocks = [forward(weights, images[i : i + size]) for i in range(0, len(images), size)]
+        return [np.concatenate(x) for x in zip(*jax.device_get(blocks), strict=True)]
+
+    return look
