@@ -13,6 +13,7 @@ import jax
 import jax.numpy as jnp
 
 from models.errors import ModelError, choose
+from models.layers.conv import ConvTranspose
 from models.layers.norm import batch_norm
 
 kernel_init = nn.initializers.normal(0.02)
@@ -50,7 +51,7 @@ class Generator(nn.Module):
         """z: [B, latent]; label: [B] int if conditional -> [B, *shape]."""
         types = dict(dtype=self.dtype, param_dtype=self.param_dtype)
         norm = batch_norm(train, self.axis_name, **types, scale_init=scale_init)
-        deconv = partial(nn.ConvTranspose, use_bias=False, transpose_kernel=True, kernel_init=kernel_init, **types)
+        deconv = partial(ConvTranspose, use_bias=False, kernel_init=kernel_init, **types)
         height, width, channels = self.shape
         count = halvings(height, width)
 

@@ -11,6 +11,7 @@ import jax
 import jax.numpy as jnp
 
 from models.errors import ModelError, choose
+from models.layers.conv import ConvTranspose
 from models.layers.dropout import Dropout
 from models.layers.norm import batch_norm
 
@@ -88,11 +89,10 @@ class UNet(nn.Module):
         x = dropout(double(self.width << self.depth, name="bottom")(x), train)
 
         for i, features in enumerate(self.width << level for level in reversed(range(self.depth))):
-            x = nn.ConvTranspose(
+            x = ConvTranspose(
                 features,
                 (2, 2),
                 strides=(2, 2),
-                transpose_kernel=True,
                 kernel_init=he_normal_up,
                 name=f"upsample{i}",
                 **types,
