@@ -4,6 +4,7 @@ The machine may be shared and noisy. So what is compared runs in short alternati
 alternating processes, and what is reported are medians.
 """
 
+import importlib
 import itertools
 import json
 import os
@@ -119,7 +120,8 @@ class BareStep:
         feeds.close()
         frozen, hyper = devices.put(parts.task.frozen()), devices.put(parts.hyper)
         self._arguments = (parts.resident("train"), feed, frozen, hyper)
-        self.time(1)  # compiles
+        self.parameters = number_of(self._state.params)
+        self.first_seconds = self.time(1)  # with compilation
 
     def time(self, calls: int) -> float:
         """Seconds that `calls` calls take."""
@@ -189,6 +191,10 @@ class Unsaved:
         return []
 
 
+def number_of(params) -> int:
+    return sum(x.size for x in jax.tree.leaves(params))
+
+
 def rss_anon() -> int:
     """Bytes of anonymous memory that this process holds: what it allocated itself, without mapped files."""
     status = pathlib.Path("/proc/self/status").read_text()
@@ -196,14 +202,12 @@ def rss_anon() -> int:
     return int(line.split()[1]) * 1024
 
 
-class Elsewhere:
-    """A measurement in a process of its own, which shares no memory, compiled code or devices with this one."""
+class Process:
+    """A process that answers every line with a row, as JSON, and rests until it is asked."""
 
-    def __init__(self, measure: Callable, page: str, overrides: list[tuple[str, str]], **environment: str):
-        self._what = f"{measure.__name__} of {page} with {dict(overrides)}"
-        code = "from experiments import bench; bench.answer()"
-        command = [sys.executable, "-P", "-c", code, measure.__name__, page, json.dumps(overrides)]
-        self._errors, pipe = tempfile.TemporaryFile("w+"), subprocess.PIPE  # noqa: SIM115 - closed below
+    def __init__(self, what: str, command: list[str], **environment: str):
+        self._what, pipe = what, subprocess.PIPE
+        self._errors = tempfile.TemporaryFile("w+")  # noqa: SIM115 - closed below
         environment = {**os.environ, **environment}
         self._child = subprocess.Popen(
             command, stdin=pipe, stdout=pipe, stderr=self._errors, env=environment, text=True
@@ -218,7 +222,7 @@ class Elsewhere:
         self._errors.close()
 
     def ask(self) -> dict[str, Any]:
-        """The next row; the process rests until it is asked."""
+        """The next row. Raises TrainingError with the last line that a process which failed has written."""
         try:
             self._child.stdin.write("\n")
             self._child.stdin.flush()
@@ -230,10 +234,22 @@ class Elsewhere:
             raise TrainingError(f"bench: {self._what} failed: {reason}") from error
 
 
+class Elsewhere(Process):
+    """A measurement in a process of its own, which shares no memory, compiled code or devices with this one."""
+
+    def __init__(self, measure: Callable, page: str, overrides: list[tuple[str, str]], **environment: str):
+        code = "from experiments import bench; bench.answer()"
+        name = f"{measure.__module__}:{measure.__name__}"
+        command = [sys.executable, "-P", "-c", code, name, page, json.dumps(overrides)]
+        super().__init__(f"{measure.__name__} of {page} with {dict(overrides)}", command, **environment)
+
+
 def answer() -> None:
     """The other side of `Elsewhere`: a row for each line."""
-    measure, page, overrides = sys.argv[1:]
-    rows = globals()[measure](override(load(page), [tuple(pair) for pair in json.loads(overrides)]))
+    name, page, overrides = sys.argv[1:]
+    module, _, function = name.partition(":")
+    measure = getattr(importlib.import_module(module), function)
+    rows = measure(override(load(page), [tuple(pair) for pair in json.loads(overrides)]))
     for _ in sys.stdin:
         print(json.dumps(next(rows)), flush=True)
 
@@ -292,6 +308,3 @@ def scale_suite() -> Iterator[dict[str, Any]]:
         flags = f"{os.environ.get('XLA_FLAGS', '')} --xla_force_host_platform_device_count={count}".strip()
         with Elsewhere(step_time, CIFAR, SYNTHETIC, XLA_FLAGS=flags, JAX_PLATFORMS="cpu") as child:
             yield {"devices": count, "batch": 128, **median_of([child.ask() for _ in range(3)])}
-
-
-SUITES = {"loop": loop_suite, "stream": stream_suite, "scale": scale_suite}

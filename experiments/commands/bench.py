@@ -7,16 +7,21 @@ import pathlib
 from rich.console import Console
 from rich.table import Table
 
-from experiments.bench import SUITES, loop_against_step, say
+from experiments.bench import loop_against_step, loop_suite, say, scale_suite, stream_suite
+from experiments.bench_families import families_suite
 from experiments.component import PageError, near
 from experiments.provenance import origin
+
+SUITES = {"loop": loop_suite, "stream": stream_suite, "scale": scale_suite, "families": families_suite}
 
 
 def bench(options: argparse.Namespace) -> None:
     if options.suite and options.suite not in SUITES:
         raise PageError(f"unknown suite {options.suite!r}{near(options.suite, SUITES)}")
+    if options.torch and options.suite != "families":
+        raise PageError("--torch is for the suite 'families'")
     report, out = {"what": options.suite or options.config, "rows": []}, pathlib.Path(options.out)
-    for row in SUITES[options.suite]() if options.suite else _one(options):
+    for row in _suite(options) if options.suite else _one(options):
         say("  ".join(f"{name} {_text(value)}" for name, value in row.items()))
         report["rows"].append(row)
         out.write_text(json.dumps(report, indent=1) + "\n")  # already now: a suite takes minutes
@@ -30,6 +35,10 @@ def bench(options: argparse.Namespace) -> None:
             table.add_row(*map(_text, row.values()))
         console.print(table)
     print(f"written to {out}")
+
+
+def _suite(options):
+    return SUITES[options.suite](**({"torch": options.torch} if options.torch else {}))
 
 
 def _one(options):

@@ -7,6 +7,7 @@ import pytest
 
 from experiments import bench, cli
 from experiments.build import Parts
+from experiments.commands import bench as command
 from experiments.page import load, override
 from training.errors import TrainingError
 
@@ -69,7 +70,7 @@ def test_a_large_source_reports_speed_and_memory(page):
 
 
 def test_command_prints_and_writes(tmp_path, capsys, monkeypatch):
-    monkeypatch.setitem(bench.SUITES, "stream", lambda: iter([{"images_per_s": 1234.5, "ok": True}, {"batch": 3}]))
+    monkeypatch.setitem(command.SUITES, "stream", lambda: iter([{"images_per_s": 1234.5, "ok": True}, {"batch": 3}]))
     assert cli.main(["bench", "--suite", "stream", "--out", str(tmp_path / "b.json")]) == 0
     assert "1,23" in capsys.readouterr().out
     report = json.loads((tmp_path / "b.json").read_text())
