@@ -26,7 +26,8 @@ def main(arguments: list[str] | None = None) -> int:
     """Carries out a command line and returns its exit code."""
     options, rest = _parser().parse_known_args(arguments)
     try:
-        options.page = _page(options, _overrides(rest))
+        options.overrides = _overrides(rest)
+        options.page = _page(options, options.overrides)
         module, _, function = options.target.partition(":")
         return getattr(importlib.import_module(f"experiments.commands.{module}"), function)(options) or 0
     except USER_ERRORS as error:
@@ -79,6 +80,9 @@ def _parser() -> argparse.ArgumentParser:
     evaluate = add("eval", "evaluate:evaluate", "Measure a trained network; adds to DIR/eval.json.", workdir=True)
     evaluate.add_argument("--step", type=int, metavar="N", help="of this checkpoint; else of the best, else the newest")
     evaluate.add_argument("--split", default="test", metavar="S", help="test, validation, train, or like test[:50%%]")
+    evaluate.add_argument(
+        "--over", action="append", type=_choices, metavar="KEY=V,V,…", help="for each value of a key of the page, drawn"
+    )
 
     predict = add("predict", "evaluate:predict", "What a trained network makes of images.", workdir=True)
     predict.add_argument("--step", type=int, metavar="N", help="of this checkpoint; else of the best, else the newest")
@@ -120,6 +124,14 @@ def _integers(text: str) -> list[int]:
         return [int(word) for word in text.split(",")]
     except ValueError:
         raise argparse.ArgumentTypeError(f"{text!r} is not like 0,1,2") from None
+
+
+def _choices(text: str) -> tuple[str, list[str]]:
+    """ "task.sampling_steps=10,20" -> the key and its values."""
+    key, _, values = text.partition("=")
+    if not key or not all(values.split(",")):
+        raise argparse.ArgumentTypeError(f"{text!r} is not like task.sampling_steps=10,20")
+    return key, values.split(",")
 
 
 def _positive(text: str) -> int:

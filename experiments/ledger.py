@@ -19,7 +19,7 @@ RESULTS = pathlib.Path(__file__).parent / "results"
 # What may differ between a page and its runs: the seed, where things lie, and what is said of the paper.
 _FREE = ("train.seed", "train.judge:", "data.data_dir", "data.manual_dir", "paper.")
 # By the end of a metric's name.
-_LOWER = ("error", "loss", "cross_entropy", "distance", "fd", "bits_per_dim", "nll", "nelbo")
+_LOWER = ("error", "loss", "cross_entropy", "distance", "fd", "fid", "bits_per_dim", "nll", "nelbo")
 _HIGHER = ("accuracy", "top5", "iou", "dice", "mean_ap", "inception_score", "covered", "recognised")
 # Shown in per cent.
 _SHARES = ("error", "accuracy", "top5", "iou", "dice", "mean_ap", "recognised", "per_class", "precision", "recall")
@@ -58,8 +58,11 @@ def add(workdirs: Iterable[pathlib.Path], results: pathlib.Path) -> dict[str, An
             raise PageError(f"{workdir} ran another page than {workdirs[0]}: {page_of(config, workdir)} and {name}")
     paper = pages.canonical(pages.load(name))["paper"]  # as the page now has it
     found = row(name, [{**config, "paper": paper} for config in configs], summaries)
-    results.mkdir(parents=True, exist_ok=True)
+    _picture(results, name).parent.mkdir(parents=True, exist_ok=True)
     _keep_picture(workdirs[0], _picture(results, name))
+    for studied in workdirs[0].glob("over_*.png"):  # by `fovea eval --over`
+        shutil.copyfile(studied, _picture(results, f"{name}_{studied.stem}"))
+        found["evaluations"] = json.loads((workdirs[0] / "eval.json").read_text())
     (results / f"{name}.json").write_text(json.dumps(found, indent=1) + "\n")
     render(results)
     return found
@@ -146,7 +149,6 @@ def _keep_picture(workdir: pathlib.Path, to: pathlib.Path) -> None:
     """Keeps what shows best what a run learnt: its last samples, else what it makes of test images."""
     shown = [*sorted(workdir.glob("samples/*.png"))[-1:], workdir / "segmentations.png", workdir / "confusion.png"]
     for picture in filter(pathlib.Path.exists, shown):
-        to.parent.mkdir(exist_ok=True)
         shutil.copyfile(picture, to)
         return
 
@@ -161,6 +163,9 @@ def render(results: pathlib.Path) -> str:
         cells, picture = _cells(one), _picture(results, one["page"])
         if picture.exists():
             cells["page"] = f"[{one['page']}]({picture.relative_to(results).as_posix()})"
+        for studied in sorted(picture.parent.glob(f"{picture.stem}_over_*.png")):
+            what = studied.stem.removeprefix(f"{picture.stem}_").replace("_", " ")
+            cells["also"] += f", [{what}]({studied.relative_to(results).as_posix()})"
         lines.append("| " + " | ".join(cells[name].replace("|", "\\|") for name in names) + " |")
     commands = [f"    {one['command']}" for one in found]
     text = _HEAD + "\n".join([*lines, "", "Each row is made (again) by its command:", "", *commands]) + "\n"

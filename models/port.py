@@ -98,7 +98,7 @@ def from_torch(
             continue
         path = flax_path(name, wanted, rename or {})
         array = np.asarray(tensor)
-        if path[-1] == "kernel":
+        if path[-1] == "kernel" and array.ndim == len(wanted[path].shape):
             shape = (flattened or {}).get(name.removesuffix(".weight"))
             if shape:
                 array = array.reshape(-1, *shape).transpose(0, 2, 3, 1).reshape(array.shape)

@@ -4,6 +4,7 @@ Each function returns a matplotlib Figure that belongs to nobody else: there is 
 thread, in a notebook and without a display.
 """
 
+import itertools
 import math
 import pathlib
 from collections.abc import Mapping, Sequence
@@ -54,6 +55,40 @@ def curves(records: Sequence[Mapping]) -> Figure:
         ax.set_xlabel("step", fontsize=9, color=_INK)
         ax.set_xlim(left=0)
         if list(lines) != ["train"]:
+            ax.legend(fontsize=8, frameon=False)
+        _plain(ax)
+    return figure
+
+
+def trends(keys: Sequence[str], values: Sequence[Sequence[str]], metrics: Mapping[str, Sequence[float]]) -> Figure:
+    """Each metric against the first of `keys`, a line for each combination of the others.
+
+    Args:
+      keys: names of what was chosen.
+      values: [N][len(keys)], what was chosen, as text.
+      metrics: name -> [N].
+    """
+    figure, axes = _grid(len(metrics), min(3, max(len(metrics), 1)), width=4.0, height=3.0)
+    try:
+        ticks = [float(first) for first, *_ in values]
+    except ValueError:
+        ticks = [list(dict.fromkeys(first for first, *_ in values)).index(first) for first, *_ in values]
+    lines = {", ".join(others): [] for _, *others in values}
+    for i, (_, *others) in enumerate(values):
+        lines[", ".join(others)].append(i)
+    for ax, (name, measured) in zip(axes, metrics.items(), strict=True):
+        for colour, (label, places) in zip(itertools.cycle(_COLOURS), lines.items()):
+            x, y = [ticks[i] for i in places], [measured[i] for i in places]
+            ax.plot(x, y, color=colour, lw=1.6, marker="o", ms=4, label=label)
+        if min(ticks) > 0 and max(ticks) > 10 * min(ticks):
+            ax.set_xscale("log")
+        if min(measured) > 0 and max(measured) > 10 * min(measured):
+            ax.set_yscale("log")
+        ax.set_xticks(ticks, [first for first, *_ in values])
+        ax.minorticks_off()
+        ax.set_title(name.replace("_", " "), fontsize=11, color=_INK, loc="left")
+        ax.set_xlabel(keys[0].rpartition(".")[2].replace("_", " "), fontsize=9, color=_INK)
+        if len(lines) > 1:
             ax.legend(fontsize=8, frameon=False)
         _plain(ax)
     return figure

@@ -1,12 +1,14 @@
 """`fovea eval` and `fovea predict`: what a trained network is worth, and what it says."""
 
 import argparse
+import itertools
 import json
 import pathlib
 
 import numpy as np
 from PIL import Image
 from rich.console import Console
+from rich.progress import track
 from rich.table import Table
 
 from data.decode import CORRUPT, decode
@@ -14,6 +16,8 @@ from data.errors import DataError
 from data.source import Info
 from experiments.build import build
 from experiments.component import PageError
+from experiments.page import override
+from training import pictures
 from training.records import plain
 from training.tiling import predict_tiled
 
@@ -21,22 +25,49 @@ EVALUATIONS = "eval.json"
 
 
 def evaluate(options: argparse.Namespace) -> None:
-    """Prints the metrics of a split and keeps them in `eval.json`: one record for each split and step."""
-    run = build(options.page, options.workdir)
-    numbers = run.evaluate(options.split, options.step)
-    record = {"split": options.split, **{name: plain(value) for name, value in numbers.items()}}
+    """Prints the metrics of a split and keeps them in `eval.json`, a record for each split, step and set of overrides.
 
+    With --over, for every combination of the values given, side by side, and drawn against those of the first key.
+    """
+    if not options.over:
+        record = _measure(options, options.overrides)
+        _print(Table("metric", "value"), ([name, record[name]] for name in _shown(record)))
+        return
+    keys = [key for key, _ in options.over]
+    grid = [list(zip(keys, values, strict=True)) for values in itertools.product(*(v for _, v in options.over))]
+    # All of them before the first is measured: what one says against a value is said now, and not after minutes.
+    for chosen in grid:
+        _ = build(override(options.page, chosen), options.workdir).task
+    records = [_measure(options, [*options.overrides, *chosen]) for chosen in track(grid, console=Console(stderr=True))]
+    varying = [name for name in _shown(records[0]) if len({record[name] for record in records}) > 1]
+    rows = [[value for _, value in chosen] for chosen in grid]
+    _print(Table(*keys, *varying), ([*row, *map(r.get, varying)] for row, r in zip(rows, records, strict=True)))
+    file = pathlib.Path(options.workdir) / f"over_{keys[0].rpartition('.')[2]}.png"
+    pictures.save(pictures.trends(keys, rows, {name: [r[name] for r in records] for name in varying}), file)
+    print(f"drawn in {file}")
+
+
+def _measure(options, overrides) -> dict:
+    """The record of one evaluation, which now stands in `eval.json`."""
+    run = build(override(options.page, overrides), options.workdir)
+    numbers = run.evaluate(options.split, options.step)
+    record = {"split": options.split, "given": dict(overrides), **{name: plain(x) for name, x in numbers.items()}}
     path = run.workdir / EVALUATIONS
     records = json.loads(path.read_text()) if path.exists() else []
-    same = lambda other: all(other[key] == record[key] for key in ("split", "step"))
+    same = lambda other: all(other.get(key, {}) == record[key] for key in ("split", "step", "given"))
     partial = path.with_suffix(".partial")
     partial.write_text(json.dumps([*(r for r in records if not same(r)), record], indent=1))
     partial.rename(path)
+    return record
 
-    table = Table("metric", "value")
-    for name, value in record.items():
-        if not isinstance(value, list):
-            table.add_row(name, f"{value:.6g}" if isinstance(value, float) else str(value))
+
+def _shown(record):
+    return [name for name, value in record.items() if isinstance(value, float | int | str)]
+
+
+def _print(table, rows):
+    for row in rows:
+        table.add_row(*(f"{x:.6g}" if isinstance(x, float) else str(x) for x in row))
     Console().print(table)
 
 

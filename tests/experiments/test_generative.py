@@ -179,6 +179,24 @@ CLASSIFIER = page(
 )
 
 
+def test_evaluated_for_each_value_of_a_key(trained, capsys):
+    config, workdir = trained
+    key, values = {"diffusion": ("task.bound_terms", "1,2,4"), "vae": ("task.importance_samples", "2,4,8")}.get(
+        config.task.name, ("train.judge_samples", "20,40,80")
+    )
+    judged = "--config.train.judge=pixels"
+    command = ["eval", "--workdir", str(workdir), "--split", "test[:40]", judged, f"--over={key}={values}"]
+    assert main([*command, "--over=train.seed=0,1"]) == 0
+    records = json.loads((workdir / "eval.json").read_text())[-6:]
+    assert [tuple(r["given"].values())[1:] for r in records] == [(v, s) for v in values.split(",") for s in "01"]
+    name = {"diffusion": "bits_per_dim", "vae": "nll"}.get(config.task.name, "kd")
+    assert len({r[name] for r in records}) > 1
+    assert name in capsys.readouterr().out
+    assert Image.open(workdir / f"over_{key.partition('.')[2]}.png").size[0] > 300
+    assert main([*command[:-1], f"--over={key}=1,x"]) == 2
+    assert f"{key}=x" in capsys.readouterr().err
+
+
 def test_a_judge_that_is_not_there_is_said_before_training(trained, tmp_path):
     config = override(trained[0], [("train.judge", "nowhere")])
     with pytest.raises(ValueError, match="neither 'pixels' nor the work directory of a classifier"):

@@ -3,6 +3,7 @@
 import os
 import pathlib
 import random
+import shutil
 import signal
 import socket
 import subprocess
@@ -37,6 +38,36 @@ def get_config():
 """
 
 
+GENERATIVE = """
+from experiments.page import page
+
+
+def get_config():
+    return page(
+        {networks},
+        optimizer=dict(name="adam", b1=0.5),
+        schedule=dict(name="cosine", peak=1e-3),
+        train=dict(
+            batch_size=16, steps=400, ema=0.99, log_every=8, evaluate_every=100, checkpoint_every=20
+        ),
+    )
+"""
+NETWORKS = {
+    "gan": """
+        model=dict(
+            generator=dict(name="gan_generator", hidden=(8,)), critic=dict(name="gan_discriminator", hidden=(8,))
+        ),
+        task=dict(name="gan", loss="wasserstein", updates=2, gradient_penalty=0.1),
+        data=dict(name="gaussians", num_examples=512)""",
+    "ddpm": """
+        model=dict(
+            name="ddpm_unet", width=8, multipliers=(1,), blocks=1, attention=(), groups=4, conditional=True
+        ),
+        task=dict(name="diffusion", steps=20, sampling_steps=4, bound_terms=2),
+        data=dict(name="digits", train="train[:64]", validation="test[:16]", test="test[16:32]", scale="symmetric")""",
+}
+
+
 @pytest.fixture(scope="module")
 def page(tmp_path_factory) -> pathlib.Path:
     path = tmp_path_factory.mktemp("page") / "digits_mlp.py"
@@ -61,7 +92,7 @@ def end(page, workdir, *overrides, devices: int = 1) -> None:
 
 def wait_for_steps(process, workdir) -> None:
     """Returns when this process has recorded something, or is over."""
-    lines = lambda: (workdir / "output").read_text().count("train/loss")
+    lines = lambda: (workdir / "output").read_text().count("train/")
     before = lines()
     while process.poll() is None and lines() == before:
         time.sleep(0.01)
@@ -85,15 +116,18 @@ class Whole(typing.NamedTuple):
     to_end: float
 
 
-@pytest.fixture(scope="module")
-def never_killed(page, tmp_path_factory) -> Whole:
-    workdir = tmp_path_factory.mktemp("never_killed")
+def run_whole(page, workdir) -> Whole:
     began = time.monotonic()
     process = start(page, workdir)
     wait_for_steps(process, workdir)
     first = time.monotonic()
     assert process.wait(timeout=PATIENCE) == 0, (workdir / "output").read_text()[-3000:]
-    whole = Whole(workdir, result(workdir), first - began, time.monotonic() - first)
+    return Whole(workdir, result(workdir), first - began, time.monotonic() - first)
+
+
+@pytest.fixture(scope="module")
+def never_killed(page, tmp_path_factory) -> Whole:
+    whole = run_whole(page, tmp_path_factory.mktemp("never_killed"))
     assert len(whole.result[1]) == STEPS // 8 + STEPS // 20 + 1  # training, validation, test
     return whole
 
@@ -127,6 +161,30 @@ def test_killed_at_random_moments(page, never_killed, tmp_path):
             kills += 1
         end(page, workdir)
         assert_same(result(workdir), never_killed.result)
+
+
+@pytest.mark.parametrize("family", NETWORKS)
+def test_generative_networks_killed_at_random_moments(family, tmp_path):
+    """Both players and their noise, the moving average that samples are drawn with: all go on where they were."""
+    page, seed, kills = tmp_path / "page.py", random.SystemRandom().randrange(2**32), 0
+    print(f"{seed=}")
+    draw = random.Random(seed)
+    page.write_text(GENERATIVE.format(networks=NETWORKS[family].strip()))
+    whole, workdir = run_whole(page, tmp_path / "whole"), tmp_path / "killed"
+    while kills < 2:
+        process = start(page, workdir)
+        wait_for_steps(process, workdir)
+        time.sleep(draw.uniform(0, 0.4 * whole.to_end))
+        process.kill()
+        if process.wait() == 0:  # was over before
+            shutil.rmtree(workdir)
+        else:
+            kills += 1
+    end(page, workdir)
+    assert_same(result(workdir), whole.result)
+    drawn = [sorted((w / "samples").glob("*.png")) for w in (whole.workdir, workdir)]
+    assert [x.name for x in drawn[0]] == [x.name for x in drawn[1]]
+    assert all(a.read_bytes() == b.read_bytes() for a, b in zip(*drawn, strict=True))
 
 
 def test_asked_to_stop(page, never_killed, tmp_path):
