@@ -314,7 +314,15 @@ class Parts:
         taken = lambda path: not any(re.search(pattern, path) for pattern in skip)
         wanted = {path: x for path, x in leaves(ours).items() if taken(path)}
         # The average is float32 and parameters may be less: a difference in precision is none of the model.
-        theirs = {path: x.astype(wanted[path].dtype) for path, x in theirs.items() if path in wanted}
+        theirs = {path: self._fitted(path, x, wanted[path]) for path, x in theirs.items() if path in wanted}
         check_same_model(wanted, theirs, where)
         new = jax.tree.unflatten(jax.tree.structure(ours), [theirs.get(path, x) for path, x in leaves(ours).items()])
         return state.replace(**new, ema={player: ema_of(new["params"][player]) for player in state.ema})
+
+    def _fitted(self, path: str, value: np.ndarray, like: np.ndarray) -> np.ndarray:
+        """A leaf that was trained elsewhere; where its shape differs, as its network adapts it, if it can."""
+        _, player, *name = path.split("/")
+        network = self.networks.get(player)
+        if value.shape != like.shape and hasattr(network, "adapt"):
+            value = np.asarray(network.adapt("/".join(name), value, like.shape))
+        return value.astype(like.dtype)

@@ -3,6 +3,7 @@
 Dosovitskiy et al., "An Image is Worth 16x16 Words", ICLR 2021.
 """
 
+import math
 from functools import partial
 from typing import Any
 
@@ -108,6 +109,18 @@ class ViT(nn.Module):
             x = nn.tanh(nn.Dense(self.representation, name="representation", **types)(x))
         x = nn.Dense(self.num_classes, kernel_init=nn.initializers.zeros, name="head", **types)(x)
         return x.astype(jnp.promote_types(x.dtype, jnp.float32))
+
+    def adapt(self, name, value, shape):
+        """A parameter of this network, trained on square images of another size -> of the shape wanted here.
+
+        What no interpolation brings there is returned as it is.
+        """
+        if name != "positions" or value.shape[-1] != shape[-1]:
+            return value
+        tokens = int(self.pool == "token")
+        old, new = (math.isqrt(x[1] - tokens) for x in (value.shape, shape))
+        square = (old**2 + tokens, new**2 + tokens) == (value.shape[1], shape[1])
+        return interpolate_positions(value, (old, old), (new, new)) if square else value
 
 
 def interpolate_positions(positions, old, new):

@@ -12,7 +12,9 @@ from PIL import Image
 from experiments.build import Parts, build
 from experiments.commands import show
 from experiments.page import load, override
-from training.checkpoint import Checkpoints
+from experiments.page import page as complete
+from models.classification.vit import interpolate_positions
+from training.checkpoint import Checkpoints, leaves
 from training.debug import origin
 
 
@@ -185,6 +187,22 @@ def test_init_from_takes_the_parameters_of_another_run(small, trained, tmp_path)
         for layer, leaf in tree["model"].items():
             assert np.array_equal(leaf["kernel"], theirs[f"params/model/{layer}/kernel"])
     assert state.step == 0
+
+
+def test_init_from_another_resolution(small, tmp_path):
+    """Section 3.2 of the ViT paper: the position embeddings are interpolated, all else is as it was."""
+    vit = {"model": dict(name="vit", patch=4, width=8, depth=1, heads=2, mlp=8), "data": dict(name="digits", size=8)}
+    sections = vit | dict(task=dict(name="classification"), optimizer=dict(name="sgd"), schedule=dict(name="constant"))
+    coarse = texts(complete(**sections), **small)
+    build(coarse, tmp_path).train()
+    learnt = build(coarse, tmp_path).restore()[0].params["model"]
+    fine = texts(coarse, **{"data.size": 16, "train.init_from": tmp_path})
+    taken = build(fine).parts.initial_state().params["model"]
+    np.testing.assert_array_equal(taken["positions"], interpolate_positions(learnt["positions"], (2, 2), (4, 4)))
+    for path, x in leaves({**taken, "positions": 0}).items():
+        np.testing.assert_array_equal(x, leaves({**learnt, "positions": 0})[path], err_msg=path)
+    with pytest.raises(ValueError, match="is of another model: params/model/positions"):
+        build(texts(fine, **{"model.pool": "gap"})).parts.initial_state()
 
 
 def test_init_from_with_another_number_of_classes(fovea, small, trained, tmp_path):
