@@ -269,3 +269,8 @@ def test_bad_pages_are_one_clear_line(keys, message):
     keys = dict(scale="symmetric") | keys
     with pytest.raises(TrainingError, match=message):
         diffusion({"model": Net()}, info=INFO, **keys)
+
+
+def test_guidance_needs_labels_that_were_dropped():
+    with pytest.raises(TrainingError, match="needs task.drop_label > 0"):
+        diffusion({"model": Net(conditional=True)}, info=INFO, scale="symmetric", guidance=2.0, drop_label=0.0)

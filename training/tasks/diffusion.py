@@ -70,6 +70,8 @@ def diffusion(
         raise TrainingError(f"diffusion needs images in [-1, 1]: data.scale='symmetric', not {scale!r}")
     if guidance != 1 and not model.conditional:
         raise TrainingError(f"task.guidance={guidance}: the network is not conditional, so nothing guides it")
+    if guidance not in (0, 1) and not drop_label:
+        raise TrainingError(f"task.guidance={guidance} needs task.drop_label > 0: a network that also knows no class")
     for name, number in (("sampling_steps", sampling_steps), ("bound_terms", bound_terms)):
         if not 1 <= number <= steps:
             raise TrainingError(f"task.{name}={number} is not between 1 and the {steps} steps of training")
