@@ -11,6 +11,7 @@ import flax.linen as nn
 import jax.numpy as jnp
 
 from models.errors import ModelError
+from models.layers.conv import ConvTranspose
 from models.layers.mlp import MLP
 
 
@@ -41,15 +42,15 @@ class ConvDecoder(nn.Module):
 
     @nn.compact
     def __call__(self, z):
-        """z: [..., latent] -> [..., *shape]."""
+        """z: [..., latent] -> [N, *shape] of N codes."""
         types = dict(dtype=self.dtype, param_dtype=self.param_dtype)
         height, width, channels = self.shape
         scale = 2 ** len(self.widths)
         start = (height // scale, width // scale, self.widths[-1])
-        x = nn.relu(nn.Dense(math.prod(start), **types)(z)).reshape(*z.shape[:-1], *start)
+        x = nn.relu(nn.Dense(math.prod(start), **types)(z)).reshape(-1, *start)
         for features in self.widths[-2::-1]:
-            x = nn.relu(nn.ConvTranspose(features, (4, 4), strides=(2, 2), **types)(x))
-        return nn.ConvTranspose(channels, (4, 4), strides=(2, 2), **types)(x)
+            x = nn.relu(ConvTranspose(features, (4, 4), strides=(2, 2), **types)(x))
+        return ConvTranspose(channels, (4, 4), strides=(2, 2), **types)(x)
 
 
 class Autoencoder(nn.Module):
