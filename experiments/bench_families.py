@@ -23,6 +23,7 @@ from ml_collections import ConfigDict
 
 from experiments.bench import BLOCK_SECONDS, BareStep, Elsewhere, Process, median_of, number_of, say
 from experiments.build import Parts
+from experiments.page import override
 from training.errors import TrainingError
 
 TURNS = 5
@@ -43,7 +44,7 @@ def training(page: ConfigDict, seconds: float = BLOCK_SECONDS) -> Iterator[dict[
 
 def sampling(page: ConfigDict, seconds: float = BLOCK_SECONDS) -> Iterator[dict[str, Any]]:
     """Of drawing a batch of images, all in one call, from a network as it is initialised."""
-    parts = Parts(page)
+    parts = Parts(override(page, [("devices.kind", "mesh")]))
     state = parts.devices.put_state(parts.initial_state())
     condition = {"id": jnp.arange(page.train.batch_size)}
     draw = jax.jit(lambda state, key: parts.task.sample(state.params, state.stats, key, condition, parts.task.frozen()))

@@ -48,7 +48,14 @@ def test_a_row_of_training():
 
 
 def test_a_row_of_sampling():
-    overrides = {**TINY, "data.channels": "1", **DDPM, "task.sampling_steps": "2", "train.batch_size": "8"}
+    overrides = {
+        **TINY,
+        **families.PLAIN,
+        "data.channels": "1",
+        **DDPM,
+        "task.sampling_steps": "2",
+        "train.batch_size": "8",
+    }
     row = next(families.sampling(override(load("ddpm_mnist_small"), overrides.items()), seconds=0.01))
     assert row.keys() == COLUMNS and row["examples_per_s"] == pytest.approx(8 / row["seconds"])
 
