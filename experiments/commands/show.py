@@ -75,9 +75,13 @@ def layers(parts: Parts) -> dict[str, dict[str, tuple[int, ...]]]:
 
 
 def macs(parts: Parts) -> int:
-    """Multiply-adds of `Task.predict` for one example. Raises ValueError where they cannot be counted."""
+    """Multiply-adds of one example's loss, forward, of each player and all together.
+
+    Raises ValueError where they cannot be counted.
+    """
     state, frozen = parts.abstract_state(), jax.eval_shape(parts.task.frozen)
-    return count_macs(parts.task.predict, state.params, state.stats, _batch(parts, 1), _key(), frozen)
+    arguments = state.params, state.stats, _batch(parts, 1), _key(), frozen, parts.hyper
+    return sum(count_macs(functools.partial(parts.task.loss, player), *arguments) for player in parts.task.names)
 
 
 def memory(parts: Parts) -> dict[str, int]:
