@@ -83,7 +83,7 @@ class UNet(nn.Module):
 
 def unet(batch, compile):
     model = UNet(3, 11, 64, 4)
-    image, masks = pixels(batch, 3, 128, 128), torch.randint(0, 11, (batch, 128, 128))
+    image, masks = pixels(batch, 3, 256, 256), torch.randint(0, 11, (batch, 256, 256))
     loss = compile(lambda: F.cross_entropy(model(standardise(image)), masks))
     return [model], learner(model.parameters(), torch.optim.Adam(model.parameters(), 5e-3), loss)
 

@@ -79,7 +79,7 @@ def test_variants_take_turns_and_one_that_fails_says_why(torch, monkeypatch):
 def test_without_torch(monkeypatch):
     monkeypatch.setattr(families, "FAMILIES", {})
     (row,) = families.families_suite("/no/such/python")
-    assert row["without"] == "torch" and "No such file" in row["reason"]
+    assert row["beside"].startswith("nothing: ") and "No such file" in row["beside"]
 
 
 def test_torch_is_for_the_families(capsys):
