@@ -39,7 +39,7 @@ def evaluate(options: argparse.Namespace) -> None:
     for chosen in grid:
         _ = build(override(options.page, chosen), options.workdir).task
     records = [_measure(options, [*options.overrides, *chosen]) for chosen in track(grid, console=Console(stderr=True))]
-    varying = [name for name in _shown(records[0]) if len({record[name] for record in records}) > 1]
+    varying = [name for name in _shown(records[0]) if len({_text(record[name]) for record in records}) > 1]
     rows = [[value for _, value in chosen] for chosen in grid]
     _print(Table(*keys, *varying), ([*row, *map(r.get, varying)] for row, r in zip(rows, records, strict=True)))
     file = pathlib.Path(options.workdir) / f"over_{keys[0].rpartition('.')[2]}.png"
@@ -67,8 +67,12 @@ def _shown(record):
 
 def _print(table, rows):
     for row in rows:
-        table.add_row(*(f"{x:.6g}" if isinstance(x, float) else str(x) for x in row))
+        table.add_row(*map(_text, row))
     Console().print(table)
+
+
+def _text(x):
+    return f"{x:.6g}" if isinstance(x, float) else str(x)
 
 
 def predict(options: argparse.Namespace) -> None:

@@ -169,6 +169,11 @@ def test_samples_of_a_class():
     ("members", "keys", "message"),
     [
         ({"generator": networks.Generator()}, {}, "needs the networks generator and discriminator"),
+        (
+            {"generator": networks.Discriminator(), "critic": networks.Discriminator()},
+            {},
+            "model.generator: Discriminator is no network for a GAN",
+        ),
         (pair(), dict(loss="hing"), "did you mean 'hinge'"),
         (pair(), dict(prior="gauss"), "task.prior='gauss' is unknown"),
         (pair(), dict(updates=0), "needs at least one"),

@@ -72,7 +72,7 @@ def gan(
     if updates < 1:
         raise TrainingError(f"task.updates={updates}: the {adversary} needs at least one")
     for key, network in networks.items():
-        if not hasattr(network, "conditional"):
+        if not hasattr(network, "conditional") or hasattr(network, "latent") != (key == "generator"):
             raise TrainingError(f"model.{key}: {type(network).__name__} is no network for a GAN")
     if len({network.conditional for network in networks.values()}) > 1:
         raise TrainingError(f"model: either both generator and {adversary} are conditional, or neither")
