@@ -42,7 +42,7 @@ from experiments.build import Parts
 from experiments.page import override
 from training.errors import TrainingError
 
-TURNS = 4
+TURNS = 3
 TORCH = pathlib.Path(__file__).with_name("bench_torch.py")  # a program for a Python that has torch
 
 VERSIONS = "import torch, timm, diffusers; print(*(f'{m.__name__} {m.__version__}' for m in (torch, timm, diffusers)))"
@@ -82,6 +82,7 @@ def rows(time_of: Callable[[int], float], first: float, parameters: int, batch: 
     forget_peak()
     calls = max(1, round(seconds / time_of(1)))
     while True:
+        time_of(1)  # the process has rested, and finds its memory cold
         each = time_of(calls) / calls
         yield {
             "seconds": each,
