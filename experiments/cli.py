@@ -98,6 +98,15 @@ def _parser() -> argparse.ArgumentParser:
     sample.add_argument("--step", type=int, metavar="N", help="of this checkpoint; else of the best, else the newest")
     sample.add_argument("--out", default="samples.png", metavar="FILE")
 
+    runs = add("ps", "runs:ps", "List the runs under a folder: state, step, speed, best metric.")
+    runs.add_argument("root", nargs="?", default=".", metavar="DIR")
+
+    add("stop", "runs:stop", "Ask a run to save and end, as Ctrl-C does.").add_argument("workdir", metavar="DIR")
+
+    compare = add("compare", "runs:compare", "In what two runs, or two folders of seeds, differ.")
+    compare.add_argument("first", metavar="A")
+    compare.add_argument("second", metavar="B")
+
     listing = add("list", "listing:listing", "List what a page can name.")
     listing.add_argument("kind", nargs="?", choices=("models", "tasks", "data", "configs"))
 

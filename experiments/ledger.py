@@ -191,12 +191,16 @@ def _published(paper):
     }
 
 
+def lower_is_better(metric: str) -> bool:
+    return metric.endswith(_LOWER)
+
+
 def _status(metric, ours, published, tolerance):
     if published is None:
         return "measured"
     # A hair of slack: 0.0090 + 0.0005 is no more than 0.0095 on paper.
     over, slack = ours - published, tolerance + 1e-9 * abs(published)
-    if metric.endswith(_LOWER):
+    if lower_is_better(metric):
         good = over <= slack
     elif metric.endswith(_HIGHER):
         good = -over <= slack

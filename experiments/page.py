@@ -18,6 +18,7 @@ from experiments.component import Component, PageError, find, near
 
 CONFIGS = pathlib.Path(__file__).parent / "configs"
 STORED = "config.json"  # the page of a run, in its work directory
+LOCK = "lock"  # held by the process that trains there; says which it is, and how the last one ended
 SUMMARY = "summary.json"  # its final numbers: there when, and only when, the run has ended
 
 # Sections that name a component. Any but `task` and `data` may instead be keyed by player or network:

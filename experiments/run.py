@@ -5,7 +5,9 @@ import errno
 import fcntl
 import functools
 import json
+import os
 import pathlib
+import platform
 import sys
 import time
 from collections.abc import Callable
@@ -18,7 +20,7 @@ from experiments.build import ROLES, Parts
 from experiments.component import PageError, near
 from experiments.gallery import Gallery, films, hang
 from experiments.judge import judge, make_referee
-from experiments.page import STORED, SUMMARY, canonical, difference, from_canonical
+from experiments.page import LOCK, STORED, SUMMARY, canonical, difference, from_canonical
 from experiments.provenance import origin
 from experiments.report import figures
 from models.counting import count_macs
@@ -268,13 +270,13 @@ class Run:
 
     @contextlib.contextmanager
     def _locked(self):
-        """Makes the work directory and holds its lock."""
+        """Makes the work directory and holds its lock, in which stands who does and, afterwards, how that ended."""
         if not parallel.is_main():
             yield
             return
         try:
             self.workdir.mkdir(parents=True, exist_ok=True)
-            handle = (self.workdir / "lock").open("w")
+            handle = (self.workdir / LOCK).open("a")
         except OSError as error:
             raise TrainingError(f"cannot write the work directory {self.workdir}: {error.strerror}") from error
         with handle:
@@ -282,12 +284,19 @@ class Run:
                 fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
             except OSError as error:
                 raise TrainingError(f"the work directory {self.workdir} is in use by another run") from error
+            holder = {"pid": os.getpid(), "host": platform.node()}
+            _write(handle, holder)
             try:
                 yield
-            except OSError as error:
-                if error.errno not in (errno.ENOSPC, errno.EDQUOT):
-                    raise
-                raise TrainingError(f"cannot write in {self.workdir}: {error.strerror}; checkpoints stay") from error
+            except Exception as error:
+                ended = "interrupted" if isinstance(error, loop.Interrupted) else f"failed: {error}"
+                with contextlib.suppress(OSError):  # a full disk, say, of which `error` tells
+                    _write(handle, {**holder, "ended": ended})
+                if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
+                    raise TrainingError(
+                        f"cannot write in {self.workdir}: {error.strerror}; checkpoints stay"
+                    ) from error
+                raise
 
 
 def _count_macs(function, *arguments) -> int:
@@ -295,6 +304,12 @@ def _count_macs(function, *arguments) -> int:
         return count_macs(function, *arguments)
     except ValueError:  # products in a loop of unknown length, such as L-BFGS's line search
         return 0
+
+
+def _write(handle, content: dict) -> None:
+    handle.truncate(0)  # opened for appending: what follows stands at the beginning
+    handle.write(json.dumps(content))
+    handle.flush()
 
 
 def _warn(line: str) -> None:

@@ -1,0 +1,144 @@
+"""`fovea ps`, `fovea stop` and `fovea compare`: what runs there are, and how two of them differ.
+
+All of it is read from the work directories, so no jax is needed and no server.
+"""
+
+import argparse
+import fcntl
+import json
+import os
+import pathlib
+import platform
+import signal
+import statistics
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from rich.console import Console
+from rich.table import Table
+from scipy.stats import ttest_ind
+
+from experiments.component import PageError
+from experiments.ledger import lower_is_better
+from experiments.page import LOCK, STORED, SUMMARY, difference
+from training.records import read
+
+
+def ps(options: argparse.Namespace) -> None:
+    """A line for each run under a folder."""
+    root = pathlib.Path(options.root)
+    if not root.is_dir():
+        raise PageError(f"there is no folder {root}")
+    table = Table("run", "state", "step", "examples/s", "best")
+    for workdir in sorted(find(root)):
+        found = look(workdir)
+        table.add_row(str(workdir.relative_to(root)), *(found[name] for name in ("state", "step", "speed", "best")))
+    console = Console()
+    console.width = max(console.width, 120)  # in a file or a pipe it would be 80
+    console.print(table)
+
+
+def find(root: pathlib.Path) -> Iterator[pathlib.Path]:
+    """The work directories in a folder, itself included; none is looked for inside another."""
+    for folder, inner, files in os.walk(root):
+        if STORED in files:
+            inner.clear()
+            yield pathlib.Path(folder)
+
+
+def look(workdir: pathlib.Path) -> dict[str, str]:
+    """State, step, speed and best validation (of a finished run: the test's) of a run, as text."""
+    records, config = read(workdir), json.loads((workdir / STORED).read_text())
+    trained = [record for record in records if "time/examples_per_s" in record]
+    last = trained[-1] if trained else {"step": 0, "time/examples_per_s": 0.0}
+    return {
+        "state": state(workdir),
+        "step": f"{last['step']:,} of {config['train']['steps']:,}",
+        "speed": f"{last['time/examples_per_s']:,.0f}",
+        "best": _best(records, config["paper"]["metric"].rpartition("/")[2]),
+    }
+
+
+def state(workdir: pathlib.Path) -> str:
+    """finished | running | failed: why | interrupted | killed, of a run that left no word."""
+    if (workdir / SUMMARY).exists():
+        return "finished"
+    said = holder(workdir)
+    return "running" if said.pop("held") else said.get("ended", "killed")
+
+
+def holder(workdir: pathlib.Path) -> dict[str, Any]:
+    """What the process that trains there, or did so last, said of itself: `pid`, `host`, `ended`; `held` while it runs.
+
+    A lock outlives no process, whatever became of it.
+    """
+    try:
+        with (workdir / LOCK).open() as handle:
+            try:
+                fcntl.flock(handle, fcntl.LOCK_SH | fcntl.LOCK_NB)
+                held = False
+            except OSError:
+                held = True
+            return {**json.loads(handle.read() or "{}"), "held": held}
+    except (OSError, json.JSONDecodeError):
+        return {"held": False}
+
+
+def _best(records, wanted: str) -> str:
+    """The best value of a metric over the records of the last split measured; of `wanted`, else of the first."""
+    for split in ("test/", "validation/"):
+        rows = [r for r in records if any(name.startswith(split) for name in r)]
+        names = [k for k, v in rows[-1].items() if k.startswith(split) and isinstance(v, float | int)] if rows else []
+        if names:
+            name = split + wanted if split + wanted in names else names[0]
+            values = [row[name] for row in rows if row.get(name) is not None]
+            best = (min if lower_is_better(name) else max)(values, default=float("nan"))
+            return f"{name} {best:.4g}"
+    return ""
+
+
+def stop(options: argparse.Namespace) -> None:
+    """Asks a run to save and end, as Ctrl-C does."""
+    workdir = pathlib.Path(options.workdir)
+    said = holder(workdir)
+    if not said["held"]:
+        raise PageError(f"nothing runs in {workdir}")
+    if said.get("host") != platform.node():
+        raise PageError(f"the run in {workdir} is on {said.get('host')}: stop it there")
+    os.kill(said["pid"], signal.SIGTERM)
+    print(f"asked process {said['pid']} to save and end; `fovea train` goes on from there")
+
+
+def compare(options: argparse.Namespace) -> None:
+    """Prints in what two runs, or two folders of seeds, differ: page and final numbers."""
+    first, second = (ended(pathlib.Path(folder)) for folder in (options.first, options.second))
+    for line in difference(first[0][0], second[0][0]):
+        if not line.startswith("train.seed:"):
+            print(line.replace("stored", options.first).replace("given", options.second))
+    table = Table("metric", options.first, options.second, "difference", "p (Welch)")
+    shared = [k for k, v in first[0][1].items() if k.startswith("test/") and isinstance(v, float | int)]
+    for name in shared:
+        values = [[summary[name] for _, summary in runs if summary.get(name) is not None] for runs in (first, second)]
+        if all(values):
+            table.add_row(name, *compared(*values))
+    Console().print(table)
+
+
+def compared(a: list[float], b: list[float]) -> tuple[str, str, str, str]:
+    """Mean ± deviation of both, their difference, and how probable so large a one is without a cause."""
+    show = lambda x: f"{statistics.fmean(x):.5g}" + (f" ± {statistics.stdev(x):.2g} ({len(x)})" if len(x) > 1 else "")
+    p = f"{ttest_ind(a, b, equal_var=False).pvalue:.2g}" if min(len(a), len(b)) > 1 else "one seed"
+    return show(a), show(b), f"{statistics.fmean(b) - statistics.fmean(a):+.4g}", p
+
+
+def ended(folder: pathlib.Path) -> list[tuple[Mapping, Mapping]]:
+    """(page, final numbers) of the ended runs in a folder, which are of one page but for their seeds."""
+    found = [workdir for workdir in sorted(find(folder)) if (workdir / SUMMARY).exists()]
+    if not found:
+        raise PageError(f"no run has ended in {folder}")
+    runs = [tuple(json.loads((w / name).read_text()) for name in (STORED, SUMMARY)) for w in found]
+    for workdir, (page, _) in zip(found, runs, strict=True):
+        lines = [line for line in difference(runs[0][0], page) if not line.startswith("train.seed:")]
+        if lines:
+            raise PageError(f"{workdir} ran another page than {found[0]}: {'; '.join(lines)}")
+    return runs

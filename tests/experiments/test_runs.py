@@ -1,0 +1,107 @@
+"""What `fovea ps`, `stop` and `compare` say of runs, from their work directories alone."""
+
+import fcntl
+import json
+import os
+import pathlib
+import platform
+import subprocess
+import sys
+import time
+
+import pytest
+from scipy.stats import ttest_ind
+
+from experiments import page as pages
+from experiments.commands import runs
+from training.records import read
+
+ROOT = pathlib.Path(__file__).parents[2]
+
+
+def folder(path, seed=0, lr=0.1, **summary) -> pathlib.Path:
+    """A work directory as a run leaves it; without `summary`, of one that has not ended."""
+    path.mkdir(parents=True)
+    overrides = [("train.seed", str(seed)), ("schedule.peak", str(lr))]
+    config = pages.override(pages.load("mlp_digits"), overrides)
+    (path / pages.STORED).write_text(json.dumps(pages.canonical(config)))
+    records = [
+        {"step": 2, "train/loss": 2.0, "time/examples_per_s": 100.0},
+        {"step": 2, "validation/accuracy": 0.5, "validation/error": 0.5},
+        {"step": 4, "train/loss": 1.0, "time/examples_per_s": 120.0},
+        {"step": 4, "validation/accuracy": 0.4, "validation/error": 0.6},
+    ]
+    (path / "metrics.jsonl").write_text("".join(json.dumps(record) + "\n" for record in records))
+    if summary:
+        (path / pages.SUMMARY).write_text(json.dumps(summary))
+    return path
+
+
+def test_states(tmp_path, trained):
+    assert runs.state(trained) == "finished"
+    assert runs.state(folder(tmp_path / "killed")) == "killed"
+    said = {"interrupted": "interrupted", "failed": "failed: the loss is not finite"}
+    for name, ended in said.items():
+        (folder(tmp_path / name) / pages.LOCK).write_text(json.dumps({"pid": 1, "host": "a", "ended": ended}))
+        assert runs.state(tmp_path / name) == ended
+    with (folder(tmp_path / "running") / pages.LOCK).open("w") as handle:
+        fcntl.flock(handle, fcntl.LOCK_EX)
+        assert runs.state(tmp_path / "running") == "running"
+
+
+def test_a_line_for_each_run(fovea, tmp_path):
+    folder(tmp_path / "a" / "seed0")
+    folder(tmp_path / "a" / "seed1")
+    (folder(tmp_path / "b") / "checkpoints").mkdir()
+    lines = [line.split("│") for line in fovea("ps", tmp_path).out.splitlines() if "killed" in line]
+    assert [line[1].strip() for line in lines] == ["a/seed0", "a/seed1", "b"]
+    steps = pages.load("mlp_digits").train.steps
+    best = "validation/accuracy 0.5"
+    assert [cell.strip() for cell in lines[0][2:6]] == ["killed", f"4 of {steps:,}", "120", best]
+    assert fovea("ps", tmp_path / "nowhere").error == f"fovea: there is no folder {tmp_path / 'nowhere'}\n"
+
+
+def test_a_run_that_fails_leaves_word(fovea, small, tmp_path):
+    result = fovea("train", "--config", "mlp_digits", "--workdir", tmp_path / "run", **small, **{"schedule.peak": 1e30})
+    assert result.code == 2
+    assert runs.state(tmp_path / "run") == "failed: " + result.error.splitlines()[-1].removeprefix("fovea: ")
+
+
+def test_stopped_and_gone_on(fovea, tmp_path):
+    command = [sys.executable, "-m", "experiments.cli", "train", "--config", "mlp_digits", "--workdir", str(tmp_path)]
+    steps = ["--config.train.steps=1000000", "--config.train.log_every=100"]
+    process = subprocess.Popen([*command, *steps], cwd=ROOT, stderr=subprocess.DEVNULL)
+    while process.poll() is None and not read(tmp_path):
+        time.sleep(0.05)
+    assert runs.state(tmp_path) == "running"
+    assert fovea("stop", tmp_path).code == 0
+    assert process.wait() == 75
+    assert runs.state(tmp_path) == "interrupted"
+    assert fovea("stop", tmp_path).error == f"fovea: nothing runs in {tmp_path}\n"
+
+
+def test_a_run_on_another_machine_is_not_stopped(fovea, tmp_path):
+    workdir = folder(tmp_path / "run")
+    with (workdir / pages.LOCK).open("w") as handle:
+        handle.write(json.dumps({"pid": os.getpid(), "host": platform.node() + "2"}))
+        handle.flush()
+        fcntl.flock(handle, fcntl.LOCK_EX)
+        assert "stop it there" in fovea("stop", workdir).error
+
+
+def test_two_folders_of_seeds_compared(fovea, tmp_path):
+    for seed, (a, b) in enumerate([(0.9, 0.95), (0.91, 0.96), (0.92, 0.94)]):
+        folder(tmp_path / "a" / f"seed{seed}", seed, **{"test/accuracy": a})
+        folder(tmp_path / "b" / f"seed{seed}", seed, lr=0.2, **{"test/accuracy": b})
+    out = fovea("compare", tmp_path / "a", tmp_path / "b").out
+    assert f"schedule.peak: {tmp_path / 'a'} 0.1, {tmp_path / 'b'} 0.2" in out
+    assert "train.seed" not in out
+    cells = runs.compared([0.9, 0.91, 0.92], [0.95, 0.96, 0.94])
+    assert cells[:3] == ("0.91 ± 0.01 (3)", "0.95 ± 0.01 (3)", "+0.04")
+    p = ttest_ind([0.9, 0.91, 0.92], [0.95, 0.96, 0.94], equal_var=False).pvalue
+    assert float(cells[3]) == pytest.approx(p, rel=0.05)
+    assert runs.compared([0.9], [0.95])[3] == "one seed"
+    folder(tmp_path / "c", **{"test/accuracy": 1.0})
+    assert fovea("compare", tmp_path / "c", tmp_path / "c" / "checkpoints").error.startswith("fovea: no run has ended")
+    folder(tmp_path / "a" / "other", lr=0.3, **{"test/accuracy": 1.0})
+    assert "ran another page than" in fovea("compare", tmp_path / "a", tmp_path / "b").error
