@@ -16,7 +16,6 @@ from typing import Any
 
 from rich.console import Console
 from rich.table import Table
-from scipy.stats import ttest_ind
 
 from experiments.component import PageError
 from experiments.ledger import lower_is_better
@@ -126,6 +125,8 @@ def compare(options: argparse.Namespace) -> None:
 
 def compared(a: list[float], b: list[float]) -> tuple[str, str, str, str]:
     """Mean ± deviation of both, their difference, and how probable so large a one is without a cause."""
+    from scipy.stats import ttest_ind  # takes longer than all that `ps` does
+
     show = lambda x: f"{statistics.fmean(x):.5g}" + (f" ± {statistics.stdev(x):.2g} ({len(x)})" if len(x) > 1 else "")
     p = f"{ttest_ind(a, b, equal_var=False).pvalue:.2g}" if min(len(a), len(b)) > 1 else "one seed"
     return show(a), show(b), f"{statistics.fmean(b) - statistics.fmean(a):+.4g}", p
