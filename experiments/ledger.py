@@ -60,8 +60,10 @@ def add(workdirs: Iterable[pathlib.Path], results: pathlib.Path) -> dict[str, An
     found = row(name, [{**config, "paper": paper} for config in configs], summaries)
     _picture(results, name).parent.mkdir(parents=True, exist_ok=True)
     _keep_picture(workdirs[0], _picture(results, name))
-    for studied in workdirs[0].glob("over_*.png"):  # by `fovea eval --over`
-        shutil.copyfile(studied, _picture(results, f"{name}_{studied.stem}"))
+    studies = list(workdirs[0].glob("over_*.png"))  # by `fovea eval --over`
+    for study in studies:
+        shutil.copyfile(study, _picture(results, f"{name}_{study.stem}"))
+    if studies:
         found["evaluations"] = json.loads((workdirs[0] / "eval.json").read_text())
     (results / f"{name}.json").write_text(json.dumps(found, indent=1) + "\n")
     render(results)

@@ -23,7 +23,7 @@ def conv_transpose(x, kernel, strides, padding):
     """The gradient of `conv` with respect to its input: x [B, H', W', O]; kernel [h, w, I, O] -> [B, H, W, I].
 
     padding: "SAME" (H = H' · stride) or "VALID". As a function of x it is linear with `conv` as its transpose, and so
-    are both gradients. Left to itself, JAX derives one for the kernel that XLA computes 40 times slower on a CPU.
+    are both gradients. Left to itself, JAX derives one for the kernel for which XLA has no fast path on a CPU.
     """
     return jax.lax.conv_transpose(x, kernel, strides, padding, transpose_kernel=True)
 

@@ -106,3 +106,11 @@ def test_bad_fields_are_one_clear_line(fields):
 def test_an_image_that_valid_padding_eats_up():
     with pytest.raises(ModelError, match="needs images of 188 pixels a side, not 187×300"):
         parameter_table(UNet(), (1, 187, 300, 1))
+
+
+def test_weights_start_at_the_deviation_of_the_paper():
+    """Section 3: √(2/N), N the incoming nodes of a neuron: an up-convolution's sees one place of its window."""
+    model = UNet(width=32, depth=1)
+    params = model.init(jax.random.key(0), np.zeros((1, 20, 20, 1)), train=False)["params"]
+    for layer, incoming in ((params["upsample0"], 64), (params["bottom"]["conv2"], 9 * 64)):
+        assert layer["kernel"].std() == pytest.approx(np.sqrt(2 / incoming), rel=0.03)
