@@ -162,13 +162,13 @@ def render(results: pathlib.Path) -> str:
     found = rows(results)
     lines = ["| " + " | ".join(names) + " |", "|" + "---|" * len(names)]
     for one in found:
-        cells, picture = _cells(one), _picture(results, one["page"])
+        shown, picture = cells(one), _picture(results, one["page"])
         if picture.exists():
-            cells["page"] = f"[{one['page']}]({picture.relative_to(results).as_posix()})"
+            shown["page"] = f"[{one['page']}]({picture.relative_to(results).as_posix()})"
         for studied in sorted(picture.parent.glob(f"{picture.stem}_over_*.png")):
             what = studied.stem.removeprefix(f"{picture.stem}_").replace("_", " ")
-            cells["also"] += f", [{what}]({studied.relative_to(results).as_posix()})"
-        lines.append("| " + " | ".join(cells[name].replace("|", "\\|") for name in names) + " |")
+            shown["also"] += f", [{what}]({studied.relative_to(results).as_posix()})"
+        lines.append("| " + " | ".join(shown[name].replace("|", "\\|") for name in names) + " |")
     commands = [f"    {one['command']}" for one in found]
     text = _HEAD + "\n".join([*lines, "", "Each row is made (again) by its command:", "", *commands]) + "\n"
     (results / "README.md").write_text(text)
@@ -197,6 +197,10 @@ def lower_is_better(metric: str) -> bool:
     return metric.endswith(_LOWER)
 
 
+def higher_is_better(metric: str) -> bool:
+    return metric.endswith(_HIGHER)
+
+
 def _status(metric, ours, published, tolerance):
     if published is None:
         return "measured"
@@ -204,7 +208,7 @@ def _status(metric, ours, published, tolerance):
     over, slack = ours - published, tolerance + 1e-9 * abs(published)
     if lower_is_better(metric):
         good = over <= slack
-    elif metric.endswith(_HIGHER):
+    elif higher_is_better(metric):
         good = -over <= slack
     else:
         good = abs(over) <= slack
@@ -215,20 +219,20 @@ def _join(summaries, key):
     return "; ".join(dict.fromkeys(summary[key] or "unknown" for summary in summaries))
 
 
-def _cells(row):
+def cells(row: Mapping[str, Any]) -> dict[str, str]:
     """The row as text, column by column."""
     show = lambda value: _number(row["metric"], value)
-    cells = {
+    found = {
         name: str(row.get(name) or "") for name in ("page", "paper", "metric", "hardware", "commit", "date", "note")
     }
-    cells["published"] = "" if row["published"] is None else show(row["published"])
-    cells["status"] = row["status"] + (", shortened" if row.get("shortened") else "")
+    found["published"] = "" if row["published"] is None else show(row["published"])
+    found["status"] = row["status"] + (", shortened" if row.get("shortened") else "")
     if row["status"] == "not run":
         steps = f"{row['paper_steps']:,} (paper)" if row["paper_steps"] else ""
-        return {**cells, "ours": "not run", "also": "", "seeds": "", "steps": steps, "wall time": ""}
+        return {**found, "ours": "not run", "also": "", "seeds": "", "steps": steps, "wall time": ""}
     spread = "" if row["sd"] is None else f" ± {show(row['sd'])}"
     return {
-        **cells,
+        **found,
         "ours": show(row["mean"]) + spread,
         "also": ", ".join(f"{name.partition('/')[2]} {_any(name, x)}" for name, x in row.get("also", {}).items()),
         "seeds": ", ".join(map(str, row["seeds"])),
