@@ -9,18 +9,27 @@ import platform
 import subprocess
 
 import jax
+from ml_collections import ConfigDict
+
+from experiments.fingerprint import fingerprint
 
 _ROOMS = ("models", "training", "data", "experiments", ":!experiments/results")
 _PACKAGES = ("jax", "flax", "optax", "numpy")
 
 
-def origin(before: dict | None = None) -> dict:
-    """{"commit", "hardware", "date", "versions"} of a run that begins now, or goes on from one that began `before`."""
+def origin(page: ConfigDict | None = None, before: dict | None = None) -> dict:
+    """{"commit", "hardware", "date", "versions"} of what begins now, or goes on from what began `before`.
+
+    Of a run of `page` also "code", the fingerprint of what its numbers depend on.
+    """
     now = {"commit": commit(), "hardware": hardware(), "date": f"{datetime.date.today()}", "versions": versions()}
+    if page:
+        now["code"] = fingerprint(page)
     if before is None:
         return now
+    before = {"code": "unknown", **before}  # it may be of a time when that was not asked
     then = lambda key: before[key] if before[key].endswith(now[key]) else f"{before[key]}, then {now[key]}"
-    return {**before, "commit": then("commit"), "hardware": then("hardware")}
+    return {**before, **{key: then(key) for key in ("commit", "hardware", "code")}}
 
 
 @functools.cache  # as it was when this process began: what is changed later is not what runs

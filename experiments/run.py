@@ -63,7 +63,7 @@ class Run:
             restored = checkpoints.restore(parts.abstract_state())
             start, host, body = restored or (0, parts.initial_state(), {"window": []})
             checkpoints.cut(start)
-            body = {**body, "page": canonical(self.page), "origin": origin(body.get("origin"))}
+            body = {**body, "page": canonical(self.page), "origin": origin(self.page, body.get("origin"))}
             records = Records(self.workdir, parts.intervals.steps, start, began) if parallel.is_main() else None
             if records and restored:
                 records.say(f"resuming from step {start}")
