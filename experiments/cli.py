@@ -19,6 +19,7 @@ from models.errors import ModelError
 from training.errors import TrainingError
 
 EXIT_BAD_INPUT = 2
+EXIT_INTERRUPTED = 75  # EX_TEMPFAIL: saved, start the same command again
 USER_ERRORS = (PageError, DataError, ModelError, TrainingError)  # one line each; anything else is a bug of ours
 
 

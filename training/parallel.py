@@ -28,8 +28,10 @@ def initialise(coordinator: str | None = None, processes: int | None = None, pro
     Raises:
       TrainingError: no cluster was found, or the others could not be reached.
     """
+    # Under SLURM jax would otherwise look for what is not given, and take one device of those that the host has.
+    method = "deactivate" if coordinator else None
     try:
-        jax.distributed.initialize(coordinator, processes, process)
+        jax.distributed.initialize(coordinator, processes, process, cluster_detection_method=method)
     except (RuntimeError, ValueError) as error:
         raise TrainingError(f"cannot join the other processes: {str(error).splitlines()[0]}") from error
 

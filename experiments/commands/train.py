@@ -13,6 +13,7 @@ from ml_collections import ConfigDict
 from rich.console import Console
 
 from experiments.build import Parts, build
+from experiments.cli import EXIT_INTERRUPTED
 from experiments.component import PageError
 from experiments.page import override
 from experiments.run import Run
@@ -21,8 +22,6 @@ from training.debug import origin
 from training.errors import TrainingError
 from training.loop import Interrupted
 from training.records import table
-
-EXIT_INTERRUPTED = 75  # EX_TEMPFAIL: saved, start the same command again
 
 
 def train(options: argparse.Namespace) -> int:

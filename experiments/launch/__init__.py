@@ -1,0 +1,102 @@
+"""Carries a `fovea` command out elsewhere: as processes of this machine, as SLURM jobs or as Ray tasks.
+
+    (job,) = submit(["train", "--config", "lenet5_digits", "--workdir", "runs/a"], Where("local"), "runs/a")
+    code = job.wait()
+
+Nothing here knows what the command does, but that it saves and ends with exit code 75 on SIGTERM, and that, given
+again, it goes on from there. So a job that is pre-empted, out of time or lost with its node is given the command again.
+Nothing here imports jax.
+"""
+
+import dataclasses
+import importlib
+import pathlib
+import socket
+import sys
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+from experiments.component import PageError, near
+
+PLACES = ("local", "slurm", "ray")
+FOVEA = (sys.executable, "-P", "-m", "experiments.cli")  # -P: a folder `models` in the current one is not ours
+RETRIES = 100  # of a job that ran out of time or lost its node: weeks in jobs of hours
+
+
+@dataclasses.dataclass(frozen=True)
+class Where:
+    """Where a command runs, and with what.
+
+    Attributes:
+      on: "local", "slurm" or "ray".
+      devices: accelerators of each process. None: a fair share of this machine's; of a cluster, what it gives unasked.
+      hosts: processes, one to a host, that are one run joined by `jax.distributed`.
+      address: of the Ray cluster, "host:port"; empty: the one that this machine is part of.
+      slurm: submitit's parameters, {"time": 60, "partition": "gpu"}.
+    """
+
+    on: str = "local"
+    devices: int | None = None
+    hosts: int = 1
+    address: str = ""
+    slurm: Mapping[str, Any] = dataclasses.field(default_factory=dict)
+
+
+@dataclasses.dataclass(frozen=True)
+class Job:
+    """A command that was submitted.
+
+    Attributes:
+      name: "process 4711", "SLURM job 12_0".
+      log: what it prints; of several hosts, the first one's.
+      stopping: the shell command that stops it; empty where only the process that submitted it can.
+      wait: blocks until it has ended and returns its exit code.
+      stop: asks it to save and end.
+    """
+
+    name: str
+    log: pathlib.Path
+    stopping: str
+    wait: Callable[[], int]
+    stop: Callable[[], None]
+
+
+def submit(command: Sequence[str], where: Where, folder: str | pathlib.Path, copies: int = 1) -> list[Job]:
+    """Starts a command and returns without waiting for it.
+
+    Args:
+      command: arguments of `fovea`. With `where.hosts` > 1 it is `train …`, which is told how to find the others.
+      folder: where the logs go, `log.txt`, `log1.txt`, …; like all paths of the command the same on every machine.
+      copies: how many of the same, each with devices of its own; on SLURM they are an array.
+
+    Raises:
+      PageError: fewer devices or hosts than asked for, no such cluster. Then nothing was started or written.
+    """
+    if where.on not in PLACES:
+        raise PageError(f"--on {where.on}{near(where.on, PLACES)}")
+    place = importlib.import_module(f"experiments.launch.{where.on}")
+    return place.submit(list(command), where, pathlib.Path(folder).absolute(), copies)
+
+
+def log_of(folder: pathlib.Path, copy: int, host: int = 0) -> pathlib.Path:
+    """What a host of a copy prints: log.txt, log1.txt, …; of further hosts log-1.txt, log1-1.txt, …"""
+    return folder / f"log{copy or ''}{f'-{host}' if host else ''}.txt"
+
+
+def joined(coordinator: str, processes: int, process: int) -> list[str]:
+    """The arguments with which `fovea train` is one process of several."""
+    return ["--coordinator", coordinator, "--processes", str(processes), "--process", str(process)]
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("", 0))
+        return probe.getsockname()[1]
+
+
+def needs(module: str, extra: str):
+    """A module of an optional dependency. Raises PageError naming what to install."""
+    try:
+        return importlib.import_module(module)
+    except ImportError as error:
+        raise PageError(f"{module} is not installed: pip install -e '.[{extra}]'") from error

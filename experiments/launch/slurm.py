@@ -1,0 +1,101 @@
+"""Commands as SLURM jobs, by submitit: those that reach their time limit or are pre-empted are requeued and go on."""
+
+import os
+import pathlib
+import shlex
+import signal
+import subprocess
+
+from experiments.cli import EXIT_INTERRUPTED
+from experiments.component import PageError, near
+from experiments.launch import FOVEA, RETRIES, Job, Where, log_of, needs
+
+CLUSTER = "slurm"  # as submitit calls it; its "local" acts as one on this machine
+
+
+def submit(command: list[str], where: Where, folder: pathlib.Path, copies: int) -> list[Job]:
+    submitit = needs("submitit", "launch")
+    executor = _executor(submitit, where, folder)
+    folder.mkdir(parents=True, exist_ok=True)
+    try:
+        with executor.batch():
+            jobs = [executor.submit(Requeued(command, where.hosts, folder, copy)) for copy in range(copies)]
+    except (submitit.core.utils.FailedJobError, submitit.core.utils.FailedSubmissionError) as error:
+        raise PageError(f"--on slurm: {str(error).strip().splitlines()[-1]}") from error
+    return [_job(submitit, job, log_of(folder, copy)) for copy, job in enumerate(jobs)]
+
+
+def _executor(submitit, where, folder):
+    given = {**where.slurm, "nodes": where.hosts, "tasks_per_node": 1}
+    if where.devices:
+        given["gpus_per_node"] = where.devices
+    shared = submitit.AutoExecutor._valid_parameters()  # the others are prefixed by their cluster
+    known = shared | submitit.SlurmExecutor._valid_parameters()
+    for name in given:
+        if name not in known:
+            raise PageError(f"--slurm {name}: submitit has no such parameter{near(name, known)}")
+    if not {"time", "timeout_min"} & given.keys():
+        raise PageError("--on slurm needs --slurm time=MINUTES: after so long a job is requeued, and goes on")
+    try:
+        executor = submitit.AutoExecutor(folder / "jobs" / "%j", cluster=CLUSTER, slurm_max_num_timeout=RETRIES)
+        executor.update_parameters(**{name if name in shared else f"slurm_{name}": x for name, x in given.items()})
+    except RuntimeError as error:
+        raise PageError("--on slurm: this machine can submit nothing to SLURM, there is no srun") from error
+    except (AssertionError, TypeError, ValueError) as error:
+        raise PageError(f"--slurm: {str(error).splitlines()[0]}") from error
+    return executor
+
+
+def _job(submitit, job, log) -> Job:
+    def wait():
+        job.wait()
+        try:
+            return max(job.results())
+        except submitit.core.utils.UncompletedJobError:
+            return 1
+
+    return Job(f"SLURM job {job.job_id}", log, f"scancel {job.job_id}", wait, job.cancel)
+
+
+class Requeued:
+    """A command as submitit runs it. Shortly before the time limit it saves, and the job goes back to the queue.
+
+    Where SLURM pre-empts without warning submitit, by SIGTERM, the command saves, and SLURM requeues the job by itself.
+    """
+
+    def __init__(self, command: list[str], hosts: int, folder: pathlib.Path, copy: int):
+        self.arguments = command, hosts, folder, copy
+        self.process = None
+
+    def __call__(self) -> int:
+        import submitit
+
+        command, hosts, folder, copy = self.arguments
+        environment = dict(os.environ)
+        if gpus := int(os.environ.get("SLURM_GPUS_ON_NODE", 0)):  # jax would take one, for one process per device
+            environment["JAX_LOCAL_DEVICE_IDS"] = ",".join(map(str, range(gpus)))
+        log = log_of(folder, copy, submitit.JobEnvironment().global_rank)
+        # SLURM sends its warning to all processes of a job. The command ignores it: it hears of it from here.
+        warning = submitit.JobEnvironment._usr_sig()
+        handler = signal.signal(warning, signal.SIG_IGN)
+        with log.open("a") as out:
+            self.process = subprocess.Popen(
+                [*FOVEA, *command, *(["--distributed"] if hosts > 1 else [])],
+                env=environment,
+                stdout=out,
+                stderr=subprocess.STDOUT,
+            )
+        signal.signal(warning, handler)
+        code = self.process.wait()
+        if code not in (0, EXIT_INTERRUPTED):
+            raise RuntimeError(f"fovea {shlex.join(command)} ended with exit code {code}: see {log}")
+        return code
+
+    def checkpoint(self):
+        """Called by submitit when time is nearly up: what is to run when it is the job's turn again."""
+        import submitit
+
+        if self.process:
+            self.process.terminate()
+            self.process.wait()
+        return submitit.helpers.DelayedSubmission(type(self)(*self.arguments))
