@@ -13,6 +13,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from models.errors import ModelError, choose
+from models.layers.pool import max_pool
 
 # What differs between the network of 1998 (60,000 trainable parameters) and the one taught today (61,706).
 VARIANTS = {
@@ -164,7 +165,7 @@ class LeNet5(nn.Module):
         convs = {"table": table_conv, "full": partial(conv, len(C3_TABLE))}
         pools = {
             "trainable": lambda x, name: squash(TrainableSubsampling(**common, name=name)(x)),
-            "max": lambda x, name: nn.max_pool(x, (2, 2), (2, 2)),
+            "max": lambda x, name: max_pool(x),
             "avg": lambda x, name: nn.avg_pool(x, (2, 2), (2, 2)),
         }
         pool = choose(pools, "pooling", pooling)

@@ -14,6 +14,7 @@ from models.errors import ModelError, choose
 from models.layers.conv import ConvTranspose
 from models.layers.dropout import Dropout
 from models.layers.norm import batch_norm
+from models.layers.pool import max_pool
 
 # "A Gaussian distribution with a standard deviation of √(2/N)", section 3; flax's `he_normal` is truncated.
 he_normal = nn.initializers.variance_scaling(2.0, "fan_in", "normal")
@@ -85,7 +86,7 @@ class UNet(nn.Module):
             if level == self.depth - 1:
                 x = dropout(x, train)
             skips.append(x)
-            x = nn.max_pool(x, (2, 2), (2, 2))
+            x = max_pool(x)
         x = dropout(double(self.width << self.depth, name="bottom")(x), train)
 
         for i, features in enumerate(self.width << level for level in reversed(range(self.depth))):
