@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 # Compiled programs are kept between runs: a second start takes seconds.
 export JAX_COMPILATION_CACHE_DIR ?= $(CURDIR)/.cache/jax
 
-.PHONY: train test lint tensorflow clean
+.PHONY: train test lint ledger tensorflow clean
 
 train: $(VENV)/ready
 	$(BIN)/fovea train --config lenet5_digits --workdir workdir/lenet5_digits
@@ -16,6 +16,10 @@ test: $(VENV)/extras
 lint: $(VENV)/ready
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
+
+# The tables of reproductions, here and in the README, from experiments/results/*.json.
+ledger: $(VENV)/ready
+	$(BIN)/fovea ledger render
 
 $(VENV)/ready: pyproject.toml requirements.lock
 	$(PYTHON) -m venv $(VENV)

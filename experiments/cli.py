@@ -9,6 +9,7 @@ import importlib
 import json
 import pathlib
 import sys
+import time
 
 from ml_collections import ConfigDict
 
@@ -25,8 +26,10 @@ USER_ERRORS = (PageError, DataError, ModelError, TrainingError)  # one line each
 
 def main(arguments: list[str] | None = None) -> int:
     """Carries out a command line and returns its exit code."""
+    began = time.monotonic()
     options, rest = _parser().parse_known_args(arguments)
     try:
+        options.began = began
         options.overrides = _overrides(rest)
         options.page = _page(options, options.overrides)
         module, _, function = options.target.partition(":")
@@ -67,10 +70,13 @@ def _parser() -> argparse.ArgumentParser:
     train.add_argument("--overfit", action="store_true", help="instead: can it learn one batch by heart? exit code 0/1")
 
     reproduce = add(
-        "reproduce", "ledger:reproduce", "Train a page for each seed; add its row to the ledger.", config=True
+        "reproduce", "reproduce:reproduce", "Train pages that stand for a paper; add their rows to the ledger."
     )
-    reproduce.add_argument("--seeds", type=_integers, metavar="0,1,2", help="else the page's own seed")
-    reproduce.add_argument("--workdir", required=True, metavar="DIR", help="the runs go to DIR/seed0, …")
+    reproduce.add_argument("names", nargs="*", metavar="PAGE", help="else all of which the data are at hand")
+    reproduce.add_argument("--budget", type=_minutes, metavar="MINUTES", help="end in so long; the next call goes on")
+    seeds = "how many, from the page's own on, or which: 0,1,2 (one: 7,); else those of its row in the ledger"
+    reproduce.add_argument("--seeds", type=_seeds, metavar="N", help=seeds)
+    reproduce.add_argument("--workdir", dest="root", metavar="DIR", default="runs", help="runs go to DIR/PAGE/seed<N>")
 
     several = train.add_argument_group("several processes, each started with the same command (one per host)")
     several.add_argument("--distributed", action="store_true", help="found through the cluster: TPU pod, Slurm")
@@ -129,11 +135,27 @@ def _parser() -> argparse.ArgumentParser:
     return parser
 
 
-def _integers(text: str) -> list[int]:
+def _seeds(text: str) -> int | list[int]:
+    """ "3" -> how many; "0,1,2" and "7," -> which."""
     try:
-        return [int(word) for word in text.split(",")]
+        seeds = [int(word) for word in text.removesuffix(",").split(",")]
     except ValueError:
-        raise argparse.ArgumentTypeError(f"{text!r} is not like 0,1,2") from None
+        raise argparse.ArgumentTypeError(f"{text!r} is neither a number nor like 0,1,2") from None
+    if "," not in text and seeds[0] < 1:
+        raise argparse.ArgumentTypeError(f"{text} is no number of seeds; the seed {text} alone is written {text},")
+    if len(set(seeds)) < len(seeds):
+        raise argparse.ArgumentTypeError(f"{text} names a seed twice")
+    return seeds if "," in text else seeds[0]
+
+
+def _minutes(text: str) -> float:
+    try:
+        minutes = float(text)
+    except ValueError:
+        minutes = 0.0
+    if not 0 < minutes < float("inf"):
+        raise argparse.ArgumentTypeError(f"{text!r} is no positive number of minutes")
+    return minutes
 
 
 def _choices(text: str) -> tuple[str, list[str]]:
@@ -168,7 +190,7 @@ def _page(options: argparse.Namespace, overrides: list[tuple[str, str]]) -> Conf
         return pages.override(pages.load(options.config), overrides)
     if getattr(options, "workdir", None):
         return pages.override(_stored(pathlib.Path(options.workdir)), overrides)
-    if overrides:
+    if overrides and "names" not in options:  # a command of several pages applies them itself
         raise PageError(f"--config.{overrides[0][0]}: this command reads no page")
     return None
 

@@ -1,11 +1,12 @@
-"""The ledger of reproductions: a JSON file per page in `experiments/results`, and the table rendered from them.
+"""The ledger of reproductions: a JSON file per page in `experiments/results`, and the tables rendered from them.
 
-Both are written by machine only: a row says what the finished runs of a page gave, and a page with a published figure
+All are written by machine only: a row says what the finished runs of a page gave, and a page with a published figure
 but without a row says 'not run'.
 """
 
 import json
 import pathlib
+import re
 import shutil
 import statistics
 from collections.abc import Iterable, Mapping, Sequence
@@ -13,11 +14,10 @@ from typing import Any
 
 from experiments import page as pages
 from experiments.component import PageError, near
+from experiments.fingerprint import FREE, fingerprint
 
 RESULTS = pathlib.Path(__file__).parent / "results"
 
-# What may differ between a page and its runs: the seed, where things lie, and what is said of the paper.
-_FREE = ("train.seed", "train.judge:", "data.data_dir", "data.manual_dir", "paper.")
 # By the end of a metric's name.
 _LOWER = ("error", "loss", "cross_entropy", "distance", "fd", "fid", "bits_per_dim", "nll", "nelbo")
 _HIGHER = ("accuracy", "top5", "iou", "dice", "mean_ap", "inception_score", "covered", "recognised")
@@ -26,16 +26,18 @@ _SHARES = ("error", "accuracy", "top5", "iou", "dice", "mean_ap", "recognised", 
 
 _HEAD = """# Reproductions
 
-Written by `fovea ledger`; not to be edited. "Ours" is the mean ± standard deviation over the seeds. A row is *ok* when
-ours is within the tolerance of the published figure or better, and *shortened* when it took fewer steps than the
-published recipe. "Also" holds what else was measured on the same split; of a list, its range. The wall time is that of
-one run, with evaluation.
+Written by `make ledger`; not to be edited. "Ours" is the mean ± standard deviation over the seeds. A row is
+*reproduced* when ours is within the stated tolerance of the published figure or better, and *shortened* when it took
+fewer steps than the published recipe. "Also" holds what else was measured on the same split; of a list, its range. The
+wall time is that of one run, with evaluation. *Older code*: what the numbers depend on, the page's recipe and the code
+that carries it out, had changed since the run when this table was written; *unknown code*: the run did not note it.
 
 """
+BEGIN, END = "<!-- ledger: written by `make ledger` -->", "<!-- end of the ledger -->"
 
 
 def add(workdirs: Iterable[pathlib.Path], results: pathlib.Path) -> dict[str, Any]:
-    """Makes the row of the page that all `workdirs` have run, each with another seed, and renders the table.
+    """Makes the row of the page that all `workdirs` have run, each with another seed, and renders the tables.
 
     Raises:
       PageError: a run that has not ended, runs of differing pages or equal seeds, a run of no page.
@@ -65,7 +67,9 @@ def add(workdirs: Iterable[pathlib.Path], results: pathlib.Path) -> dict[str, An
         shutil.copyfile(study, _picture(results, f"{name}_{study.stem}"))
     if studies:
         found["evaluations"] = json.loads((workdirs[0] / "eval.json").read_text())
-    (results / f"{name}.json").write_text(json.dumps(found, indent=1) + "\n")
+    path = results / f"{name}.json"
+    path.with_suffix(".partial").write_text(json.dumps(found, indent=1) + "\n")
+    path.with_suffix(".partial").rename(path)
     render(results)
     return found
 
@@ -75,7 +79,7 @@ def page_of(config: Mapping[str, Any], where: Any = "this page") -> str:
     differences = {}
     for name in pages.pages():
         lines = pages.difference(pages.canonical(pages.load(name)), _complete(config))
-        differences[name] = [line for line in lines if not line.startswith(_FREE)]
+        differences[name] = [line for line in lines if not line.startswith(FREE)]
         if not differences[name]:
             return name
     nearest = min(differences, key=lambda name: len(differences[name]))
@@ -109,8 +113,8 @@ def row(name: str, configs: Sequence[Mapping], summaries: Sequence[Mapping]) -> 
         "shortened": steps < paper["steps"],
         "hardware": _join(summaries, "hardware"),
         "seconds": statistics.fmean(summary["seconds"] for summary in summaries),
-        "command": command(name, seeds),
         "commit": _join(summaries, "commit"),
+        "code": _join(summaries, "code"),
         "date": max(summary["date"] for summary in summaries),
         "versions": summaries[0]["versions"],
         "note": paper["note"],
@@ -128,19 +132,36 @@ def _others(metric: str, summaries: Sequence[Mapping]) -> dict[str, Any]:
 
 
 def command(name: str, seeds: Sequence[int]) -> str:
-    """The command that makes a row again."""
-    return f"fovea reproduce --config {name} --seeds {','.join(map(str, seeds))} --workdir runs/{name}"
+    """The command that makes a row again: how many seeds from the page's own on, or which."""
+    own = pages.load(name).train.seed
+    consecutive = list(seeds) == list(range(own, own + len(seeds)))
+    return f"fovea reproduce {name} --seeds {len(seeds) if consecutive else ''.join(f'{seed},' for seed in seeds)}"
 
 
 def rows(results: pathlib.Path) -> list[dict[str, Any]]:
-    """The rows, and 'not run' for each page with a published figure that has none."""
-    found = {path.stem: json.loads(path.read_text()) for path in results.glob("*.json")}
+    """The rows, and 'not run' for each page with a published figure that has none.
+
+    Each has its `command`, and in `age` how its code stands to the present: "" (the same), "older code" or "unknown
+    code".
+    """
+    gone = {"command": "", "age": "older code"}  # of a page that is no more
+    found = {path.stem: json.loads(path.read_text()) | gone for path in results.glob("*.json")}
     for name in pages.pages():
-        paper, seed = (lambda page: (page.paper.to_dict(), page.train.seed))(pages.load(name))
-        if name not in found and paper["published"] is not None:
-            planned = {"page": name, **_published(paper), "status": "not run", "command": command(name, [seed])}
-            found[name] = {**planned, "note": paper["note"]}
+        page = pages.load(name)
+        if name not in found and page.paper.published is not None:
+            paper = page.paper.to_dict()
+            found[name] = {"page": name, **_published(paper), "status": "not run", "note": paper["note"]}
+        if name in found:
+            seeds = found[name].get("seeds", [page.train.seed])
+            found[name] |= {"command": command(name, seeds), "age": _age(found[name], page)}
     return [found[name] for name in sorted(found)]
+
+
+def _age(row, page):
+    if row["status"] == "not run":
+        return ""
+    codes = set(re.split("; |, then ", row["code"]))
+    return "unknown code" if "unknown" in codes else "" if codes == {fingerprint(page)} else "older code"
 
 
 def _picture(results, name):
@@ -155,12 +176,21 @@ def _keep_picture(workdir: pathlib.Path, to: pathlib.Path) -> None:
         return
 
 
-def render(results: pathlib.Path) -> str:
-    """Writes the table to `results/README.md` and returns it; a page that has a picture is a link to it."""
-    names = ("page", "paper", "metric", "published", "ours", "status", "also", "seeds", "steps")
-    names += ("hardware", "wall time", "commit", "date", "note")
+def render(results: pathlib.Path) -> None:
+    """Writes the tables: `results/README.md`, and the short one between the two marks in the repository's README."""
     found = rows(results)
-    lines = ["| " + " | ".join(names) + " |", "|" + "---|" * len(names)]
+    (results / "README.md").write_text(full(found, results))
+    readme = results.parents[1] / "README.md"
+    if readme.exists() and BEGIN in readme.read_text():  # it is no part of an installed package
+        before, _, rest = readme.read_text().partition(BEGIN)
+        readme.write_text(f"{before}{BEGIN}\n{short(found)}{END}{rest.partition(END)[2]}")
+
+
+def full(found: Sequence[Mapping[str, Any]], results: pathlib.Path) -> str:
+    """Everything of every row; a page that has a picture is a link to it."""
+    names = ("page", "paper", "metric", "published", "ours", "difference", "status", "also", "seeds", "steps")
+    names += ("hardware", "wall time", "commit", "date", "note")
+    table = []
     for one in found:
         shown, picture = cells(one), _picture(results, one["page"])
         if picture.exists():
@@ -168,11 +198,20 @@ def render(results: pathlib.Path) -> str:
         for studied in sorted(picture.parent.glob(f"{picture.stem}_over_*.png")):
             what = studied.stem.removeprefix(f"{picture.stem}_").replace("_", " ")
             shown["also"] += f", [{what}]({studied.relative_to(results).as_posix()})"
-        lines.append("| " + " | ".join(shown[name].replace("|", "\\|") for name in names) + " |")
-    commands = [f"    {one['command']}" for one in found]
-    text = _HEAD + "\n".join([*lines, "", "Each row is made (again) by its command:", "", *commands]) + "\n"
-    (results / "README.md").write_text(text)
-    return text
+        table.append(shown)
+    commands = "".join(f"    {one['command']}\n" for one in found)
+    return f"{_HEAD}{_table(names, table)}\nEach row is made (again) by its command:\n\n{commands}"
+
+
+def short(found: Sequence[Mapping[str, Any]]) -> str:
+    """What there is of each row that was run, at a width that can be read; the same with or without older code."""
+    table = [cells(one) for one in found if one["status"] != "not run"]
+    return _table(("page", "metric", "published", "ours", "status", "wall time"), table)
+
+
+def _table(names, found):
+    lines = [names, ["---"] * len(names), *([one[name].replace("|", "\\|") for name in names] for one in found)]
+    return "".join(f"| {' | '.join(line)} |\n" for line in lines)
 
 
 def _complete(config):
@@ -212,11 +251,11 @@ def _status(metric, ours, published, tolerance):
         good = -over <= slack
     else:
         good = abs(over) <= slack
-    return "ok" if good else "missed"
+    return "reproduced" if good else "missed"
 
 
 def _join(summaries, key):
-    return "; ".join(dict.fromkeys(summary[key] or "unknown" for summary in summaries))
+    return "; ".join(dict.fromkeys(summary.get(key) or "unknown" for summary in summaries))
 
 
 def cells(row: Mapping[str, Any]) -> dict[str, str]:
@@ -227,17 +266,19 @@ def cells(row: Mapping[str, Any]) -> dict[str, str]:
     }
     found["published"] = "" if row["published"] is None else show(row["published"])
     found["status"] = row["status"] + (", shortened" if row.get("shortened") else "")
+    found["commit"] += f", {row['age']}" if row.get("age") else ""
     if row["status"] == "not run":
         steps = f"{row['paper_steps']:,} (paper)" if row["paper_steps"] else ""
-        return {**found, "ours": "not run", "also": "", "seeds": "", "steps": steps, "wall time": ""}
+        return {**found, "ours": "not run", "difference": "", "also": "", "seeds": "", "steps": steps, "wall time": ""}
     spread = "" if row["sd"] is None else f" ± {show(row['sd'])}"
     return {
         **found,
         "ours": show(row["mean"]) + spread,
+        "difference": "" if row["published"] is None else _signed(show(row["mean"] - row["published"])),
         "also": ", ".join(f"{name.partition('/')[2]} {_any(name, x)}" for name, x in row.get("also", {}).items()),
         "seeds": ", ".join(map(str, row["seeds"])),
         "steps": f"{row['steps']:,}" + (f" of {row['paper_steps']:,}" if row["shortened"] else ""),
-        "wall time": _duration(row["seconds"]),
+        "wall time": duration(row["seconds"]),
     }
 
 
@@ -252,7 +293,11 @@ def _number(metric, value):
     return f"{100 * value:.2f} %" if metric.endswith(_SHARES) else f"{value:.4g}"
 
 
-def _duration(seconds):
+def _signed(text):
+    return text if text.startswith("-") else f"+{text}"
+
+
+def duration(seconds: float) -> str:
     if seconds < 90:
         return f"{seconds:.0f} s"
     return f"{seconds / 60:.0f} min" if seconds < 5400 else f"{seconds / 3600:.1f} h"

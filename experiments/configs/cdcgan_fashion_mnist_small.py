@@ -1,6 +1,6 @@
 """`dcgan_fashion_mnist_small`, told the class: how many samples are recognised as theirs. Mirza & Osindero 2014.
 
-fovea reproduce --config cdcgan_fashion_mnist_small --workdir runs/cdcgan_fashion_mnist_small
+fovea reproduce cdcgan_fashion_mnist_small
 """
 
 from experiments.configs import dcgan_fashion_mnist_small

@@ -1,6 +1,6 @@
 """DCGAN on Fashion-MNIST, 16 wide and shortened, for two cores. Radford et al. 2016.
 
-    fovea reproduce --config dcgan_fashion_mnist_small --workdir runs/dcgan_fashion_mnist_small
+    fovea reproduce dcgan_fashion_mnist_small
 
 The paper's recipe (Adam with β1 = 0.5, z uniform, weights from N(0, 0.02)) on a set that it does not use.
 Judged by `resnet20_fashion_mnist_small`, which is to be reproduced before, or another classifier: `fd` in its features

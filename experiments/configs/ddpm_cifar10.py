@@ -1,6 +1,6 @@
 """DDPM on CIFAR-10. Ho et al. 2020, table 1: at most 3.75 bits/dim on the test set, FID 3.17.
 
-    fovea reproduce --config ddpm_cifar10 --workdir runs/ddpm_cifar10
+    fovea reproduce ddpm_cifar10
 
 The U-Net of 35.7 M parameters and the recipe of appendix B: 800,000 steps, for accelerators. The complete bound by
 

@@ -1,6 +1,6 @@
 """VAE, k = 1, on MNIST. Burda et al. 2016, table 1: 86.76 nats.
 
-    fovea reproduce --config iwae1_mnist --workdir runs/iwae1_mnist
+    fovea reproduce iwae1_mnist
 
 784-200-200-50 with pixels drawn anew from their grey levels in every step.
 The rate falls by 10^(1/7) after 3^i passes, i = 0 … 7, of 3,000 steps each: 3,280 passes in all.

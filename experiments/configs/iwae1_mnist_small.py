@@ -1,6 +1,6 @@
 """VAE, k = 1, on MNIST, shortened. Burda et al. 2016, table 1: 86.76 nats.
 
-    fovea reproduce --config iwae1_mnist_small --workdir runs/iwae1_mnist_small
+    fovea reproduce iwae1_mnist_small
 
 784-200-200-50 with pixels drawn anew from their grey levels in every step.
 The same in 50 passes with batches of 100, for two cores; `nll` by 500 samples in place of 5,000.

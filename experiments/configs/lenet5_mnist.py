@@ -1,6 +1,6 @@
 """LeNet-5 on MNIST. LeCun et al. 1998, section III: 0.95 % test error without distortions.
 
-    fovea reproduce --config lenet5_mnist --seeds 0,1,2 --workdir runs/lenet5_mnist
+    fovea reproduce lenet5_mnist --seeds 3
 
 The modern variant (61,706 parameters: every map of C3 sees all of S2, max-pooling, ReLU) and Adam; the paper's own
 network is `lenet5_original_mnist`. All 60,000 digits train, as in the paper, and the last checkpoint is the result.

@@ -1,6 +1,6 @@
 """LeNet-5 as published, on MNIST. LeCun et al. 1998, section III: 0.95 % test error without distortions.
 
-    fovea reproduce --config lenet5_original_mnist --seeds 0,1,2 --workdir runs/lenet5_original_mnist
+    fovea reproduce lenet5_original_mnist --seeds 3
 
 The paper's network: the partial table of C3, trainable subsampling, scaled tanh, RBF output (60,000 parameters). It
 is trained by momentum and cross-entropy over the distances instead of the paper's stochastic Levenberg-Marquardt.

@@ -1,6 +1,6 @@
 """ResNet-20 on CIFAR-10. He et al. 2016, table 6: 8.75 % test error.
 
-    fovea reproduce --config resnet20_cifar10 --workdir runs/resnet20_cifar10
+    fovea reproduce resnet20_cifar10
 
 The paper's recipe: weight decay on everything, learning rate 0.1 divided by 10 at 32,000 and 48,000 of 64,000 steps.
 The paper trains on 45,000 images until the recipe is fixed and then on all; here 5,000 choose the checkpoint.

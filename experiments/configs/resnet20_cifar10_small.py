@@ -1,6 +1,6 @@
 """ResNet-20 on CIFAR-10, shortened. He et al. 2016, table 6: 8.75 % test error after 64,000 steps.
 
-    fovea reproduce --config resnet20_cifar10_small --workdir runs/resnet20_cifar10_small
+    fovea reproduce resnet20_cifar10_small
 
 A quarter of an hour on two cores: 1,000 of the 64,000 steps, under a one-cycle schedule (Smith 2018).
 """

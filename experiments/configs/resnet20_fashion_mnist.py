@@ -1,6 +1,6 @@
 """ResNet-20 on Fashion-MNIST. Compared with ResNet-18 in the benchmark of the set (5.1 % error).
 
-    fovea reproduce --config resnet20_fashion_mnist --workdir runs/resnet20_fashion_mnist
+    fovea reproduce resnet20_fashion_mnist
 
 The recipe of He et al. 2016 for CIFAR. No paper gives ResNet-20 on this set; the public figure is "ResNet18, 0.949
 test accuracy" (Kyriakos Efthymiadis) in the README of github.com/zalandoresearch/fashion-mnist: a network

@@ -1,6 +1,6 @@
 """ResNet-20 on Fashion-MNIST, shortened. Compared with ResNet-18 in the benchmark of the set (5.1 %).
 
-    fovea reproduce --config resnet20_fashion_mnist_small --workdir runs/resnet20_fashion_mnist_small
+    fovea reproduce resnet20_fashion_mnist_small
 
 What half an hour on two cores gives: 1,500 steps under a one-cycle schedule (Smith 2018). The public figure is
 "ResNet18, 0.949 test accuracy" (Kyriakos Efthymiadis) in the README of github.com/zalandoresearch/fashion-mnist.

@@ -1,6 +1,6 @@
 """Convolutional VAE on Fashion-MNIST, of grey levels as they are, by the discretised logistic of Salimans et al. 2017.
 
-    fovea reproduce --config vae_conv_fashion_mnist_small --workdir runs/vae_conv_fashion_mnist_small
+    fovea reproduce vae_conv_fashion_mnist_small
     fovea sample --workdir runs/vae_conv_fashion_mnist_small/seed0 --path interpolation
 
 `nelbo` in nats; divided by 784 ln 2 = 543.4 it is in bits per pixel. For minutes on two cores: 15 passes.

@@ -1,6 +1,6 @@
 """VAE on MNIST, 784-500-20, pixels drawn anew from their grey levels in every step: −ELBO ≤ 100 nats on the test set.
 
-    fovea reproduce --config vae_mnist --seeds 0,1,2 --workdir runs/vae_mnist
+    fovea reproduce vae_mnist --seeds 3
 
 The fully connected network of Kingma & Welling 2014 with Adam instead of Adagrad, 30 passes through all 60,000 digits.
 The paper plots the bound and prints no number. `nll` of the test set is by importance sampling, with more samples by

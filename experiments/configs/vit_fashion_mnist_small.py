@@ -1,6 +1,6 @@
 """A small ViT on Fashion-MNIST, at the budget of `resnet20_fashion_mnist_small`. Dosovitskiy et al. 2021.
 
-    fovea reproduce --config vit_fashion_mnist_small --workdir runs/vit_fashion_mnist_small
+    fovea reproduce vit_fashion_mnist_small
 
 The same data, augmentation, batches and 1,500 steps as the ResNet-20 beside it, and about as many multiply-adds per
 image, so that the two rows of the ledger compare the networks. The paper has no figure without pre-training at this

@@ -1,6 +1,6 @@
 """WGAN-GP on Fashion-MNIST, at 28 × 28. Gulrajani et al. 2017.
 
-    fovea reproduce --config wgan_gp_fashion_mnist --workdir runs/wgan_gp_fashion_mnist
+    fovea reproduce wgan_gp_fashion_mnist
 
 The networks of DCGAN without normalisation in the critic, λ = 10, five updates of the critic for one of the generator,
 pixels with the noise of their quantisation. Judged as dcgan_fashion_mnist is.

@@ -1,6 +1,6 @@
 """WGAN-GP on Fashion-MNIST, 16 wide and shortened, for two cores. Gulrajani et al. 2017.
 
-    fovea reproduce --config wgan_gp_fashion_mnist_small --workdir runs/wgan_gp_fashion_mnist_small
+    fovea reproduce wgan_gp_fashion_mnist_small
 
 The networks of DCGAN without normalisation in the critic, λ = 10, five updates of the critic for one of the generator,
 pixels with the noise of their quantisation. Judged as dcgan_fashion_mnist_small is.

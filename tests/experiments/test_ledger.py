@@ -1,13 +1,15 @@
 """The ledger: rows are computed from what ended runs left behind, and what was not run says so."""
 
 import json
-import math
+import re
 
 import pytest
 
 from experiments import cli, ledger
 from experiments import page as pages
+from experiments.commands import reproduce
 from experiments.component import PageError
+from experiments.fingerprint import fingerprint
 
 PAGE = """
 from experiments.page import page
@@ -30,9 +32,9 @@ def get_config():
 def results(tmp_path, monkeypatch):
     """Pages of the test's own, and where their rows go."""
     monkeypatch.setattr(pages, "CONFIGS", tmp_path / "configs")
-    monkeypatch.setattr(ledger, "RESULTS", tmp_path / "results")
+    monkeypatch.setattr(ledger, "RESULTS", tmp_path / "here" / "experiments" / "results")
     (tmp_path / "configs").mkdir()
-    return tmp_path / "results"
+    return ledger.RESULTS
 
 
 def write_page(name, metric="test/error", published=0.02, paper_steps=100, steps=100):
@@ -40,14 +42,15 @@ def write_page(name, metric="test/error", published=0.02, paper_steps=100, steps
     (pages.CONFIGS / f"{name}.py").write_text(text)
 
 
-def ended(workdir, name, seed, ended=True, overrides=(), **numbers):
-    """A work directory as a run leaves it."""
-    workdir.mkdir()
+def ended(workdir, name, seed, ended=True, overrides=(), code=None, **numbers):
+    """A work directory as a run leaves it; `code` is what it noted of the code it ran with, else the present one."""
+    workdir.mkdir(parents=True)
     config = pages.override(pages.load(name), [("train.seed", str(seed)), *overrides])
     (workdir / "config.json").write_text(json.dumps(pages.canonical(config)))
     origin = dict(
         commit="abc", hardware="a CPU, 2 cores", date="2020-01-01", versions={"jax": "1"}, seconds=30.0 + seed
     )
+    origin["code"] = fingerprint(pages.load(name)) if code is None else code
     if ended:
         (workdir / "summary.json").write_text(json.dumps({"step": 100, **numbers, **origin}))
     return workdir
@@ -60,10 +63,10 @@ def test_mean_and_deviation_over_seeds(results, tmp_path):
     assert row == json.loads((results / "one.json").read_text())
     assert row["mean"] == pytest.approx(0.02) and row["sd"] == pytest.approx(0.01)
     assert (row["seeds"], row["values"], row["seconds"]) == ([0, 1, 2], list(errors), 31.0)
-    assert row["command"] == "fovea reproduce --config one --seeds 0,1,2 --workdir runs/one"
+    assert ledger.rows(results)[0]["command"] == "fovea reproduce one --seeds 3"
     assert (row["hardware"], row["commit"], row["date"]) == ("a CPU, 2 cores", "abc", "2020-01-01")
     (line,) = [line for line in (results / "README.md").read_text().splitlines() if line.startswith("| one")]
-    assert "2.00 % ± 1.00 %" in line and "| ok |" in line and "31 s" in line
+    assert "| 2.00 % ± 1.00 % | +0.00 % | reproduced |" in line and "| 31 s | abc |" in line
 
 
 def test_what_else_was_measured_on_the_split_stands_beside(results, tmp_path):
@@ -79,7 +82,7 @@ def test_what_else_was_measured_on_the_split_stands_beside(results, tmp_path):
 def test_one_seed_has_no_deviation(results, tmp_path):
     write_page("one")
     assert ledger.add([ended(tmp_path / "0", "one", 0, **{"test/error": 0.01})], results)["sd"] is None
-    assert "±" not in (results / "README.md").read_text().split("|---")[1]
+    assert "±" not in (results / "README.md").read_text().split("| ---")[1]
 
 
 @pytest.mark.parametrize(
@@ -89,19 +92,19 @@ def test_shortened_is_computed_from_the_steps(results, tmp_path, steps, paper, s
     write_page("one", steps=steps, paper_steps=paper)
     row = ledger.add([ended(tmp_path / "0", "one", 0, **{"test/error": 0.01})], results)
     assert row["shortened"] is shortened
-    assert ("ok, shortened" in (results / "README.md").read_text()) is shortened
+    assert ("reproduced, shortened" in (results / "README.md").read_text()) is shortened
 
 
 @pytest.mark.parametrize(
     "metric, published, ours, status",
     [
-        ("test/error", 0.02, 0.025, "ok"),  # at the edge of the tolerance
+        ("test/error", 0.02, 0.025, "reproduced"),  # at the edge of the tolerance
         ("test/error", 0.02, 0.0251, "missed"),
-        ("test/error", 0.02, 0.001, "ok"),  # better is not worse
-        ("test/accuracy", 0.98, 0.975, "ok"),
+        ("test/error", 0.02, 0.001, "reproduced"),  # better is not worse
+        ("test/accuracy", 0.98, 0.975, "reproduced"),
         ("test/accuracy", 0.98, 0.97, "missed"),
-        ("test/accuracy", 0.98, 1.0, "ok"),
-        ("test/other", 1.0, 1.004, "ok"),  # no better or worse: within the tolerance on both sides
+        ("test/accuracy", 0.98, 1.0, "reproduced"),
+        ("test/other", 1.0, 1.004, "reproduced"),  # no better or worse: within the tolerance on both sides
         ("test/other", 1.0, 1.006, "missed"),
         ("test/other", 1.0, 0.994, "missed"),
         ("test/error", None, 0.5, "measured"),
@@ -117,10 +120,11 @@ def test_a_page_that_was_not_run_says_so(results):
     write_page("unpublished", published=None)
     (row,) = ledger.rows(results)
     assert (row["page"], row["status"]) == ("published", "not run")
-    results.mkdir()
-    text = ledger.render(results)
+    results.mkdir(parents=True)
+    ledger.render(results)
+    text = (results / "README.md").read_text()
     assert "| published |" in text and "not run" in text and "| unpublished |" not in text
-    assert "fovea reproduce --config published --seeds 0" in text
+    assert "fovea reproduce published --seeds 1" in text
 
 
 def test_the_last_samples_are_kept_and_linked(results, tmp_path):
@@ -182,24 +186,63 @@ def test_command_line(results, tmp_path, capsys):
     assert cli.main(["ledger", "render"]) == 0
 
 
-def test_reproduce_trains_each_seed_and_adds_the_row(results, tmp_path, capsys):
-    write_page("one", steps=4, published=None)
-    command = ["reproduce", "--config", "one", "--seeds", "0,1", "--workdir", str(tmp_path / "runs")]
-    assert cli.main(command) == 0
-    row = json.loads((results / "one.json").read_text())
-    assert row["seeds"] == [0, 1] and len(set(row["values"])) == 2 and row["hardware"] and row["seconds"] > 0
-    for seed in (0, 1):
-        left = {path.name for path in (tmp_path / "runs" / f"seed{seed}").iterdir()}
-        assert {"summary.json", "curves.png", "confusion.png", "mistakes.png"} <= left
-    before = (tmp_path / "runs" / "seed0" / "summary.json").stat().st_mtime_ns
-    assert cli.main(command) == 0  # what has ended is not run again
-    assert (tmp_path / "runs" / "seed0" / "summary.json").stat().st_mtime_ns == before
-    assert math.isfinite(row["mean"])
+@pytest.mark.parametrize(
+    "seeds, text", [([0], "1"), ([0, 1, 2], "3"), ([1, 2], "1,2,"), ([7], "7,"), ([0, 2], "0,2,"), ([1, 0], "1,0,")]
+)
+def test_a_command_names_the_seeds_of_its_row(results, seeds, text):
+    write_page("one")
+    assert ledger.command("one", seeds) == f"fovea reproduce one --seeds {text}"
+    options = cli._parser().parse_args(["reproduce", "one", "--seeds", text])
+    assert reproduce.which(options.seeds, pages.load("one"), "one") == seeds
 
 
-def test_reproduce_refuses_at_once_what_is_no_page(results, tmp_path, capsys):
-    write_page("one", steps=4)
-    arguments = ["reproduce", "--config", "one", "--workdir", str(tmp_path / "runs"), "--config.train.batch_size=32"]
-    assert cli.main(arguments) == 2
-    assert "nearest to one" in capsys.readouterr().err
-    assert not (tmp_path / "runs").exists()
+@pytest.mark.parametrize(
+    "code, mark",
+    [(None, ""), ("1234567890", "older code"), ("", "unknown code"), ("unknown, then 1234567890", "unknown code")],
+)
+def test_a_row_of_other_code_says_so(results, tmp_path, code, mark):
+    write_page("one")
+    ledger.add([ended(tmp_path / "0", "one", 0, code=code, **{"test/error": 0.01})], results)
+    assert ledger.rows(results)[0]["age"] == mark
+    assert f"| {', '.join(filter(None, ('abc', mark)))} |" in (results / "README.md").read_text()
+
+
+def test_a_row_of_which_one_run_had_other_code_is_of_older_code(results, tmp_path):
+    write_page("one")
+    runs = [ended(tmp_path / f"{s}", "one", s, code=["1" * 10, None][s], **{"test/error": 0.01}) for s in (0, 1)]
+    ledger.add(runs, results)
+    assert ledger.rows(results)[0]["age"] == "older code"
+
+
+def test_a_page_that_changed_makes_its_row_one_of_older_code(results, tmp_path):
+    write_page("one")
+    ledger.add([ended(tmp_path / "0", "one", 0, **{"test/error": 0.01})], results)
+    write_page("one", published=0.5, steps=100)
+    assert ledger.rows(results)[0]["age"] == ""
+    write_page("one", steps=101)
+    assert ledger.rows(results)[0]["age"] == "older code"
+
+
+def test_the_short_table_stands_between_its_marks(results, tmp_path):
+    write_page("one")
+    write_page("planned")
+    readme = results.parents[1] / "README.md"
+    readme.parent.mkdir(parents=True)
+    readme.write_text(f"# Title\n{ledger.BEGIN}\nold\n{ledger.END}\nThe rest.\n")
+    ledger.add([ended(tmp_path / "0", "one", 0, **{"test/error": 0.01})], results)
+    text = readme.read_text()
+    assert text.startswith(f"# Title\n{ledger.BEGIN}\n| page |") and text.endswith(f"|\n{ledger.END}\nThe rest.\n")
+    assert "| one | test/error | 2.00 % | 1.00 % | reproduced | 30 s |" in text and "planned" not in text
+    assert "old" not in text
+    ledger.render(results)
+    assert readme.read_text() == text
+
+
+def test_the_tables_of_this_repository_are_those_of_its_rows():
+    found = ledger.rows(ledger.RESULTS)
+    readme = (ledger.RESULTS.parents[1] / "README.md").read_text()
+    shown = readme.partition(ledger.BEGIN + "\n")[2].partition(ledger.END)[0]
+    assert shown == ledger.short(found), "make ledger"
+    # Every change of the code makes rows older, and is no reason to write the table anew.
+    unmarked = lambda text: re.sub(", (older|unknown) code ", " ", text)
+    assert unmarked((ledger.RESULTS / "README.md").read_text()) == unmarked(ledger.full(found, ledger.RESULTS))
