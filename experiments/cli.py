@@ -16,6 +16,7 @@ from ml_collections import ConfigDict
 from data.errors import DataError
 from experiments import page as pages
 from experiments.component import PageError
+from experiments.launch import PLACES, PRINTED
 from models.errors import ModelError
 from training.errors import TrainingError
 
@@ -105,6 +106,9 @@ def _parser() -> argparse.ArgumentParser:
     sample.add_argument("--step", type=int, metavar="N", help="of this checkpoint; else of the best, else the newest")
     sample.add_argument("--out", default="samples.png", metavar="FILE")
 
+    launch = add("launch", "launch:launch", "Train what a page describes, elsewhere.", config=True, workdir=True)
+    _places(launch, (*PLACES, *PRINTED))
+
     runs = add("ps", "runs:ps", "List the runs under a folder: state, step, speed, best metric.")
     runs.add_argument("root", nargs="?", default=".", metavar="DIR")
 
@@ -133,6 +137,29 @@ def _parser() -> argparse.ArgumentParser:
     ledger.add_argument("action", choices=("add", "render"))
     ledger.add_argument("--workdir", dest="workdirs", nargs="+", metavar="DIR", help="add: the ended runs of one page")
     return parser
+
+
+def _places(command: argparse.ArgumentParser, places: tuple[str, ...]) -> None:
+    """The arguments that `experiments.launch.where` reads."""
+    on = "this machine (in the background), SLURM, Ray; of tpu and kubernetes, what is to be pasted is printed"
+    command.add_argument("--on", choices=places, default="local", help=on if "tpu" in places else on.partition(";")[0])
+    devices = (
+        "accelerators of each host. This machine must have them (with JAX_PLATFORMS=cpu the CPU is split into so many),"
+        " and gives all of them unasked; a cluster gives none unasked"
+    )
+    command.add_argument("--devices", type=_positive, metavar="N", help=devices)
+    hosts = "processes that train together, one on each host; local: all on this machine"
+    command.add_argument("--hosts", type=_positive, default=1, metavar="N", help=hosts)
+    command.add_argument("--address", default="", metavar="HOST:PORT", help="of the Ray cluster, if not this machine's")
+    slurm = "a parameter of submitit: time=MINUTES (has to be given), partition=gpu, cpus_per_task=8"
+    command.add_argument("--slurm", action="append", type=_parameter, metavar="KEY=VALUE", help=slurm)
+
+
+def _parameter(text: str) -> tuple[str, int | str]:
+    key, equals, value = text.partition("=")
+    if not (key and equals):
+        raise argparse.ArgumentTypeError(f"{text!r} is not like time=60")
+    return key, int(value) if value.isdigit() else value
 
 
 def _seeds(text: str) -> int | list[int]:

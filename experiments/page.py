@@ -187,6 +187,22 @@ def from_canonical(stored: Mapping[str, Any]) -> ConfigDict:
     return page(**{name: _drop_none(section) for name, section in stored.items()})
 
 
+def check_stored(workdir: pathlib.Path, config: ConfigDict) -> None:
+    """Raises PageError if a work directory holds another page, or one that is not readable."""
+    path = workdir / STORED
+    if not path.exists():
+        return
+    try:
+        stored = canonical(from_canonical(json.loads(path.read_text())))
+    except ValueError as error:
+        raise PageError(f"{path} is not readable: {error}") from error
+    if differing := difference(stored, canonical(config)):
+        raise PageError(
+            f"{workdir} was trained with another page; {'; '.join(differing)}"
+            " (another --workdir, or --fork to go on with the page given)"
+        )
+
+
 def components(kind: str, section: Mapping[str, Any]) -> dict[str, tuple[Component, dict[str, Any]]]:
     """key -> (component, its keys) of a section; the key of a single component is "model"."""
     keyed = {"model": section} if "name" in section else section

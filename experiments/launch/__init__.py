@@ -8,6 +8,7 @@ again, it goes on from there. So a job that is pre-empted, out of time or lost w
 Nothing here imports jax.
 """
 
+import argparse
 import dataclasses
 import importlib
 import pathlib
@@ -19,6 +20,7 @@ from typing import Any
 from experiments.component import PageError, near
 
 PLACES = ("local", "slurm", "ray")
+PRINTED = ("tpu", "kubernetes")  # of which only the commands are made, in `experiments.launch.printed`
 FOVEA = (sys.executable, "-P", "-m", "experiments.cli")  # -P: a folder `models` in the current one is not ours
 RETRIES = 100  # of a job that ran out of time or lost its node: weeks in jobs of hours
 
@@ -28,7 +30,7 @@ class Where:
     """Where a command runs, and with what.
 
     Attributes:
-      on: "local", "slurm" or "ray".
+      on: one of PLACES or, where nothing is submitted, of PRINTED.
       devices: accelerators of each process. None: a fair share of this machine's; of a cluster, what it gives unasked.
       hosts: processes, one to a host, that are one run joined by `jax.distributed`.
       address: of the Ray cluster, "host:port"; empty: the one that this machine is part of.
@@ -76,6 +78,22 @@ def submit(command: Sequence[str], where: Where, folder: str | pathlib.Path, cop
         raise PageError(f"--on {where.on}{near(where.on, PLACES)}")
     place = importlib.import_module(f"experiments.launch.{where.on}")
     return place.submit(list(command), where, pathlib.Path(folder).absolute(), copies)
+
+
+def where(options: argparse.Namespace) -> Where:
+    """The place that the arguments `--on`, `--devices`, `--hosts`, `--address` and `--slurm` name.
+
+    Raises:
+      PageError: an argument that means nothing there.
+    """
+    on, given = options.on, dict(options.slurm or ())
+    if options.address and on != "ray":
+        raise PageError(f"--address is that of a Ray cluster: not with --on {on}")
+    if given and on != "slurm":
+        raise PageError(f"--slurm {next(iter(given))}: not with --on {on}")
+    if on == "tpu" and (options.devices or options.hosts > 1):
+        raise PageError("--on tpu: the slice's type says how many hosts and devices there are")
+    return Where(on, options.devices, options.hosts, options.address, given)
 
 
 def log_of(folder: pathlib.Path, copy: int, host: int = 0) -> pathlib.Path:

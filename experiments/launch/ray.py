@@ -100,6 +100,9 @@ def together(command, folder, copy, current, environment, hosts, gpus) -> int:
                 done, waiting = ray.wait(waiting)
                 codes += ray.get(done)
             return max(codes)
+        except KeyboardInterrupt:  # cancelled, and the tasks with it: they are saving
+            ray.wait(tasks, num_returns=len(tasks))
+            return EXIT_INTERRUPTED
         except ray.exceptions.RayError:
             for task in tasks:
                 ray.cancel(task, force=True)

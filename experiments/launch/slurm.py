@@ -97,5 +97,5 @@ class Requeued:
 
         if self.process:
             self.process.terminate()
-            self.process.wait()
+            os.waitid(os.P_PID, self.process.pid, os.WEXITED | os.WNOWAIT)  # `wait` is what this interrupts
         return submitit.helpers.DelayedSubmission(type(self)(*self.arguments))

@@ -1,0 +1,40 @@
+"""`fovea launch`: `fovea train` on this machine, on a cluster, or as commands to paste."""
+
+import argparse
+import pathlib
+
+from experiments import page as pages
+from experiments.commands.runs import holder
+from experiments.component import PageError
+from experiments.launch import printed, submit, where
+
+
+def launch(options: argparse.Namespace) -> int:
+    place, workdir = where(options), pathlib.Path(options.workdir).absolute()
+    check(options.page, workdir)
+    page = str(pages.locate(options.config).absolute()) if options.config.endswith(".py") else options.config
+    command = ["train", "--config", page, "--workdir", str(workdir)]
+    command += [f"--config.{key}={value}" for key, value in options.overrides]
+    if place.on == "tpu":
+        print(printed.tpu(command, workdir), end="")
+        return 0
+    if place.on == "kubernetes":
+        print(printed.kubernetes(command, workdir, place.hosts, place.devices), end="")
+        return 0
+    (job,) = submit(command, place, workdir)
+    print(f"{job.name}\n  to follow: tail -f {job.log}\n  to stop:   {job.stopping or 'Ctrl-C'}", flush=True)
+    if place.on != "ray":  # whose tasks belong to this process
+        return 0
+    try:
+        return job.wait()
+    except KeyboardInterrupt:
+        job.stop()
+        return job.wait()
+
+
+def check(page, workdir: pathlib.Path) -> None:
+    """Raises PageError where the run would refuse its work directory, which is said here and not in a queue."""
+    if holder(workdir)["held"]:
+        raise PageError(f"the work directory {workdir} is in use by another run")
+    if any(workdir.glob("checkpoints/[0-9]*")):
+        pages.check_stored(workdir, page)
