@@ -33,6 +33,7 @@ from training.records import read
 
 EXIT_FAILED = 1
 GRACE = 30.0  # seconds before the end of a budget, in which a run that is still under way saves; at most a tenth of it
+START = 15.0  # seconds in which a process may have done a first step: less is not worth trying
 MARGIN = 1.1  # a page is begun when what it is expected to take, times this, is left
 
 say = Console(stderr=True, highlight=False, soft_wrap=True, markup=False).print
@@ -196,16 +197,15 @@ def carry_out(
             return
         waiting.remove(job)
         if budget is not None:
-            if job.seconds is None and not job.named and left() > grace:
+            limit = min(60.0, left() / 10)
+            if job.seconds is None and not job.named and limit > START:
                 say(f"{job.name}: how long does it take?")
-                job.seconds = measure(job, min(60.0, left() / 20))
+                job.seconds = measure(job, limit)
             # This machine may be slower than that of the row, or busy with something else.
             seconds = math.inf if job.seconds is None else job.seconds * (took / expected if expected else 1.0)
             if left() <= grace or (not job.named and MARGIN * seconds > left() - grace):
-                needs = (
-                    f"would take {book.duration(seconds)}" if math.isfinite(seconds) else "takes too long to find out"
-                )
-                outcomes[job.name] = f"not begun: {needs}, and {book.duration(left())} were left"
+                takes = f"takes about {_minutes(seconds)}" if math.isfinite(seconds) else "its length is not known"
+                outcomes[job.name] = f"not begun: {takes}, and {_minutes(left())} were left"
                 continue
         about = f", about {book.duration(job.seconds)}" if job.seconds else ""
         say(f"{job.name}: {len(job.seeds)} seed{'s' * (len(job.seeds) > 1)}{about}")
@@ -279,3 +279,7 @@ def measured(job: Job, overrides, limit: float) -> float | None:
     except (subprocess.TimeoutExpired, subprocess.CalledProcessError):
         return None
     return job.steps * json.loads(answer.stdout)["step_seconds"]
+
+
+def _minutes(seconds: float) -> str:
+    return f"{seconds / 60:.1f} min"

@@ -152,7 +152,7 @@ def test_cheapest_first_and_only_what_fits():
     outcomes = machine.carry_out([job("a", 300), job("b", 100), job("c", 700), job("d", 50, stale=False)], 1000)
     assert machine.begun == ["b", "a", "d"]
     assert outcomes["a"] == "ended after 5 min"
-    assert outcomes["c"] == "not begun: would take 12 min, and 10 min were left"
+    assert outcomes["c"] == "not begun: takes about 11.7 min, and 10.0 min were left"
 
 
 def test_without_a_budget_all_are_run():
@@ -171,7 +171,13 @@ def test_a_page_of_unknown_length_is_measured_last():
     machine = Machine(a=100, short=100, long=5000)
     outcomes = machine.carry_out([job("long"), job("short"), job("a", 100)], 600)
     assert machine.begun == ["a", "short"]
-    assert outcomes["long"].startswith("not begun: would take")
+    assert outcomes["long"].startswith("not begun: takes about 83.3 min")
+
+
+def test_what_cannot_be_measured_is_not_begun():
+    machine = Machine(a=None)
+    assert machine.carry_out([job("a")], 600)["a"] == "not begun: its length is not known, and 9.0 min were left"
+    assert machine.carry_out([job("a")], 100)["a"] == "not begun: its length is not known, and 1.7 min were left"
 
 
 def test_a_named_page_is_begun_and_interrupted():
