@@ -118,6 +118,10 @@ def _parser() -> argparse.ArgumentParser:
     compare.add_argument("first", metavar="A")
     compare.add_argument("second", metavar="B")
 
+    report = add("report", "report:report", "Runs, sweeps and the ledger as one HTML page that needs no network.")
+    report.add_argument("folders", nargs="*", metavar="DIR", help="a run, a sweep, or a folder of them")
+    report.add_argument("--out", default="report.html", metavar="FILE")
+
     listing = add("list", "listing:listing", "List what a page can name.")
     listing.add_argument("kind", nargs="?", choices=("models", "tasks", "data", "configs"))
 
