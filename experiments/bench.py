@@ -156,20 +156,16 @@ def loop_blocks(parts: Parts, calls: int, blocks: int, between: Callable[[], Non
     state = devices.put_state(parts.initial_state())
     with tempfile.TemporaryDirectory() as folder:
         records = Records(pathlib.Path(folder), total, 0)
+        intervals = loop.Intervals(total, page.train.steps_per_call, log=steps, evaluate=steps, checkpoint=total)
         loop.train(
             step=devices.train_step(parts.step, state),
             state=state,
             start=0,
-            window=[],
             feeds=parts.feeds(0),
             arguments=(parts.resident("train"), devices.put(parts.task.frozen()), devices.put(parts.hyper)),
             devices=devices,
-            intervals=loop.Intervals(total, page.train.steps_per_call, log=steps, evaluate=steps, checkpoint=total),
-            records=records,
+            journal=loop.Journal(intervals, Unsaved(), records, window=[], body={}),
             evaluate=evaluate,
-            checkpoints=Unsaved(),
-            body={},
-            describe=lambda done: {},
             stop=lambda boundary: False,
             examples_per_step=page.train.batch_size,
             count_macs=lambda *_: 0,

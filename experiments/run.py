@@ -10,7 +10,7 @@ import pathlib
 import platform
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import jax
@@ -31,6 +31,8 @@ from training.evaluate import evaluate, make_evaluate_step, make_predict_step, v
 from training.records import Records, plain
 from training.step import TrainState
 
+Watch = Callable[[int, dict[str, float]], None] | None
+
 
 class Run:
     """An experiment in its work directory. See `experiments.build.build`."""
@@ -41,57 +43,66 @@ class Run:
 
     # Verbs.
 
-    def train(self, wrap: Callable | None = None) -> dict[str, Any]:
+    def train(self, wrap: Callable | None = None, watch: Watch = None) -> dict[str, Any]:
         """Trains to the end, going on from the newest sound checkpoint, and returns the final numbers.
 
         Args:
           wrap: placed step -> what is called instead of it, to watch or time it.
+          watch: called with (steps done, numbers) of every record; what it raises ends the run.
 
         Raises:
           TrainingError: the workdir is in use, of another page or not writable; a loss that is not finite.
           Interrupted: after SIGTERM or SIGINT; the state is saved.
         """
         began, parts, devices = time.perf_counter(), self.parts, self.devices
-        for role in filter(parts.has, ROLES):  # a split that is not there is said now, and not after hours
-            parts.source(role)
-        if self.page.train.judge:
-            _ = self.referee  # likewise
-        with self._locked(), loop.StopSignal() as stop:
-            self._check_page()
-            (self.workdir / SUMMARY).unlink(missing_ok=True)
-            checkpoints = self.checkpoints
-            restored = checkpoints.restore(parts.abstract_state())
-            start, host, body = restored or (0, parts.initial_state(), {"window": []})
-            checkpoints.cut(start)
-            body = {**body, "page": canonical(self.page), "origin": origin(self.page, body.get("origin"))}
-            records = Records(self.workdir, parts.intervals.steps, start, began) if parallel.is_main() else None
-            if records and restored:
-                records.say(f"resuming from step {start}")
+        with loop.StopSignal() as stop, self.opened(began, watch) as (start, host, journal):
             state = devices.put_state(host)
             arguments = (parts.resident("train"), devices.put(self.task.frozen()), devices.put(parts.hyper))
             step = devices.train_step(parts.step, state)
             macs = functools.partial(_count_macs, step)
             step = wrap(step) if wrap else step
+            state = loop.train(
+                step=step,
+                state=state,
+                start=start,
+                feeds=parts.feeds(start),
+                arguments=arguments,
+                devices=devices,
+                journal=journal,
+                evaluate=functools.partial(self._judge, journal.records),
+                stop=stop,
+                examples_per_step=self.page.train.batch_size,
+                count_macs=macs,
+            )
+            return self.finish(journal)
+
+    @contextlib.contextmanager
+    def opened(self, began: float, watch: Watch = None) -> Iterator[tuple[int, TrainState, loop.Journal]]:
+        """The work directory, locked, of a run about to go on: (steps done, state on the host, where its numbers go).
+
+        Args:
+          began: `time.perf_counter()` of when this was asked for: the run's wall time counts from there.
+          watch: called with (steps done, numbers) of every record; what it raises ends the run.
+        """
+        parts = self.parts
+        for role in filter(parts.has, ROLES):  # a split that is not there is said now, and not after hours
+            parts.source(role)
+        if self.page.train.judge:
+            _ = self.referee  # likewise
+        with self._locked():
+            self._check_page()
+            (self.workdir / SUMMARY).unlink(missing_ok=True)
+            restored = self.checkpoints.restore(parts.abstract_state())
+            start, host, body = restored or (0, parts.initial_state(), {"window": []})
+            self.checkpoints.cut(start)
+            fixed = {"page": canonical(self.page), "origin": origin(self.page, body.get("origin"))}
+            records = Records(self.workdir, parts.intervals.steps, start, began) if parallel.is_main() else None
+            if records and restored:
+                records.say(f"resuming from step {start}")
+            journal = loop.Journal(parts.intervals, self.checkpoints, records, body["window"], fixed)
+            journal.describe, journal.watch = self._learning_rates, watch or journal.watch
             try:
-                state = loop.train(
-                    step=step,
-                    state=state,
-                    start=start,
-                    window=body["window"],
-                    feeds=parts.feeds(start),
-                    arguments=arguments,
-                    devices=devices,
-                    intervals=parts.intervals,
-                    records=records,
-                    evaluate=functools.partial(self._judge, records),
-                    checkpoints=checkpoints,
-                    body={key: body[key] for key in ("page", "origin")},
-                    describe=self._learning_rates,
-                    stop=stop,
-                    examples_per_step=self.page.train.batch_size,
-                    count_macs=macs,
-                )
-                return self._finish(records, body["origin"])
+                yield start, host, journal
             finally:
                 if records:
                     records.close()
@@ -225,12 +236,12 @@ class Run:
         rates = self.parts.learning_rates(done - 1)
         return {f"train/{'' if single else player + '/'}learning_rate": rate for player, rate in rates.items()}
 
-    def _finish(self, records, origin) -> dict[str, Any]:
+    def finish(self, journal: loop.Journal) -> dict[str, Any]:
         """The test split, touched once: with the best checkpoint by validation, or the last without validation.
 
         Leaves the pictures and, at last, `summary.json` in the work directory.
         """
-        state, step, _ = self.restore()
+        records, state, step = journal.records, *self.restore()[:2]
         tested = self.parts.has("test")
         numbers = self._measure_all(self.devices.put_state(state), "test") if tested else {}
         scalars = {f"test/{k}": v for k, v in numbers.items() if isinstance(v, float | int | str)}
@@ -244,7 +255,7 @@ class Run:
                 records.image(name, self.page.train.steps, pictures.pixels(figure))
         if records:
             films(self.workdir)
-            summary |= {"seconds": round(records.seconds, 1), **origin}
+            summary |= {"seconds": round(records.seconds, 1), **journal.body["origin"]}
             (self.workdir / SUMMARY).write_text(json.dumps(summary, indent=1))
         return summary
 
@@ -289,7 +300,7 @@ class Run:
             try:
                 yield
             except Exception as error:
-                ended = "interrupted" if isinstance(error, loop.Interrupted) else f"failed: {error}"
+                ended = getattr(error, "ended", f"failed: {error}")
                 with contextlib.suppress(OSError):  # a full disk, say, of which `error` tells
                     _write(handle, {**holder, "ended": ended})
                 if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):

@@ -1,6 +1,8 @@
 """The loop: feeds the one step, and at intervals records, evaluates and saves. It fetches nothing in between."""
 
+import contextlib
 import dataclasses
+import functools
 import math
 import signal
 import time
@@ -21,6 +23,14 @@ AHEAD = 4  # from so many to twice as many dispatches are under way: that hides 
 class Interrupted(Exception):
     """The run was asked to stop, and has saved."""
 
+    ended = "interrupted"
+
+
+class Pruned(Exception):
+    """The run is not worth going on with, says a sweep."""
+
+    ended = "pruned"
+
 
 @dataclasses.dataclass(frozen=True)
 class Intervals:
@@ -40,6 +50,19 @@ class Intervals:
                 raise TrainingError(
                     f"{key}={value} is not a positive multiple of train.steps_per_call={self.steps_per_call}"
                 )
+
+    def logs(self, done: int) -> bool:
+        return done == self.steps or done % self.log == 0
+
+    def evaluates(self, done: int) -> bool:
+        return done == self.steps or done % self.evaluate == 0
+
+    def saves(self, done: int) -> bool:
+        return done == self.steps or done % self.checkpoint == 0
+
+    def pauses(self, done: int) -> bool:
+        """Whether anything is to be done once `done` steps are."""
+        return self.logs(done) or self.evaluates(done) or self.saves(done)
 
 
 class StopSignal:
@@ -66,21 +89,128 @@ class StopSignal:
         return boundary and bool(multihost_utils.process_allgather(np.array(self._received)).any())
 
 
+@dataclasses.dataclass
+class Journal:
+    """What becomes of the numbers of one run: looked at, averaged, recorded, and saved with its state.
+
+    Attributes:
+      window: metrics of the steps since the last log boundary; at first, as the checkpoint has them.
+      body: JSON that goes into every checkpoint.
+      describe: steps done -> further numbers for the record (the learning rate).
+      watch: called with (steps done, numbers) of every record; what it raises ends the run.
+    """
+
+    intervals: Intervals
+    checkpoints: Checkpoints
+    records: Records | None
+    window: list[dict[str, float]]
+    body: dict
+    describe: Callable[[int], dict[str, float]] = lambda done: {}
+    watch: Callable[[int, dict[str, float]], None] = lambda done, numbers: None
+
+    def add(self, step: int, metrics: dict[str, float]) -> None:
+        """The metrics of a step. Raises TrainingError, naming it, unless its losses and parameters are finite."""
+        self.window.append(metrics)
+        for name, value in metrics.items():
+            # The norm tells of parameters that the last update broke, before a loss does: they must not be saved.
+            if name.endswith(("loss", "parameter_norm")) and not math.isfinite(value):
+                self.checkpoints.wait()
+                kept = self.checkpoints.steps()
+                raise TrainingError(
+                    f"{name} is {value} at step {step}: the run stops; "
+                    + (f"the last good checkpoint is step {kept[-1]}" if kept else "nothing was saved yet")
+                    + " (--debug shows where it came from)"
+                )
+
+    def settle(
+        self,
+        done: int,
+        *,
+        speed: Callable[[], dict[str, float]],
+        evaluate: Callable[[], tuple[dict[str, float], float | None]],
+        state: Callable[[], Any],
+        stops: bool,
+    ) -> None:
+        """Does what is due after `done` steps; the arguments are called for what of it they give.
+
+        Args:
+          speed: what goes into the record about time.
+          evaluate: (metrics, score by which the best checkpoint is kept).
+          state: the state on the host.
+          stops: whether the run is interrupted, and must be saved in any case.
+        """
+        if self.intervals.logs(done):
+            means = {f"train/{k}": math.fsum(m[k] for m in self.window) / len(self.window) for k in self.window[0]}
+            self.window.clear()
+            self._write(done, {**means, **self.describe(done), **speed()})
+        score, due = None, self.intervals.saves(done)
+        if self.intervals.evaluates(done):
+            numbers, score = evaluate()
+            if numbers:
+                self._write(done, numbers)
+        if due or stops:
+            # A run that was interrupted ends with the same best checkpoint as one that was not.
+            self.checkpoints.save(done, state(), {**self.body, "window": self.window}, score if due else None)
+
+    def _write(self, done, numbers):
+        if self.records:
+            self.records.write(done, numbers)
+        self.watch(done, numbers)
+
+
+class Clock:
+    """How fast steps are done, and how much of that time went into waiting for data."""
+
+    def __init__(self, done: int):
+        self.restart(done)
+
+    def restart(self, done: int) -> None:
+        self._began, self._waited, self._since = time.perf_counter(), 0.0, done
+
+    @contextlib.contextmanager
+    def waiting(self):
+        before = time.perf_counter()
+        yield
+        self._waited += time.perf_counter() - before
+
+    @contextlib.contextmanager
+    def paused(self):
+        """What is done meanwhile does not count."""
+        before = time.perf_counter()
+        yield
+        self._began += time.perf_counter() - max(before, self._began)  # it may have been read meanwhile
+
+    def read(self, done: int) -> tuple[float, float]:
+        """(steps a second, share of the time spent waiting) since it was last read."""
+        elapsed = time.perf_counter() - self._began
+        rate, share = (done - self._since) / elapsed, self._waited / elapsed
+        self.restart(done)
+        return rate, share
+
+
+class Flight:
+    """The dispatches under way, of which there are no more than twice AHEAD."""
+
+    def __init__(self):
+        self._flying = []
+
+    def add(self, metrics: Any) -> None:
+        self._flying.append(metrics)
+        if len(self._flying) == 2 * AHEAD:  # woken after each step, the host would take time from the step on a CPU
+            jax.block_until_ready(self._flying[AHEAD - 1])
+            del self._flying[:AHEAD]
+
+
 def train(
     *,
     step: Callable,
     state: Any,
     start: int,
-    window: list[dict[str, float]],
     feeds: Iterator[Any],
     arguments: tuple,
     devices: Any,
-    intervals: Intervals,
-    records: Records | None,
+    journal: Journal,
     evaluate: Callable[[Any], tuple[dict[str, float], float | None]],
-    checkpoints: Checkpoints,
-    body: dict,
-    describe: Callable[[int], dict[str, float]],
     stop: Callable[[bool], bool],
     examples_per_step: int,
     count_macs: Callable[..., int],
@@ -89,12 +219,10 @@ def train(
 
     Args:
       step: (state, resident, feed, frozen, hyper) -> (state, metrics of `steps_per_call` steps).
-      window: metrics of the steps since the last log boundary, as the checkpoint has them.
       feeds: placed feeds, from step `start` on.
       arguments: (resident, frozen, hyper), placed.
+      journal: where metrics and states go, and how often.
       evaluate: state -> (metrics, score by which the best checkpoint is kept).
-      body: JSON that goes into every checkpoint.
-      describe: steps done -> further numbers for the record (the learning rate).
       stop: whether to save and raise Interrupted.
       count_macs: arguments of the step -> its multiply-adds, 0 where they cannot be counted. It traces the step, which
         the first call then need not do again.
@@ -104,84 +232,49 @@ def train(
       Interrupted: after `stop`.
     """
     resident, frozen, hyper = arguments
-    recent, flying = [], []
-    clock, waited, since, macs = time.perf_counter(), 0.0, start, 0
+    intervals, records, calls = journal.intervals, journal.records, journal.intervals.steps_per_call
+    recent, flight, clock, macs = [], Flight(), Clock(start), 0
 
     def collect(done):
-        """Brings the metrics of recent steps to the host, and looks whether losses and parameters are finite."""
+        """Brings the metrics of recent steps to the host."""
         for number in jax.tree.leaves(recent):
             number.copy_to_host_async()
-        for metrics in recent:
+        first = done - len(recent) * calls + 1
+        for n, metrics in enumerate(recent):
             host = {name: np.atleast_1d(values) for name, values in devices.get(metrics).items()}
-            calls = range(intervals.steps_per_call)
-            window.extend({name: float(values[i]) for name, values in host.items()} for i in calls)
-        first = done - len(recent) * intervals.steps_per_call + 1
-        for i, metrics in enumerate(window[len(window) - (done - first + 1) :]):
-            for name, value in metrics.items():
-                # The norm tells of parameters that the last update broke, before a loss does: they must not be saved.
-                if name.endswith(("loss", "parameter_norm")) and not math.isfinite(value):
-                    checkpoints.wait()
-                    kept = checkpoints.steps()
-                    raise TrainingError(
-                        f"{name} is {value} at step {first + i}: the run stops; "
-                        + (f"the last good checkpoint is step {kept[-1]}" if kept else "nothing was saved yet")
-                        + " (--debug shows where it came from)"
-                    )
+            for i in range(calls):
+                journal.add(first + n * calls + i, {name: float(values[i]) for name, values in host.items()})
         recent.clear()
 
-    if start % intervals.steps_per_call:  # a run that was forked
-        raise TrainingError(
-            f"step {start} to go on from is no multiple of train.steps_per_call={intervals.steps_per_call}"
-        )
-    for done in range(start + intervals.steps_per_call, intervals.steps + 1, intervals.steps_per_call):
-        before = time.perf_counter()
-        feed = next(feeds)
-        waited += time.perf_counter() - before
-        compiles = done == start + intervals.steps_per_call
+    def speed():
+        rate, waited = clock.read(done)
+        counted = {"time/macs_per_s": rate * macs} if macs else {}
+        return {"time/examples_per_s": rate * examples_per_step, "time/wait_share": waited, **counted}
+
+    if start % calls:  # a run that was forked
+        raise TrainingError(f"step {start} to go on from is no multiple of train.steps_per_call={calls}")
+    for done in range(start + calls, intervals.steps + 1, calls):
+        with clock.waiting():
+            feed = next(feeds)
+        compiles = done == start + calls
         if compiles:
-            macs = count_macs(state, resident, feed, frozen, hyper) // intervals.steps_per_call
+            macs = count_macs(state, resident, feed, frozen, hyper) // calls
         state, metrics = step(state, resident, feed, frozen, hyper)
         if compiles:  # which is not timed
             jax.block_until_ready(metrics)
-            clock, waited, since = time.perf_counter(), 0.0, done
+            clock.restart(done)
         recent.append(metrics)
-        flying.append(metrics)
-        if len(flying) == 2 * AHEAD:  # woken after each step, the host would take time from the step on a CPU
-            jax.block_until_ready(flying[AHEAD - 1])
-            del flying[:AHEAD]
-
-        last = done == intervals.steps
-        logs = last or done % intervals.log == 0
-        evaluates = last or done % intervals.evaluate == 0
-        stops = stop(logs)
-        due = last or done % intervals.checkpoint == 0
-        saves = due or stops
-        if logs or evaluates or saves:
+        flight.add(metrics)
+        stops = stop(intervals.logs(done))
+        if intervals.pauses(done) or stops:
             collect(done)
-        if logs:
-            means = {f"train/{k}": math.fsum(m[k] for m in window) / len(window) for k in window[0]}
-            window.clear()
-            elapsed = time.perf_counter() - clock
-            rate = (done - since) / elapsed
-            speed = {"time/examples_per_s": rate * examples_per_step, "time/wait_share": waited / elapsed}
-            if macs:
-                speed["time/macs_per_s"] = rate * macs
-            if records:
-                records.write(done, {**means, **describe(done), **speed})
-            clock, waited, since = time.perf_counter(), 0.0, done
-        paused, score = time.perf_counter(), None
-        if evaluates:
-            numbers, score = evaluate(state)
-            if records and numbers:
-                records.write(done, numbers)
-        if saves:
-            # A run that was interrupted ends with the same best checkpoint as one that was not.
-            checkpoints.save(done, devices.get(state), {**body, "window": window}, score if due else None)
-        clock += time.perf_counter() - paused  # neither counts as training time
+            get, now = functools.partial(devices.get, state), functools.partial(evaluate, state)
+            with clock.paused():
+                journal.settle(done, speed=speed, evaluate=now, state=get, stops=stops)
         if records:
             records.advance(done)
-        if stops and not last:
-            checkpoints.wait()
+        if stops and done < intervals.steps:
+            journal.checkpoints.wait()
             raise Interrupted(done)
-    checkpoints.wait()
+    journal.checkpoints.wait()
     return state

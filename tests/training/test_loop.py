@@ -61,21 +61,17 @@ def run(intervals, *, start=0, window=(), broken=None, stop_at=None):
         return state + calls, metrics
 
     records, checkpoints, asked = Written(), Kept(), iter(range(start + calls, intervals.steps + 1, calls))
+    window = [{"accuracy": t, "loss": t, "parameter_norm": t} for t in window]
     try:
         loop.train(
             step=step,
             state=jnp.asarray(start),
             start=start,
-            window=[{"accuracy": t, "loss": t, "parameter_norm": t} for t in window],
             feeds=itertools.repeat({}),
             arguments=({}, {}, {}),
             devices=Device(),
-            intervals=intervals,
-            records=records,
+            journal=loop.Journal(intervals, checkpoints, records, window, body={}),
             evaluate=lambda state: ({"validation/accuracy": 0.5}, float(state)),
-            checkpoints=checkpoints,
-            body={},
-            describe=lambda done: {},
             stop=lambda boundary: next(asked) == stop_at,
             examples_per_step=8,
             count_macs=lambda *arguments: 0,
