@@ -22,7 +22,8 @@ def launch(options: argparse.Namespace) -> int:
         print(printed.kubernetes(command, workdir, place.hosts, place.devices), end="")
         return 0
     (job,) = submit(command, place, workdir)
-    print(f"{job.name}\n  to follow: tail -f {job.log}\n  to stop:   {job.stopping or 'Ctrl-C'}", flush=True)
+    stopping = {"local": f"fovea stop {workdir}", "ray": "Ctrl-C"}.get(place.on, job.stopping)
+    print(f"{job.name}\n  to follow: tail -f {job.log}\n  to stop:   {stopping}", flush=True)
     if place.on != "ray":  # whose tasks belong to this process
         return 0
     try:

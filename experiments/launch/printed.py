@@ -23,8 +23,8 @@ def tpu(command: Sequence[str], workdir: pathlib.Path) -> str:
     log = shlex.quote(f"{workdir}/log.txt")
     # In double quotes, for what is to be filled in here and not there.
     install = (
-        "git clone '$REPOSITORY' fovea && cd fovea && python3 -m venv .venv && .venv/bin/pip install -r requirements.lock"
-        " && .venv/bin/pip install -e '.[tpu]'"
+        "git clone '$REPOSITORY' fovea && cd fovea && python3 -m venv .venv"
+        " && .venv/bin/pip install -r requirements.lock && .venv/bin/pip install -e '.[tpu]'"
     )
     start = f"mkdir -p {shlex.quote(str(workdir))} && cd fovea && nohup .venv/bin/fovea"
     start += f" {shlex.join([*command, '--distributed'])} < /dev/null >> {log} 2>&1 &"

@@ -5,6 +5,7 @@ import pathlib
 import shlex
 import signal
 import subprocess
+from unittest import mock
 
 from experiments.cli import EXIT_INTERRUPTED
 from experiments.component import PageError, near
@@ -14,7 +15,8 @@ CLUSTER = "slurm"  # as submitit calls it; its "local" acts as one on this machi
 
 
 def submit(command: list[str], where: Where, folder: pathlib.Path, copies: int) -> list[Job]:
-    submitit = needs("submitit", "launch")
+    with mock.patch.dict(os.environ, SUBMITIT_LOG_LEVEL="NOCONFIG"):  # it would close the log handlers that there are
+        submitit = needs("submitit", "launch")
     executor = _executor(submitit, where, folder)
     folder.mkdir(parents=True, exist_ok=True)
     try:
