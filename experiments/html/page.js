@@ -49,9 +49,28 @@ function number(x) {
   return String(Number(x.toPrecision(5)));
 }
 
+// Round numbers within a range.
+function ticks(low, high, log) {
+  if (log && high / low > 4) {
+    const decades = Array.from(
+      { length: 1 + Math.floor(Math.log10(high)) - Math.floor(Math.log10(low)) },
+      (_, i) => 10 ** (Math.floor(Math.log10(low)) + i),
+    );
+    return decades
+      .flatMap((power) => (high / low > 200 ? [1] : [1, 2, 5]).map((x) => Number((x * power).toPrecision(3))))
+      .filter((x) => x >= low * 0.999 && x <= high * 1.001);
+  }
+  const rough = (high - low) / 4;
+  const size = 10 ** Math.floor(Math.log10(rough));
+  const step = size * [1, 2, 5, 10].find((x) => x * size >= rough);
+  const first = Math.ceil(low / step - 1e-9);
+  const last = Math.floor(high / step + 1e-9);
+  return Array.from({ length: last - first + 1 }, (_, i) => Number(((first + i) * step).toPrecision(12)));
+}
+
 function duration(seconds) {
   if (seconds == null || !Number.isFinite(seconds)) return "–";
-  if (seconds < 90) return `${Number(seconds.toPrecision(3))} s`;
+  if (seconds < 90 && seconds !== 60) return `${Number(seconds.toPrecision(3))} s`;
   const minutes = Math.round(seconds / 60);
   if (minutes < 60) return `${minutes} min`;
   const hours = Math.floor(minutes / 60);
@@ -99,9 +118,18 @@ const DASHES = [[], [7, 4], [2, 3], [9, 3, 2, 3]];
 const colour = (run) => ink(`run-${run % COLOURS}`);
 const dash = (run) => DASHES[Math.floor(run / COLOURS) % DASHES.length];
 const swatch = (run) =>
-  svg("svg", { class: "swatch", viewBox: "0 0 22 8", "aria-hidden": "true" },
-    svg("line", { x1: 0, x2: 22, y1: 4, y2: 4, style: `stroke: var(--run-${run % COLOURS})`,
-      "stroke-dasharray": dash(run).join(" ") || "none" }));
+  svg(
+    "svg",
+    { class: "swatch", viewBox: "0 0 22 8", "aria-hidden": "true" },
+    svg("line", {
+      x1: 0,
+      x2: 22,
+      y1: 4,
+      y2: 4,
+      style: `stroke: var(--run-${run % COLOURS})`,
+      "stroke-dasharray": dash(run).join(" ") || "none",
+    }),
+  );
 
 // Which runs are shown; whoever depends on it listens.
 const hidden = new Set();

@@ -5,20 +5,36 @@ const zoomed = h("dialog", { class: "zoomed", onclick: () => zoomed.close() });
 
 function picture({ src, width, height }, alt) {
   const image = h("img", { src, width, height, alt, loading: "lazy", decoding: "async" });
-  const button = h("button", { type: "button", class: "picture", title: "enlarge", onclick: () => {
-    zoomed.replaceChildren(h("img", { src: image.src, alt: image.alt }), h("p", {}, image.alt));
-    zoomed.showModal();
-  } }, image);
+  const button = h(
+    "button",
+    {
+      type: "button",
+      class: "picture",
+      title: "enlarge",
+      onclick: () => {
+        zoomed.replaceChildren(h("img", { src: image.src, alt: image.alt }), h("p", {}, image.alt));
+        zoomed.showModal();
+      },
+    },
+    image,
+  );
   return { image, button };
 }
 
 // A run's pictures, one at a time. step(n) shows the last that is not after step n.
 function gallery(run, name, pictures) {
-  const label = data.runs[run].label, last = pictures.length - 1;
+  const label = data.runs[run].label;
+  const last = pictures.length - 1;
   const say = (i) => `${name} of ${label} at step ${number(pictures[i].step)}`;
   const { image, button } = picture(pictures[last], say(last));
-  const text = h("output", {}), slider = h("input", {
-    type: "range", min: 0, max: last, step: 1, value: last, "aria-label": `step of the ${name} of ${label}`,
+  const text = h("output", {});
+  const slider = h("input", {
+    type: "range",
+    min: 0,
+    max: last,
+    step: 1,
+    value: last,
+    "aria-label": `step of the ${name} of ${label}`,
     oninput: () => show(Number(slider.value)),
   });
   function show(i) {
@@ -29,10 +45,24 @@ function gallery(run, name, pictures) {
     text.textContent = `step ${number(pictures[i].step)}`;
   }
   show(last);
-  const element = h("figure", { "data-run": run }, h("figcaption", {}, swatch(run), label), button,
-    h("div", { class: "control" }, slider, text));
-  return { element, steps: pictures.map(({ step }) => step),
-    step: (n) => show(Math.max(0, pictures.findLastIndex(({ step }) => step <= n))) };
+  const element = h(
+    "figure",
+    { "data-run": run },
+    h("figcaption", {}, swatch(run), label),
+    button,
+    h("div", { class: "control" }, slider, text),
+  );
+  return {
+    element,
+    steps: pictures.map(({ step }) => step),
+    step: (n) =>
+      show(
+        Math.max(
+          0,
+          pictures.findLastIndex(({ step }) => step <= n),
+        ),
+      ),
+  };
 }
 
 function galleriesSection() {
@@ -42,7 +72,12 @@ function galleriesSection() {
     const steps = [...new Set(found.flatMap((one) => one.steps))].sort((a, b) => a - b);
     const text = h("output", {}, `step ${number(steps.at(-1))}`);
     const slider = h("input", {
-      type: "range", min: 0, max: steps.length - 1, step: 1, value: steps.length - 1, "aria-label": `step of all ${name}`,
+      type: "range",
+      min: 0,
+      max: steps.length - 1,
+      step: 1,
+      value: steps.length - 1,
+      "aria-label": `step of all ${name}`,
       "aria-valuetext": text.textContent,
       oninput: () => {
         const step = steps[slider.value];
@@ -62,15 +97,28 @@ function picturesSection() {
   if (!names.length) return null;
   const parts = names.flatMap((name) => {
     const title = { confusion: "confusion matrices", mistakes: "worst mistakes" }[name] ?? name.replaceAll("_", " ");
-    const figures = data.runs.flatMap((run, i) => run.pictures.filter((one) => one.name === name).map((one) =>
-      h("figure", { "data-run": i }, h("figcaption", {}, swatch(i), run.label),
-        picture(one, `${name.replaceAll("_", " ")} of ${run.label}`).button)));
+    const figures = data.runs.flatMap((run, i) =>
+      run.pictures
+        .filter((one) => one.name === name)
+        .map((one) =>
+          h(
+            "figure",
+            { "data-run": i },
+            h("figcaption", {}, swatch(i), run.label),
+            picture(one, `${name.replaceAll("_", " ")} of ${run.label}`).button,
+          ),
+        ),
+    );
     return [h("h3", {}, title), h("div", { class: "figures" }, ...figures)];
   });
   return hiding(section("pictures", "Predictions", parts));
 }
 
 function hiding(content) {
-  shown.push(() => content.querySelectorAll("figure").forEach((one) => { one.hidden = hidden.has(Number(one.dataset.run)); }));
+  shown.push(() =>
+    content.querySelectorAll("figure").forEach((one) => {
+      one.hidden = hidden.has(Number(one.dataset.run));
+    }),
+  );
   return content;
 }

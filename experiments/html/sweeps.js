@@ -1,97 +1,83 @@
 "use strict";
 // Sweeps: the trials as a table, in parallel coordinates and key by key, and how much each key matters.
 
-// Where values stand along an axis of length 1. A list of choices is spread evenly; "log:1e-4..1e-1" is logarithmic.
-function axisOf(space, values) {
-  const range = /^(?:(\w+):)?([^,]+)\.\.([^,:]+)/.exec(space ?? "");
-  const numbers = values.filter((x) => typeof x === "number");
-  if (numbers.length < values.length || (space && !range)) {
-    const levels = [...new Set(values.map(String))];
-    const order = (space ?? "").replace(/^\w+:/, "").split(",").map((word) => word.trim().toLowerCase());
-    levels.sort((a, b) => (order.indexOf(a.toLowerCase()) - order.indexOf(b.toLowerCase())) || a.localeCompare(b, "en", { numeric: true }));
-    const at = (value) => (levels.indexOf(String(value)) + 0.5) / levels.length;
-    return { at, log: false, ticks: levels.map((text) => ({ at: at(text), text })) };
-  }
-  const ends = [...numbers, ...(range ? [Number(range[2]), Number(range[3])] : [])].filter(Number.isFinite);
-  let low = Math.min(...ends), high = Math.max(...ends);
-  const log = range?.[1] === "log" && low > 0;
-  if (!ends.length) [low, high] = [0, 1];
-  if (low === high) [low, high] = log ? [low / 2, high * 2] : [low - (Math.abs(low) || 1) / 2, high + (Math.abs(high) || 1) / 2];
-  const f = log ? Math.log10 : (x) => x;
-  if (!range) { const margin = (high - low) * 0.05; low -= margin; high += margin; }
-  const at = (value) => (f(value) - f(low)) / (f(high) - f(low));
-  return { at, log, ticks: (log ? decades(low, high) : rounds(low, high)).map((x) => ({ at: at(x), text: number(x) })) };
-}
-
-function rounds(low, high) {
-  const rough = (high - low) / 4, size = 10 ** Math.floor(Math.log10(rough));
-  const step = size * [1, 2, 5, 10].find((x) => x * size >= rough);
-  const first = Math.ceil(low / step - 1e-9);
-  return Array.from({ length: Math.floor(high / step + 1e-9) - first + 1 }, (_, i) => Number(((first + i) * step).toPrecision(12)));
-}
-
-function decades(low, high) {
-  const ticks = [];
-  for (let power = Math.floor(Math.log10(low)); power <= Math.log10(high); power++) {
-    for (const x of high / low > 50 ? [1] : [1, 2, 5]) {
-      const tick = Number((x * 10 ** power).toPrecision(3));
-      if (tick >= low * 0.999 && tick <= high * 1.001) ticks.push(tick);
-    }
-  }
-  return ticks;
-}
-
-// From blue to yellow, as the colour-blind see it too (after cividis), on light ground and on dark; 1 is best.
-const RAMPS = [[[0, 52, 110], [104, 110, 124], [226, 196, 64]], [[72, 125, 200], [150, 152, 156], [255, 222, 90]]];
-function shade(share) {
-  const on = (ramp) => {
-    const i = share < 0.5 ? 0 : 1, part = 2 * share - i;
-    return `rgb(${ramp[i].map((x, c) => Math.round(x + (ramp[i + 1][c] - x) * part)).join(" ")})`;
-  };
-  return `light-dark(${RAMPS.map(on).join(", ")})`;
-}
-
 function sweepSection(sweep, index) {
-  const keys = Object.keys(sweep.over ?? {}), { trials, metric } = sweep;
+  const { trials, metric } = sweep;
+  const keys = Object.keys(sweep.over ?? {});
   const complete = trials.filter((trial) => trial.state === "complete" && trial.value != null);
   const top = complete.length ? Math[sweep.goal](...complete.map((trial) => trial.value)) : null;
   const winner = complete.find((trial) => trial.value === top);
   const ranked = [...complete].sort((a, b) => (sweep.goal === "min" ? b.value - a.value : a.value - b.value));
   const rank = new Map(ranked.map((trial, i) => [trial, ranked.length > 1 ? i / (ranked.length - 1) : 1]));
   const paint = (trial) => (rank.has(trial) ? shade(rank.get(trial)) : "var(--quiet)");
-  const counts = ["complete", "pruned", "failed", "running"].map((name) => [name, trials.filter((t) => t.state === name).length]);
+  const counts = ["complete", "pruned", "failed", "running"].map((name) => [
+    name,
+    trials.filter((t) => t.state === name).length,
+  ]);
   const sum = sweep.trials.map((trial) => trial.seconds || 0).reduce((a, b) => a + b, 0);
   const facts = [
     ["trials", `${trials.length}${sweep.planned > trials.length ? ` of ${sweep.planned}` : ""}`],
     ...counts.filter(([, count]) => count).map(([name, count]) => [name, String(count)]),
-    ["metric", `${metric}, ${sweep.goal}`], ["sampler", sweep.sampler], ["pruner", sweep.pruner],
+    ["metric", `${metric}, ${sweep.goal}`],
+    ["sampler", sweep.sampler],
+    ["pruner", sweep.pruner],
     ["time of all trials", sum ? duration(sum) : null],
   ].filter(([, text]) => text);
-  const content = section(`sweep-${index}`, `Sweep ${sweep.label === "." ? "" : sweep.label}`,
-    h("dl", { class: "facts" }, ...facts.flatMap(([name, text]) => [h("div", {}, h("dt", {}, name), h("dd", {}, String(text)))])));
+  const content = section(
+    `sweep-${index}`,
+    `Sweep ${sweep.label === "." ? data.title : sweep.label}`,
+    h(
+      "dl",
+      { class: "facts" },
+      ...facts.flatMap(([name, text]) => [h("div", {}, h("dt", {}, name), h("dd", {}, String(text)))]),
+    ),
+  );
   if (!trials.length) {
     content.append(h("p", { class: "hint" }, "No trial has ended yet."));
     return content;
   }
   if (winner) {
-    content.append(h("p", { class: "winner" }, h("strong", {}, `Best: ${number(winner.value)}`), ` in trial ${winner.number} · `,
-      keys.map((key, i) => [i ? ", " : null, h("code", {}, `${key}=${number(winner.params[key])}`)]).flat()));
+    content.append(
+      h(
+        "p",
+        { class: "winner" },
+        h("strong", {}, `Best: ${number(winner.value)}`),
+        ` in trial ${winner.number} · `,
+        keys.map((key, i) => [i ? ", " : null, h("code", {}, `${key}=${number(winner.params[key])}`)]).flat(),
+      ),
+    );
   }
   // What stands for one trial, wherever: a hover marks it everywhere.
   const marked = new Map(trials.map((trial) => [trial, []]));
   const mark = (trial, element) => {
     marked.get(trial).push(element);
-    for (const [kind, on] of [["mouseenter", true], ["mouseleave", false]]) {
+    for (const [kind, on] of [
+      ["mouseenter", true],
+      ["mouseleave", false],
+    ]) {
       element.addEventListener(kind, () => marked.get(trial).forEach((one) => one.classList.toggle("hot", on)));
     }
     element.classList.add(trial.state, ...(trial === winner ? ["best"] : []));
     return element;
   };
-  const say = (trial) => [`trial ${trial.number}, ${trial.state}`, ...keys.map((key) => `${key} ${number(trial.params[key])}`),
-    `${metric} ${number(trial.value)}`, ...(trial.why ? [trial.why] : [])].join("\n");
-  const values = axisOf(null, trials.map((trial) => trial.value).filter((x) => x != null));
+  const say = (trial) =>
+    [
+      `trial ${trial.number}, ${trial.state}`,
+      ...keys.map((key) => `${key} ${number(trial.params[key])}`),
+      `${metric} ${number(trial.value)}`,
+      ...(trial.why ? [trial.why] : []),
+    ].join("\n");
+  const values = axisOf(
+    null,
+    trials.map((trial) => trial.value).filter((x) => x != null),
+  );
   const axes = keys.map((key) => ({
-    name: key, value: (trial) => trial.params[key], ...axisOf(sweep.over[key], trials.map((trial) => trial.params[key]).filter((x) => x != null)),
+    name: key,
+    value: (trial) => trial.params[key],
+    ...axisOf(
+      sweep.over[key],
+      trials.map((trial) => trial.params[key]).filter((x) => x != null),
+    ),
   }));
   const result = { name: metric, value: (trial) => trial.value, ...values };
   const context = { trials, winner, paint, mark, say, marked };
@@ -99,136 +85,85 @@ function sweepSection(sweep, index) {
   const most = Math.max(...importance.map(([, share]) => share), 1e-9);
   content.append(
     h("h3", {}, "Parallel coordinates"),
-    h("p", { class: "hint" }, "Yellow is best, blue worst; dashed is pruned, dotted failed. Drag along an axis, or press its"
-      + " arrow keys, to choose trials; Escape lets go."),
+    h(
+      "p",
+      { class: "hint" },
+      "Yellow is best, blue worst; dashed is pruned, dotted failed. Drag along an axis, or press its" +
+        " arrow keys, to choose trials; Escape lets go.",
+    ),
     parallel([...axes, result], context),
-    ...(importance.length ? [h("h3", {}, "Importance"), h("div", { class: "bars" }, ...importance.flatMap(([key, share]) => [
-      h("code", {}, key), h("div", { class: "bar" }, h("div", { style: `width: ${100 * share / most}%` })),
-      h("span", { class: "number" }, `${(100 * share).toFixed(1)} %`)]))] : []),
+    ...(importance.length
+      ? [
+          h("h3", {}, "Importance"),
+          h(
+            "div",
+            { class: "bars" },
+            ...importance.flatMap(([key, share]) => [
+              h("code", {}, key),
+              h("div", { class: "bar" }, h("div", { style: `width: ${(100 * share) / most}%` })),
+              h("span", { class: "number" }, `${(100 * share).toFixed(1)} %`),
+            ]),
+          ),
+        ]
+      : []),
     h("h3", {}, "Slices"),
-    h("div", { class: "slices" }, history(sweep, result, context), ...axes.map((axis) => slice(axis, result, context))),
+    h(
+      "div",
+      { class: "slices" },
+      progress(sweep, result, context),
+      ...axes.map((axis) => slice(axis, result, context)),
+    ),
     h("h3", {}, "Trials"),
-    trialTable(sweep, keys, context));
+    trialTable(sweep, keys, context),
+  );
   return content;
 }
 
-function parallel(axes, { trials, winner, paint, mark, say, marked }) {
-  const gap = Math.max(120, Math.min(260, 1240 / (axes.length - 1))), width = gap * (axes.length - 1) + 150, height = 320;
-  const top = 46, bottom = height - 16, left = 74;
-  const y = (share) => bottom - share * (bottom - top), x = (i) => left + i * gap;
-  const frame = svg("svg", { class: "parallel", width, height, viewBox: `0 0 ${width} ${height}` });
-  const ordered = [...trials].sort((a, b) => (a === winner) - (b === winner) || (a.state === "complete") - (b.state === "complete"));
-  frame.append(...ordered.map((trial) => {
-    const points = axes.map((axis, i) => [x(i), axis.value(trial)]).filter(([, value]) => value != null);
-    const at = points.map(([px, value], i) => [px, y(axes[Math.round((px - left) / gap)].at(value))]);
-    const path = at.map(([px, py], i) => (i ? `C${px - gap / 2.4} ${at[i - 1][1]} ${px - gap / 1.7} ${py} ${px} ${py}` : `M${px} ${py}`));
-    return mark(trial, svg("path", { d: path.join(""), class: "trial", style: `stroke: ${paint(trial)}` }, svg("title", {}, say(trial))));
-  }));
-  const brushes = axes.map(() => null);  // [from, to] of the axis, 0 to 1
-  const filter = () => trials.forEach((trial) => {
-    const out = axes.some((axis, i) => brushes[i]
-      && !(axis.value(trial) != null && axis.at(axis.value(trial)) >= brushes[i][0] && axis.at(axis.value(trial)) <= brushes[i][1]));
-    marked.get(trial).forEach((element) => element.classList.toggle("out", out));
-  });
-  frame.append(...axes.map((axis, i) => {
-    const brush = svg("rect", { class: "brush", x: x(i) - 9, width: 18, height: 0 });
-    const set = (range) => {
-      brushes[i] = range;
-      brush.setAttribute("y", range ? y(range[1]) : 0);
-      brush.setAttribute("height", range ? y(range[0]) - y(range[1]) : 0);
-      group.setAttribute("aria-valuetext", range ? `from ${Math.round(100 * range[0])} to ${Math.round(100 * range[1])} % of the axis` : "all");
-      group.setAttribute("aria-valuenow", range ? Math.round(50 * (range[0] + range[1])) : 50);
-      filter();
-    };
-    const share = (event) => {
-      const box = frame.getBoundingClientRect(), py = (event.clientY - box.top) * height / box.height;
-      return Math.min(1, Math.max(0, (bottom - py) / (bottom - top)));
-    };
-    const group = svg("g", {
-      class: "axis", tabindex: 0, role: "slider", "aria-label": `choose trials by ${axis.name}`, "aria-valuemin": 0, "aria-valuemax": 100,
-      "aria-valuenow": 50, "aria-valuetext": "all",
-      onpointerdown: (event) => {
-        const start = share(event), target = event.currentTarget;
-        target.setPointerCapture(event.pointerId);
-        const moved = (e) => set([Math.min(start, share(e)), Math.max(start, share(e))]);
-        target.addEventListener("pointermove", moved);
-        target.addEventListener("pointerup", (e) => {
-          target.removeEventListener("pointermove", moved);
-          if (Math.abs(share(e) - start) < 0.01) set(null);  // a click
-        }, { once: true });
-      },
-      onkeydown: (event) => {
-        const way = { ArrowUp: 1, ArrowDown: -1 }[event.key], [from, to] = brushes[i] || [0.75, 1];
-        if (event.key === "Escape") set(null);
-        else if (way && !brushes[i]) set(way > 0 ? [0.75, 1] : [0, 0.25]);
-        else if (way && event.shiftKey) set([from, Math.min(1, Math.max(from + 0.05, to + way * 0.05))]);
-        else if (way) { const by = Math.max(-from, Math.min(1 - to, way * 0.05)); set([from + by, to + by]); }
-        else return;
-        event.preventDefault();
-      },
-    }, svg("line", { x1: x(i), x2: x(i), y1: top, y2: bottom }),
-    svg("text", { class: "name", x: x(i), y: top - 28, "text-anchor": "middle" }, axis.name.includes(".") ? axis.name.slice(axis.name.indexOf(".") + 1) : axis.name,
-      svg("title", {}, axis.name)),
-    svg("text", { class: "tick", x: x(i), y: top - 14, "text-anchor": "middle" }, axis.log ? "log" : ""),
-    ...axis.ticks.map((tick) => svg("text", { class: "tick", x: x(i) - 8, y: y(tick.at) + 3.5, "text-anchor": "end" }, tick.text)),
-    svg("rect", { class: "hit", x: x(i) - 16, y: top - 8, width: 32, height: bottom - top + 16 }), brush);
-    return group;
-  }));
-  return scroller("parallel coordinates", frame);
-}
-
-const SLICE = { width: 300, height: 210, left: 58, right: 12, top: 26, bottom: 30 };
-function scatter(title, across, up, marks) {
-  const { width, height, left, right, top, bottom } = SLICE;
-  const x = (share) => left + 6 + share * (width - left - right - 12), y = (share) => height - bottom - share * (height - top - bottom);
-  return svg("svg", { class: "slice", viewBox: `0 0 ${width} ${height}`, role: "img", "aria-label": title },
-    svg("text", { class: "name", x: left, y: 14 }, title),
-    ...up.ticks.flatMap((tick) => [
-      svg("line", { class: "grid", x1: left, x2: width - right, y1: y(tick.at), y2: y(tick.at) }),
-      svg("text", { class: "tick", x: left - 6, y: y(tick.at) + 3.5, "text-anchor": "end" }, tick.text)]),
-    ...across.ticks.map((tick) => svg("text", { class: "tick", x: x(tick.at), y: height - 10, "text-anchor": "middle" }, tick.text)),
-    ...marks(x, y));
-}
-
-const dots = (across, up, { trials, winner, paint, mark, say }) => (x, y) => [...trials].sort((a, b) => (a === winner) - (b === winner))
-  .filter((trial) => across.value(trial) != null && up.value(trial) != null)
-  .map((trial) => mark(trial, svg("circle", {
-    class: "dot", cx: x(across.at(across.value(trial))), cy: y(up.at(up.value(trial))), r: trial === winner ? 6 : 4, style: `--paint: ${paint(trial)}`,
-  }, svg("title", {}, say(trial)))));
-
-const slice = (axis, result, context) => scatter(axis.name + (axis.log ? " (log)" : ""), axis, result, dots(axis, result, context));
-
-// The values in the order of the trials, and the best so far.
-function history(sweep, result, context) {
-  const last = Math.max(...sweep.trials.map((trial) => trial.number), 1);
-  const across = { ...axisOf(`0..${last}`, sweep.trials.map((trial) => trial.number)), value: (trial) => trial.number };
-  let held = null;
-  const path = (x, y) => [...sweep.trials].sort((a, b) => a.number - b.number).flatMap((trial) => {
-    if (trial.state !== "complete" || trial.value == null) return [];
-    const before = held;
-    held = held == null ? trial.value : Math[sweep.goal](held, trial.value);
-    const px = x(across.at(trial.number));
-    return before == null ? [`M${px} ${y(result.at(held))}`] : [`H${px}V${y(result.at(held))}`];
-  }).join("");
-  return scatter("trial, and best so far", across, result,
-    (x, y) => [svg("path", { class: "record", d: path(x, y) }), ...dots(across, result, context)(x, y)]);
-}
-
 function trialTable(sweep, keys, { trials, winner, mark }) {
-  const columns = [{ name: "trial", number: true }, { name: "state" }, { name: "value", head: sweep.metric, number: true },
-    ...keys.map((key) => ({ name: `key ${key}`, head: key, number: trials.every((trial) => typeof trial.params[key] !== "string") })),
-    { name: "step", number: true }, { name: "time", number: true }, { name: "why" }];
-  const places = ["complete", "running", "pruned", "failed"];  // the best first
-  const better = (a, b) => (a.value == null || b.value == null ? (a.value == null) - (b.value == null) : sweep.goal === "min" ? a.value - b.value : b.value - a.value);
+  const columns = [
+    { name: "trial", number: true },
+    { name: "state" },
+    { name: "value", head: sweep.metric, number: true },
+    ...keys.map((key) => ({
+      name: `key ${key}`,
+      head: key,
+      number: trials.every((trial) => typeof trial.params[key] !== "string"),
+    })),
+    { name: "step", number: true },
+    { name: "time", number: true },
+    { name: "why" },
+  ];
+  const places = ["complete", "running", "pruned", "failed"]; // the best first
+  const better = (a, b) =>
+    a.value == null || b.value == null
+      ? (a.value == null) - (b.value == null)
+      : sweep.goal === "min"
+        ? a.value - b.value
+        : b.value - a.value;
   const order = [...trials].sort((a, b) => places.indexOf(a.state) - places.indexOf(b.state) || better(a, b));
   const rows = order.map((trial) => {
     const params = Object.fromEntries(keys.map((key) => [`key ${key}`, trial.params[key]]));
     const shown = Object.fromEntries(Object.entries(params).map(([key, value]) => [key, number(value)]));
     const value = number(trial.value);
     return {
-      cells: { trial: String(trial.number), state: state(trial.state), value: trial === winner ? h("mark", { title: "best" }, value) : value, ...shown,
-        step: number(trial.step), time: duration(trial.seconds), why: trial.why ?? "" },
-      keys: { trial: trial.number, state: trial.state, value: trial.value, ...params, step: trial.step, time: trial.seconds, why: trial.why },
+      cells: {
+        trial: String(trial.number),
+        state: state(trial.state),
+        value: trial === winner ? h("mark", { title: "best" }, value) : value,
+        ...shown,
+        step: number(trial.step),
+        time: duration(trial.seconds),
+        why: trial.why ?? "",
+      },
+      keys: {
+        trial: trial.number,
+        state: trial.state,
+        value: trial.value,
+        ...params,
+        step: trial.step,
+        time: trial.seconds,
+        why: trial.why,
+      },
       attributes: { "data-trial": trial.number },
     };
   });
