@@ -1,18 +1,25 @@
 """Where numbers come from: the commit, the machine and the versions that produced them."""
 
+import collections
 import datetime
 import functools
+import hashlib
 import importlib.metadata
+import json
 import os
 import pathlib
 import platform
 import subprocess
+import sys
 
 import jax
 from ml_collections import ConfigDict
 
 from experiments.fingerprint import fingerprint
 
+ROOT = pathlib.Path(__file__).parents[1]
+ENVIRONMENT = "environment.json"
+LONGEST = 1_000_000  # bytes of a difference that are kept
 _ROOMS = ("models", "training", "data", "experiments", ":!experiments/results")
 _PACKAGES = ("jax", "flax", "optax", "numpy")
 
@@ -32,21 +39,64 @@ def origin(page: ConfigDict | None = None, before: dict | None = None) -> dict:
     return {**before, **{key: then(key) for key in ("commit", "hardware", "code")}}
 
 
-@functools.cache  # as it was when this process began: what is changed later is not what runs
+def note(workdir: pathlib.Path) -> None:
+    """Writes down in `environment.json` where and with what a run begins, or goes on.
+
+    It holds an entry for each start that differed from the one before it: time, host, command, processes, devices by
+    kind, commit, and the version of every installed package. Changes that are in no commit stand beside it, in the file
+    that the entry names as `diff`.
+    """
+    path = workdir / ENVIRONMENT
+    starts = json.loads(path.read_text()) if path.exists() else []
+    name, diff = None, _code()[1]
+    if diff:
+        name = f"code-{hashlib.sha256(diff).hexdigest()[:8]}.diff"
+        (workdir / name).write_bytes(diff)
+    start = {
+        "time": f"{datetime.datetime.now().astimezone():%Y-%m-%d %H:%M:%S %z}",
+        "host": platform.node(),
+        "command": sys.argv,
+        "processes": jax.process_count(),
+        "devices": dict(collections.Counter(device.device_kind for device in jax.devices())),
+        "commit": commit(),
+        "diff": name,
+        "python": platform.python_version(),
+        "packages": dict(sorted((d.name.lower(), d.version) for d in importlib.metadata.distributions())),
+    }
+    if not starts or {**starts[-1], "time": None} != {**start, "time": None}:
+        partial = path.with_suffix(".partial")
+        partial.write_text(json.dumps([*starts, start], indent=1))
+        partial.rename(path)
+
+
 def commit() -> str:
     """The commit of this code, "+dirty" where the code has changes that are in no commit; "" outside a repository."""
-    root = pathlib.Path(__file__).parents[1]
+    head, diff = _code()
+    return head + ("+dirty" if diff else "")
 
-    def git(*words):
-        return subprocess.run(["git", "-C", str(root), *words], capture_output=True, text=True, check=True).stdout
+
+@functools.cache  # as it was when this process began: what is changed later is not what runs
+def _code() -> tuple[str, bytes]:
+    """The commit of this code, and how it differs from it: as `git apply` takes it, if it is no longer than LONGEST."""
+
+    def git(*words, codes=(0,)):
+        done = subprocess.run(["git", "-C", str(ROOT), *words], capture_output=True)
+        if done.returncode not in codes:
+            raise subprocess.CalledProcessError(done.returncode, words)
+        return done.stdout
 
     try:
-        if pathlib.Path(git("rev-parse", "--show-toplevel").strip()).resolve() != root.resolve():
-            return ""  # installed inside somebody else's repository
-        head = git("rev-parse", "--short=10", "HEAD").strip()
-        return head + ("+dirty" if git("status", "--porcelain", "--", *_ROOMS).strip() else "")
+        if pathlib.Path(git("rev-parse", "--show-toplevel").decode().strip()).resolve() != ROOT.resolve():
+            return "", b""  # installed inside somebody else's repository
+        head = git("rev-parse", "--short=10", "HEAD").decode().strip()
+        diff = git("diff", "--binary", "HEAD", "--", *_ROOMS)
+        for path in git("ls-files", "--others", "--exclude-standard", "-z", "--", *_ROOMS).decode().split("\0")[:-1]:
+            diff += git("diff", "--binary", "--no-index", "/dev/null", path, codes=(0, 1))
     except (OSError, subprocess.CalledProcessError):
-        return ""
+        return "", b""
+    if len(diff) > LONGEST:
+        diff = diff[:LONGEST] + f"\n… and {len(diff) - LONGEST} bytes more\n".encode()
+    return head, diff
 
 
 def hardware() -> str:

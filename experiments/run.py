@@ -17,11 +17,11 @@ import jax
 import numpy as np
 
 from experiments.build import ROLES, Parts
-from experiments.component import PageError, near
+from experiments.component import near
 from experiments.gallery import Gallery, films, hang
 from experiments.judge import judge, make_referee
-from experiments.page import LOCK, STORED, SUMMARY, canonical, difference, from_canonical
-from experiments.provenance import origin
+from experiments.page import LOCK, STORED, SUMMARY, canonical, check_stored
+from experiments.provenance import note, origin
 from experiments.report import figures
 from models.counting import count_macs
 from training import loop, parallel, pictures
@@ -97,6 +97,8 @@ class Run:
             self.checkpoints.cut(start)
             fixed = {"page": canonical(self.page), "origin": origin(self.page, body.get("origin"))}
             records = Records(self.workdir, parts.intervals.steps, start, began) if parallel.is_main() else None
+            if records:
+                note(self.workdir)
             if records and restored:
                 records.say(f"resuming from step {start}")
             journal = loop.Journal(parts.intervals, self.checkpoints, records, body["window"], fixed)
@@ -261,22 +263,12 @@ class Run:
 
     def _check_page(self) -> None:
         """Stores the page; refuses another one than that of the checkpoints there are."""
-        path, ours = self.workdir / STORED, canonical(self.page)
-        if path.exists() and self.checkpoints.steps() and not self.fork:
-            try:
-                # Keys that are younger than the run have their defaults.
-                stored = canonical(from_canonical(json.loads(path.read_text())))
-            except ValueError as error:
-                raise TrainingError(f"{path} is not readable: {error}") from error
-            differing = difference(stored, ours)
-            if differing:
-                raise PageError(
-                    f"{self.workdir} was trained with another page; {'; '.join(differing)}"
-                    " (another --workdir, or --fork to go on with the page given)"
-                )
+        if self.checkpoints.steps() and not self.fork:
+            check_stored(self.workdir, self.page)
         if parallel.is_main():
+            path = self.workdir / STORED
             partial = path.with_suffix(".partial")
-            partial.write_text(json.dumps(ours, indent=1))
+            partial.write_text(json.dumps(canonical(self.page), indent=1))
             partial.rename(path)
 
     @contextlib.contextmanager

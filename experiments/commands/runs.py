@@ -63,7 +63,7 @@ def state(workdir: pathlib.Path) -> str:
     if (workdir / SUMMARY).exists():
         return "finished"
     said = holder(workdir)
-    return "running" if said.pop("held") else said.get("ended", "killed")
+    return "running" if said["held"] else said.get("ended", "killed").partition("\n")[0]
 
 
 def holder(workdir: pathlib.Path) -> dict[str, Any]:

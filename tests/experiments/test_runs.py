@@ -5,6 +5,7 @@ import json
 import os
 import pathlib
 import platform
+import shutil
 import subprocess
 import sys
 import time
@@ -42,8 +43,8 @@ def test_states(tmp_path, trained):
     assert runs.state(folder(tmp_path / "killed")) == "killed"
     said = {"interrupted": "interrupted", "failed": "failed: the loss is not finite"}
     for name, ended in said.items():
-        (folder(tmp_path / name) / pages.LOCK).write_text(json.dumps({"pid": 1, "host": "a", "ended": ended}))
-        assert runs.state(tmp_path / name) == ended
+        (folder(tmp_path / name) / pages.LOCK).write_text(json.dumps({"pid": 1, "host": "a", "ended": f"{ended}\nat"}))
+        assert runs.state(tmp_path / name) == ended  # one line, however long the reason
     with (folder(tmp_path / "running") / pages.LOCK).open("w") as handle:
         fcntl.flock(handle, fcntl.LOCK_EX)
         assert runs.state(tmp_path / "running") == "running"
@@ -59,6 +60,19 @@ def test_a_line_for_each_run(fovea, tmp_path):
     best = "validation/accuracy 0.5"
     assert [cell.strip() for cell in lines[0][2:6]] == ["killed", f"4 of {steps:,}", "120", best]
     assert fovea("ps", tmp_path / "nowhere").error == f"fovea: there is no folder {tmp_path / 'nowhere'}\n"
+
+
+def test_a_thousand_runs_in_a_second(tmp_path):
+    """Without jax, whose import alone takes longer."""
+    first = folder(tmp_path / "0")
+    for i in range(1, 1000):
+        shutil.copytree(first, tmp_path / str(i))
+    code = "import sys; from experiments.cli import main; main(); print('jax' in sys.modules, file=sys.stderr)"
+    began = time.perf_counter()
+    done = subprocess.run([sys.executable, "-c", code, "ps", tmp_path], cwd=ROOT, capture_output=True, text=True)
+    seconds = time.perf_counter() - began
+    assert done.stdout.count("killed") == 1000 and done.stderr == "False\n"
+    assert seconds < 3  # one second on a machine that does nothing else
 
 
 def test_a_run_that_fails_leaves_word(fovea, small, tmp_path):
