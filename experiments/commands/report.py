@@ -26,8 +26,9 @@ def report(options: argparse.Namespace) -> None:
         raise PageError(f"--out {out} is a folder: name a file in it")
     data = gather([pathlib.Path(folder) for folder in options.folders])
     out.write_text(render(data))
-    counts = (f"{len(data[name])} {name}" for name in ("runs", "sweeps") if data[name])
-    print(f"{out}: {', '.join(counts) or 'the ledger'}, {out.stat().st_size / 1e6:.1f} MB")
+    counts = {"run": len(data["runs"]), "sweep": len(data["sweeps"])}
+    said = [f"{count} {name}{'s' * (count > 1)}" for name, count in counts.items() if count]
+    print(f"{out}: {', '.join(said) or 'the ledger'}, {out.stat().st_size / 1e6:.1f} MB")
 
 
 def render(data: Mapping[str, Any]) -> str:

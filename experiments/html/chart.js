@@ -49,7 +49,7 @@ class Chart {
   // curves: [{run, group, text}], what of the data is drawn
   constructor(metric, curves) {
     Object.assign(this, { metric, curves, log: false, seen: false, stale: true, plot: null, focused: null });
-    const [split, name] = metric.split(/\/(.*)/s);
+    const start = metric.indexOf("/") + 1;
     this.pressLog = toggle(
       "log",
       false,
@@ -71,6 +71,7 @@ class Chart {
       class: "plot",
       tabindex: 0,
       role: "img",
+      onpointerdown: (event) => event.target === this.body.querySelector(".u-axis") && this.pan(event),
       onkeydown: (event) => this.key(event),
       onblur: () => this.leave(),
       onmouseleave: () => this.leave(),
@@ -78,7 +79,13 @@ class Chart {
     this.element = h(
       "article",
       { class: "chart", "data-metric": metric },
-      h("header", {}, h("h4", {}, h("span", { class: "quiet" }, `${split}/`), name), this.pressLog, wide),
+      h(
+        "header",
+        {},
+        h("h4", {}, h("span", { class: "quiet" }, metric.slice(0, start)), metric.slice(start)),
+        this.pressLog,
+        wide,
+      ),
       this.body,
     );
     sight.observe(this.element);
@@ -143,7 +150,6 @@ class Chart {
     this.plot?.destroy();
     this.focused = null;
     this.plot = new uPlot(this.options(width, height, from, to, series), aligned, this.body);
-    this.body.querySelector(".u-axis").addEventListener("pointerdown", (event) => this.pan(event));
   }
 
   options(width, height, from, to, series) {

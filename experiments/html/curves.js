@@ -10,9 +10,9 @@ function rangeBar() {
       role: "slider",
       "aria-label": `${label} of the shown axis`,
       onpointerdown: (event) => {
-        const [from, to] = view.window || domain(),
-          [, end] = domain(),
-          width = bar.clientWidth;
+        const [from, to] = view.window || domain();
+        const [, end] = domain();
+        const width = bar.clientWidth;
         event.stopPropagation();
         dragging(event, (moved) => act(from, to, (moved / width) * end));
       },
