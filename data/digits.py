@@ -3,6 +3,9 @@
 1,797 handwritten digits of 8x8 pixels with 17 grey levels, embedded in the scikit-learn package.
 """
 
+import importlib.util
+import pathlib
+
 import numpy as np
 
 from data.errors import DataError
@@ -14,13 +17,11 @@ def digits(argument: str, split: str, size: int = 8, split_seed: int = 0) -> Arr
 
     size: side of the images; 8 is native, anything else (32) is bilinear interpolation of it.
     """
-    from sklearn.datasets import load_digits  # takes a second, so only where it is used
-
     if argument:
         raise DataError(f"data set 'digits' takes no argument, found {argument!r}")
     if size < 1:
         raise DataError(f"data.size of 'digits' must be positive, found {size}")
-    images, labels = load_digits(return_X_y=True)
+    images, labels = _load()
     images = np.round(images.reshape(-1, 8, 8) * (255 / 16)).astype(np.uint8)
     # The file is ordered by writer, so the whole set is shuffled once: slices of a split are alike.
     order = np.random.default_rng(split_seed).permutation(len(labels))
@@ -39,6 +40,13 @@ def digits(argument: str, split: str, size: int = 8, split_seed: int = 0) -> Arr
     mean, std = statistics(by_split["train"]["image"])
     info = Info(tuple("0123456789"), (size, size, 1), mean, std)
     return ArraySource(slice_arrays(by_split, split), info)
+
+
+def _load() -> tuple[np.ndarray, np.ndarray]:
+    """`sklearn.datasets.load_digits(return_X_y=True)`, without the second that importing scikit-learn takes."""
+    (package,) = importlib.util.find_spec("sklearn").submodule_search_locations
+    table = np.loadtxt(pathlib.Path(package) / "datasets" / "data" / "digits.csv.gz", np.uint8, delimiter=",")
+    return table[:, :-1], table[:, -1]
 
 
 def _enlarge(image: np.ndarray, size: int) -> np.ndarray:

@@ -9,7 +9,6 @@ import dataclasses
 import functools
 from collections.abc import Iterator
 
-import grain
 import numpy as np
 
 from data.errors import DataError
@@ -90,6 +89,8 @@ class _Feed:
     def _read(self, start: int, stop: int) -> Iterator[dict[str, np.ndarray]]:
         if self.resident:  # a few ids: handing them from thread to thread would cost more than making them
             return (self[step] for step in range(start, stop))
+        import grain  # half a second, so only where it is used
+
         options = grain.ReadOptions(num_threads=8, prefetch_buffer_size=16)
         return iter(grain.MapDataset.range(start, stop).map(self.__getitem__).to_iter_dataset(options))
 

@@ -1,10 +1,14 @@
 """Any image-classification set of TensorFlow Datasets, read from array_record without TensorFlow."""
 
 import functools
+import inspect
 import io
+import pathlib
 
 import numpy as np
+import PIL
 
+from data.cache import kept
 from data.decode import check_crop, decode
 from data.errors import DataError
 from data.prepare import find_builder, prepare
@@ -54,6 +58,7 @@ def tfds(
     if height is None or width is None:
         raise DataError(f"the images of tfds:{argument} differ in size: set data.image_size")
 
+    folder = pathlib.Path(builder.data_dir)
     sizes = {name: info.num_examples for name, info in builder.info.splits.items()}
     first = "train" if "train" in sizes else next(iter(sizes))
     read = functools.partial(decode, channels=channels, size=image_size, crop=crop)
@@ -68,7 +73,8 @@ def tfds(
                 f"tfds:{argument} in {builder.data_dir} was not written as array_record, which random access "
                 "needs: prepare it in another data_dir with python -m data.prepare"
             ) from error
-        return TfdsSource(records, image, label, read, info)
+        files = [(path.name, path.stat().st_size, path.stat().st_mtime_ns) for path in sorted(folder.iterdir())]
+        return TfdsSource(records, image, label, read, info, (str(folder), files, spec, width, height, channels, crop))
 
     def sample() -> np.ndarray:
         return open_parts([(first, 0, min(stats_images, sizes[first]))], None).read_all()["image"]
@@ -91,10 +97,11 @@ def describe(argument: str, data_dir: str | None = None, image_size: int | None 
 
 
 class TfdsSource(Source):
-    """Records of a prepared set, decoded and cropped as they are fetched."""
+    """Records of a prepared set, decoded and cropped as they are fetched. `identity`: all that the pixels depend on."""
 
-    def __init__(self, records, image: str, label: str, read, info: Info):
+    def __init__(self, records, image: str, label: str, read, info: Info, identity: tuple):
         self.records, self.image, self.label, self.read, self.info = records, image, label, read, info
+        self.identity = identity
 
     def __len__(self):
         return len(self.records)
@@ -108,7 +115,10 @@ class TfdsSource(Source):
         return {"image": np.stack(images), "label": labels}
 
     def resident(self):
-        return None if self.read.keywords["crop"] == "random" else self.read_all()
+        if self.read.keywords["crop"] == "random":
+            return None
+        code = inspect.getsource(inspect.getmodule(decode))
+        return kept((self.identity, PIL.__version__, code), self.read_all)
 
 
 def _supervised_keys(builder, name: str) -> tuple[str, str]:

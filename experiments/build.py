@@ -20,6 +20,7 @@ from data import open_source
 from data.augment import make_augment, make_prepare, make_restore
 from data.pipeline import EvaluationFeed, Feed, resident_arrays
 from data.source import Info, Source
+from experiments.compilation import keep_compiled
 from experiments.component import PageError, find, near
 from experiments.page import PLAIN, components
 from training import loop
@@ -61,6 +62,7 @@ class Parts:
     """What a page names, each part built when it is first asked for."""
 
     def __init__(self, page: ConfigDict):
+        keep_compiled()
         self.page = page
         for key in ("dtype", "param_dtype"):
             if page.train[key] not in DTYPES:

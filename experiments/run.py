@@ -22,9 +22,8 @@ from experiments.gallery import Gallery, films, hang
 from experiments.judge import judge, make_referee
 from experiments.page import LOCK, STORED, SUMMARY, canonical, check_stored
 from experiments.provenance import note, origin
-from experiments.report import figures
 from models.counting import count_macs
-from training import loop, parallel, pictures
+from training import loop, parallel
 from training.checkpoint import Checkpoints
 from training.errors import TrainingError
 from training.evaluate import evaluate, make_evaluate_step, make_predict_step, variables
@@ -243,6 +242,9 @@ class Run:
 
         Leaves the pictures and, at last, `summary.json` in the work directory.
         """
+        from experiments.report import figures  # matplotlib takes half a second, which the first step need not wait for
+        from training import pictures
+
         records, state, step = journal.records, *self.restore()[:2]
         tested = self.parts.has("test")
         numbers = self._measure_all(self.devices.put_state(state), "test") if tested else {}

@@ -3,11 +3,7 @@
 import pathlib
 
 import numpy as np
-from matplotlib.figure import Figure
 from PIL import Image
-from scipy.stats import norm
-
-from training.pictures import pixels
 
 COLUMNS = 10
 SMALLEST = 56  # pixels: images with shorter sides are enlarged, pixel by pixel
@@ -31,6 +27,10 @@ def grid(images: np.ndarray, columns: int = COLUMNS, gap: int = 2) -> np.ndarray
 
 def scatter(points: np.ndarray, data: np.ndarray) -> np.ndarray:
     """Points [N, 2] over those of the data [M, 2], both in the unit square: a picture, uint8 [h, w, 3]."""
+    from matplotlib.figure import Figure  # half a second, so only where it is used
+
+    from training.pictures import pixels
+
     figure = Figure(figsize=(5, 5), layout="constrained")
     ax = figure.add_subplot()
     ax.scatter(*data.T, s=6, color="#c9930a", alpha=0.35, lw=0, label="data")
@@ -45,7 +45,9 @@ def plane(side: int, latent: int) -> np.ndarray:
 
     Kingma & Welling 2014, figure 4.
     """
-    ticks = norm.ppf((np.arange(side) + 0.5) / side)
+    from scipy.special import ndtri  # the inverse of the normal distribution
+
+    ticks = ndtri((np.arange(side) + 0.5) / side)
     codes = np.zeros((side, side, latent), np.float32)
     codes[..., 0], codes[..., 1 % latent] = ticks, -ticks[:, None]
     return codes.reshape(-1, latent)

@@ -2,13 +2,15 @@
 
 import importlib.util
 import io
+import os
+import pathlib
 
 import numpy as np
 import pytest
 import tensorflow_datasets as tfds
 from PIL import Image
 
-from data import DataError, open_source
+from data import DataError, cache, open_source
 from data.pipeline import Feed, resident_arrays
 
 IMAGES = np.random.default_rng(0).integers(0, 256, (30, 6, 5, 3), np.uint8)
@@ -121,3 +123,22 @@ def test_a_set_that_needs_tensorflow_names_the_extra(shared_datasets, tmp_path):
         DataError, match=r"pip install 'fovea\[tensorflow\]', then python -m data\.prepare --name mnist"
     ):
         open_source("tfds:mnist", "train", data_dir=str(tmp_path), manual_dir=str(shared_datasets / "mnist"))
+
+
+def test_decoded_once_until_the_files_change(data_dir, tmp_path, monkeypatch):
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    monkeypatch.setattr(cache, "WORTH_KEEPING", 0.0)
+    split = lambda **options: open_source("tfds:fovea_noise", "test", data_dir=data_dir, **options)
+    kept = lambda: len(list((tmp_path / "fovea" / "arrays").iterdir()))
+    first = split().resident()
+    again = split()
+    monkeypatch.setattr(again, "fetch", None)  # nothing is decoded
+    for name, array in again.resident().items():
+        np.testing.assert_array_equal(array, first[name])
+    assert kept() == 1
+    split(image_size=4).resident()
+    assert kept() == 2
+    file = next(pathlib.Path(data_dir).rglob("*-test.array_record*"))
+    os.utime(file, ns=(1, 1))
+    split().resident()
+    assert kept() == 3
