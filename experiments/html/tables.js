@@ -150,13 +150,14 @@ function configurationSection() {
     const values = columns.map((column) => column.keys.get(name));
     const counts = new Map();
     values.forEach((value) => counts.set(value, (counts.get(value) || 0) + 1));
-    const usual = [...counts].sort((a, b) => b[1] - a[1])[0][0];
+    const [[first, most], [, next] = []] = [...counts].sort((a, b) => b[1] - a[1]);
+    const usual = (value) => value === first && most !== next;
     const differs = counts.size > 1;
     return h(
       "tr",
       { class: differs ? "differs" : "same", hidden: !differs },
       h("th", { scope: "row" }, name),
-      ...values.map((value) => h("td", { class: differs && value !== usual ? "other" : null }, value ?? "–")),
+      ...values.map((value) => h("td", { class: differs && !usual(value) ? "other" : null }, value ?? "–")),
     );
   });
   const differing = rows.filter((row) => row.className === "differs").length;

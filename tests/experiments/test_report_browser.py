@@ -309,6 +309,7 @@ def test_a_sweep(page):
 def test_configurations_are_compared(page):
     rows = [row.text for row in page.all("#configuration tbody tr") if row.is_displayed()]
     assert rows == [f"schedule.peak 0.5 {pages.load('mlp_digits').schedule.peak}"]
+    assert [cell.text for cell in page.all("#configuration .other") if cell.is_displayed()] == rows[0].split()[1:]
     assert len(page.all("#configuration thead th")) == 3  # the seeds of one page are one column
     page.one("#configuration button").send_keys(Keys.SPACE)
     assert sum(row.is_displayed() for row in page.all("#configuration tbody tr")) > 20
