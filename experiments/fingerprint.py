@@ -18,8 +18,8 @@ from experiments.page import COMPONENTS, canonical, components
 
 ROOT = pathlib.Path(__file__).parents[1]
 
-# What may differ between a page and its runs: the seed, who judges, where things lie or run, what is said of the paper.
-FREE = ("train.seed:", "train.judge:", "data.data_dir:", "data.manual_dir:", "devices.", "paper.")
+# What may differ between a page and its runs: the seed, who judges or follows, where things lie or run, the paper.
+FREE = ("train.seed:", "train.judge:", "data.data_dir:", "data.manual_dir:", "devices.", "track.", "paper.")
 _ROOMS = ("models", "training", "data", "experiments")
 _ALWAYS = ("experiments.build", "training.evaluate")
 

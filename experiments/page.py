@@ -68,9 +68,10 @@ PLAIN = {
         init_from="",  # a work directory to take parameters from
         init_except=(),  # patterns of parameter paths not to take
     ),
+    "track": dict(to=("tensorboard",), project="fovea"),  # who follows the run; also "wandb", "mlflow"
     "devices": dict(kind="auto", fsdp=1),  # "pmap", or "mesh" where `fsdp` devices share the parameters
 }
-SECTIONS = ("paper", "model", "task", "data", "optimizer", "schedule", "train", "devices")
+SECTIONS = ("paper", "model", "task", "data", "optimizer", "schedule", "train", "devices", "track")
 
 
 def page(**sections: Mapping[str, Any]) -> ConfigDict:
@@ -170,9 +171,9 @@ def canonical(config: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def difference(stored: Mapping[str, Any], given: Mapping[str, Any]) -> list[str]:
-    """One line per key in which two canonical pages differ. Where a run runs (`devices`) is no difference."""
+    """One line per key in which two canonical pages differ. Where a run runs and who follows it is no difference."""
     a, b = _flat(stored), _flat(given)
-    keys = [k for k in dict.fromkeys([*a, *b]) if not k.startswith("devices.")]
+    keys = [k for k in dict.fromkeys([*a, *b]) if not k.startswith(("devices.", "track."))]
     missing = object()
     show = lambda x: "absent" if x is missing else repr(x)
     return [
@@ -180,6 +181,13 @@ def difference(stored: Mapping[str, Any], given: Mapping[str, Any]) -> list[str]
         for k in keys
         if a.get(k, missing) != b.get(k, missing)
     ]
+
+
+def hyperparameters(config: ConfigDict) -> dict[str, int | float | bool | str]:
+    """The page as trackers show it: flat, without what is said of the paper; tuples as text."""
+    shown = {key: value for key, value in _flat(canonical(config)).items() if not key.startswith(("paper.", "track."))}
+    text = lambda value: ", ".join(map(str, value)) if isinstance(value, list) else value
+    return {key: text(value) for key, value in shown.items() if value is not None}
 
 
 def from_canonical(stored: Mapping[str, Any]) -> ConfigDict:

@@ -20,7 +20,7 @@ from experiments.build import ROLES, Parts
 from experiments.component import near
 from experiments.gallery import Gallery, films, hang
 from experiments.judge import judge, make_referee
-from experiments.page import LOCK, STORED, SUMMARY, canonical, check_stored
+from experiments.page import LOCK, STORED, SUMMARY, canonical, check_stored, hyperparameters
 from experiments.provenance import note, origin
 from models.counting import count_macs
 from training import loop, parallel
@@ -98,6 +98,7 @@ class Run:
             records = Records(self.workdir, parts.intervals.steps, start, began) if parallel.is_main() else None
             if records:
                 note(self.workdir)
+                records.track(self.page.track.to, self.page.track.project, hyperparameters(self.page))
             if records and restored:
                 records.say(f"resuming from step {start}")
             journal = loop.Journal(parts.intervals, self.checkpoints, records, body["window"], fixed)
@@ -252,7 +253,7 @@ class Run:
         lists = {f"test/{k}": plain(v) for k, v in numbers.items() if isinstance(v, np.ndarray) and v.ndim == 1}
         summary = {"step": step, "steps": self.page.train.steps, "weights": variables(state)[2], **scalars, **lists}
         if records:
-            records.write(self.page.train.steps, scalars)
+            records.finish(self.page.train.steps, scalars)
         for name, figure in figures(self, numbers):
             if records:
                 pictures.save(figure, self.workdir / f"{name}.png")

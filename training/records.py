@@ -1,17 +1,18 @@
-"""What a run leaves behind while it goes on: `metrics.jsonl`, TensorBoard events and a progress bar."""
+"""What a run leaves behind while it goes on: `metrics.jsonl`, a progress bar, and what its trackers take."""
 
 import json
-import logging
 import math
 import pathlib
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 from rich import box
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.table import Table
+
+from training.trackers import Followed, Hyperparameters, open_trackers
 
 METRICS = "metrics.jsonl"
 SECONDS = "time/seconds"  # in every record: wall time since the run was first started
@@ -45,9 +46,10 @@ class Records:
       steps: the length of the run, for the progress bar.
       start: the step from which it goes on: whatever was recorded after it is cut off.
       began: when the run was started, by `time.perf_counter()`; now, when None.
+      quiet: whether nothing is printed: one run of many.
     """
 
-    def __init__(self, workdir: pathlib.Path, steps: int, start: int, began: float | None = None):
+    def __init__(self, workdir: pathlib.Path, steps: int, start: int, began: float | None = None, quiet: bool = False):
         self._path = pathlib.Path(workdir) / METRICS
         # What is measured once, at the end, is measured again.
         kept = [r for r in read(workdir) if r["step"] <= start and not any(name.startswith("test/") for name in r)]
@@ -55,16 +57,13 @@ class Records:
         partial.write_text("".join(json.dumps(r) + "\n" for r in kept))
         partial.rename(self._path)
         self._file = self._path.open("a")
-        logging.getLogger("tensorboardX").setLevel(logging.ERROR)
-        from tensorboardX import SummaryWriter
-
-        self._events = SummaryWriter(str(pathlib.Path(workdir) / "events"), purge_step=start + 1)
         self._steps, self._start, self._began = steps, start, time.perf_counter()
         # The time of what came before an interruption counts too.
         self._origin = (began or self._began) - max((r.get(SECONDS, 0.0) for r in kept), default=0.0)
-        self.console = Console(stderr=True)
+        self.console = Console(stderr=True, quiet=quiet)
+        self._followed = Followed([], warn=self.say)
         self._bar = None
-        if self.console.is_terminal:
+        if self.console.is_terminal and not quiet:
             self._bar = Progress(
                 TextColumn("step"),
                 MofNCompleteColumn(),
@@ -76,6 +75,12 @@ class Records:
             self._bar.add_task("train", total=steps, completed=start, text="compiling …")
             self._bar.start()
 
+    def track(self, names: Sequence[str], project: str, hyperparameters: Hyperparameters) -> None:
+        """From here on the trackers called `names` follow the run; see `training.trackers.open_trackers`."""
+        self._followed = Followed(
+            open_trackers(names, self._path.parent, self._start, project, hyperparameters), warn=self.say
+        )
+
     @property
     def seconds(self) -> float:
         """Wall time that the run has taken until now, over all its starts."""
@@ -86,9 +91,7 @@ class Records:
         values = {**values, SECONDS: round(self.seconds, 3)}
         self._file.write(json.dumps({"step": step, **{name: plain(value) for name, value in values.items()}}) + "\n")
         self._file.flush()
-        for name, value in values.items():
-            if isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value):
-                self._events.add_scalar(name, value, step)
+        self._followed.log(step, values)
         text = "  ".join(f"{name} {_short(value)}" for name, value in values.items() if _shown(name))
         if self._bar:
             if any(name.startswith("train/") for name in values):
@@ -99,8 +102,13 @@ class Records:
             self.say(f"step {step}/{self._steps}  {text}{self._remaining(step, values)}")
 
     def image(self, name: str, step: int, image) -> None:
-        """A picture [H, W, C] uint8 for TensorBoard."""
-        self._events.add_image(name, image, step, dataformats="HWC")
+        """A picture [H, W, C] uint8 for the trackers."""
+        self._followed.image(name, step, image)
+
+    def finish(self, step: int, values: Mapping[str, float]) -> None:
+        """The last record, after which the run has ended."""
+        self.write(step, values)
+        self._followed.finish()
 
     def advance(self, step: int) -> None:
         if self._bar:
@@ -113,7 +121,7 @@ class Records:
         if self._bar:
             self._bar.stop()
         self._file.close()
-        self._events.close()
+        self._followed.close()
 
     def _remaining(self, step, values):
         if not any(name.startswith("train/") for name in values) or step <= self._start:

@@ -1,10 +1,7 @@
-"""Records: cut where a run resumes, tolerant of a torn line, readable as TensorBoard events."""
+"""Records: cut where a run resumes, tolerant of a torn line."""
 
 import io
 import json
-import struct
-
-import pytest
 
 from training.records import METRICS, SECONDS, Records, read, table
 
@@ -67,28 +64,6 @@ def test_plain_lines_where_there_is_no_terminal(tmp_path, capsys):
 def test_a_loss_that_is_not_finite_is_recorded(tmp_path):
     write(tmp_path, 0, [10], **{"train/other": float("nan")})
     assert read(tmp_path)[0]["train/other"] is None  # JSON knows no NaN
-
-
-def test_tensorboard_events_hold_the_scalars(tmp_path):
-    pytest.importorskip("tensorboardX")
-    from tensorboardX.proto.event_pb2 import Event
-
-    write(tmp_path, 0, [10, 20])
-    (path,) = (tmp_path / "events").iterdir()
-    scalars = {}
-    for payload in tfrecords(path.read_bytes()):
-        event = Event.FromString(payload)
-        for value in event.summary.value:
-            scalars.setdefault(value.tag, []).append((event.step, round(value.simple_value, 6)))
-    assert scalars["train/loss"] == [(10, 1.0), (20, 2.0)]
-
-
-def tfrecords(data: bytes):
-    """The payloads of a TFRecord file: length u64, its checksum u32, payload, its checksum u32."""
-    while data:
-        (length,) = struct.unpack_from("<Q", data)
-        yield data[12 : 12 + length]
-        data = data[16 + length :]
 
 
 def test_the_table_leaves_lists_out():
