@@ -4,6 +4,7 @@ run = build(load("lenet5_digits"))
 run.train()
 """
 
+import copy
 import functools
 import pathlib
 import re
@@ -23,6 +24,7 @@ from data.source import Info, Source
 from experiments.compilation import keep_compiled
 from experiments.component import PageError, find, near
 from experiments.page import PLAIN, components
+from models.layers.dropout import dropout_rates
 from training import loop
 from training.checkpoint import check_same_model, leaves, trained
 from training.errors import TrainingError
@@ -87,6 +89,15 @@ class Parts:
             page.train.evaluate_every,
             page.train.checkpoint_every,
         )
+
+    def sibling(self, page: ConfigDict) -> "Parts":
+        """The parts of a page that differs from this one in `numbers` and seed alone: what is built stays shared."""
+        _ = self.step, self.abstract_state, self._initialise, self._rates  # compiled once for all
+        other = copy.copy(self)
+        other.page, other.source, other.resident = page, self.source, self.resident
+        for name in ("numbers", "hyper", "root_key", "feed"):
+            other.__dict__.pop(name, None)
+        return other
 
     # What the page names.
 
@@ -164,17 +175,35 @@ class Parts:
         return jax.jit(lambda step, numbers: {p: f(step, steps=steps, **numbers[p]) for p, f in schedules.items()})
 
     @functools.cached_property
+    def numbers(self) -> dict[str, Any]:
+        """Every number a researcher sweeps, by its key in the page, but for `train.seed`."""
+        found = {f"task.{name}": self.page.task[name] for name in self.task.numbers}
+        for kind, of in (("optimizer", numbers), ("schedule", _rates_numbers)):
+            section = self.page[kind]
+            for key, part in ({"": section} if "name" in section else section).items():
+                prefix = ".".join(filter(None, (kind, key)))
+                found |= {f"{prefix}.{name}": value for name, value in of(part.to_dict()).items()}
+        for key, (_, fields) in components("model", self.page.model).items():
+            prefix = "model" if "name" in self.page.model else f"model.{key}"
+            # At a rate of 0 the network has no dropout: that is another program.
+            rates = {name: value for name, value in fields.items() if isinstance(value, float) and "drop" in name}
+            found |= {f"{prefix}.{name}": value for name, value in rates.items() if value}
+        return found
+
+    @functools.cached_property
     def hyper(self) -> dict[str, Any]:
-        """Every number a researcher sweeps: arguments of the compiled step, never constants in it."""
+        """The same, as arguments of the compiled step: never constants in it."""
         pairs = {player: self.sections(player) for player in self.task.names}
-        floats = lambda section: {k: v for k, v in section.items() if isinstance(v, float)}
+        rates = {}
+        for key in components("model", self.page.model):
+            prefix = "model." if "name" in self.page.model else f"model.{key}."
+            own = {k.removeprefix(prefix): v for k, v in self.numbers.items() if k.startswith(prefix)}
+            rates |= {key: own} if own else {}
         hyper = {
             "optimizer": {player: numbers(optimizer) for player, (optimizer, _) in pairs.items()},
-            "schedule": {
-                player: {k: v for k, v in schedule.items() if k != "name" and v is not None}
-                for player, (_, schedule) in pairs.items()
-            },
-            "task": floats(self.page.task),
+            "schedule": {player: _rates_numbers(schedule) for player, (_, schedule) in pairs.items()},
+            "task": {name: self.page.task[name] for name in self.task.numbers},
+            "model": rates,
         }
         dtype = np.float64 if jax.config.jax_enable_x64 else np.float32
         hyper = jax.tree.map(lambda x: np.asarray(x, dtype), hyper)
@@ -219,16 +248,25 @@ class Parts:
         return self.devices.put(arrays or {})
 
     def feeds(self, start: int) -> Iterator[Any]:
-        """Placed feeds of the dispatches from step `start` on, [steps per call, updates, batch, ...]."""
+        """Placed feeds of the dispatches from step `start` on."""
+        return (self.devices.put_batch(feed, lead=len(self._lead)) for feed in self.host_feeds(start))
+
+    @property
+    def _lead(self) -> list[int]:
+        """The axes of a feed that stand before that of the batch: steps per call, updates."""
+        calls, updates = self.intervals.steps_per_call, len(self.task.players)
+        return [calls] * (calls > 1) + [updates] * self.task.fresh
+
+    def host_feeds(self, start: int) -> Iterator[Any]:
+        """Feeds of the dispatches from step `start` on, on the host, [steps per call, updates, batch, ...]."""
         calls, updates = self.intervals.steps_per_call, len(self.task.players) if self.task.fresh else 1
-        shape = [calls] * (calls > 1) + [updates] * self.task.fresh
+        shape = self._lead
         stack = lambda *x: np.stack(x).reshape(*shape, *x[0].shape) if shape else x[0]
         batches = self.feed.start(start * updates)
         try:
             while True:
                 group = [next(batches) for _ in range(calls * updates)]
-                batch = jax.tree.map(stack, *group)
-                yield self.devices.put_batch(batch, lead=len(shape))
+                yield jax.tree.map(stack, *group)
         finally:
             batches.close()
 
@@ -239,8 +277,11 @@ class Parts:
 
     def evaluation_feeds(self, role: str) -> Iterator[Any]:
         """Placed feeds that hold every example of the split once."""
-        batches = EvaluationFeed(self.source(role), self.page.train.evaluate_batch_size, **self._sharding(role))
-        return (self.devices.put_batch(batch) for batch in batches)
+        return map(self.devices.put_batch, self.evaluation_batches(role))
+
+    def evaluation_batches(self, role: str) -> EvaluationFeed:
+        """The same, on the host."""
+        return EvaluationFeed(self.source(role), self.page.train.evaluate_batch_size, **self._sharding(role))
 
     def _sharding(self, role):
         return dict(
@@ -264,7 +305,13 @@ class Parts:
             axis_name=self.devices.axis_name,
             unroll=unroll,
         )
-        return step if page.steps_per_call == 1 else several_steps(step, unroll)
+        steps = step if page.steps_per_call == 1 else several_steps(step, unroll)
+
+        def with_rates(state, resident, feed, frozen, hyper):
+            with dropout_rates(self.networks, hyper["model"]):
+                return steps(state, resident, feed, frozen, hyper)
+
+        return with_rates
 
     @functools.cached_property
     def root_key(self) -> np.ndarray:
@@ -283,16 +330,20 @@ class Parts:
         key = stream(jax.random.wrap_key_data(key_data), "init")
         return init_state(self.task, self.optimizers, key, batch, hyper, self._ema_players)
 
+    @functools.cached_property
     def abstract_state(self) -> TrainState:
         """Shapes and dtypes of the state; computes nothing."""
         return jax.eval_shape(self._make_state, self.root_key, self.example_batch(), self.hyper)
 
-    def initial_state(self) -> TrainState:
-        """The state before the first step, on the host: the same for any number of devices."""
+    @functools.cached_property
+    def _initialise(self) -> Callable:
         # To optimise what runs once takes XLA's CPU backend longer than to run it: 5 s against 1 s for ResNet-20.
         options = {"xla_backend_optimization_level": 0} if jax.default_backend() == "cpu" else None
-        make = jax.jit(self._make_state, compiler_options=options)
-        state = make(self.root_key, self.example_batch(), self.hyper)
+        return jax.jit(self._make_state, compiler_options=options)
+
+    def initial_state(self) -> TrainState:
+        """The state before the first step, on the host: the same for any number of devices."""
+        state = self._initialise(self.root_key, self.example_batch(), self.hyper)
         state = jax.tree.map(np.array, state)
         return self._take_parameters(state) if self.page.train.init_from else state
 
@@ -328,3 +379,8 @@ class Parts:
         if value.shape != like.shape and hasattr(network, "adapt"):
             value = np.asarray(network.adapt("/".join(name), value, like.shape))
         return value.astype(like.dtype)
+
+
+def _rates_numbers(schedule: dict) -> dict[str, Any]:
+    """What is traced of a section `schedule`: all but its name."""
+    return {key: value for key, value in schedule.items() if key != "name" and value is not None}

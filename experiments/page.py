@@ -172,7 +172,7 @@ def canonical(config: Mapping[str, Any]) -> dict[str, Any]:
 
 def difference(stored: Mapping[str, Any], given: Mapping[str, Any]) -> list[str]:
     """One line per key in which two canonical pages differ. Where a run runs and who follows it is no difference."""
-    a, b = _flat(stored), _flat(given)
+    a, b = flat(stored), flat(given)
     keys = [k for k in dict.fromkeys([*a, *b]) if not k.startswith(("devices.", "track."))]
     missing = object()
     show = lambda x: "absent" if x is missing else repr(x)
@@ -185,7 +185,7 @@ def difference(stored: Mapping[str, Any], given: Mapping[str, Any]) -> list[str]
 
 def hyperparameters(config: ConfigDict) -> dict[str, int | float | bool | str]:
     """The page as trackers show it: flat, without what is said of the paper; tuples as text."""
-    shown = {key: value for key, value in _flat(canonical(config)).items() if not key.startswith(("paper.", "track."))}
+    shown = {key: value for key, value in flat(canonical(config)).items() if not key.startswith(("paper.", "track."))}
     text = lambda value: ", ".join(map(str, value)) if isinstance(value, list) else value
     return {key: text(value) for key, value in shown.items() if value is not None}
 
@@ -315,14 +315,12 @@ def _parse_tuple(text):
     return tuple(_literal(ast.get_source_segment(source, element)) for element in elements)
 
 
-def _flat(tree, prefix=""):
-    flat = {}
+def flat(tree: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
+    """{"train.seed": 0, …} of nested sections."""
+    found = {}
     for key, value in tree.items():
-        if isinstance(value, Mapping):
-            flat |= _flat(value, f"{prefix}{key}.")
-        else:
-            flat[prefix + key] = value
-    return flat
+        found |= flat(value, f"{prefix}{key}.") if isinstance(value, Mapping) else {prefix + key: value}
+    return found
 
 
 def _drop_none(section):

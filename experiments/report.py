@@ -71,7 +71,7 @@ def worst_mistakes(predictions: Mapping[str, np.ndarray], source, count: int = M
 
 def _answers(run) -> bool:
     """Whether the task answers each labelled image with one class, its probability and a loss."""
-    batch, state = run.parts.example_batch(), run.parts.abstract_state()
+    batch, state = run.parts.example_batch(), run.parts.abstract_state
     params, stats, _ = variables(state)
     key, frozen = jax.random.key(0), run.task.frozen()
     outputs = jax.eval_shape(run.task.predict, params, stats, batch, key, frozen)

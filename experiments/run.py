@@ -15,6 +15,7 @@ from typing import Any
 
 import jax
 import numpy as np
+from ml_collections import ConfigDict
 
 from experiments.build import ROLES, Parts
 from experiments.component import near
@@ -26,11 +27,12 @@ from models.counting import count_macs
 from training import loop, parallel
 from training.checkpoint import Checkpoints
 from training.errors import TrainingError
-from training.evaluate import evaluate, make_evaluate_step, make_predict_step, variables
+from training.evaluate import compute, make_evaluate_step, make_predict_step, totals, variables
 from training.records import Records, plain
 from training.step import TrainState
 
 Watch = Callable[[int, dict[str, float]], None] | None
+Opened = tuple[int, TrainState, loop.Journal]
 
 
 class Run:
@@ -76,12 +78,13 @@ class Run:
             return self.finish(journal)
 
     @contextlib.contextmanager
-    def opened(self, began: float, watch: Watch = None) -> Iterator[tuple[int, TrainState, loop.Journal]]:
+    def opened(self, began: float, watch: Watch = None, quiet: bool = False) -> Iterator[Opened]:
         """The work directory, locked, of a run about to go on: (steps done, state on the host, where its numbers go).
 
         Args:
           began: `time.perf_counter()` of when this was asked for: the run's wall time counts from there.
           watch: called with (steps done, numbers) of every record; what it raises ends the run.
+          quiet: whether its records are not printed.
         """
         parts = self.parts
         for role in filter(parts.has, ROLES):  # a split that is not there is said now, and not after hours
@@ -91,11 +94,11 @@ class Run:
         with self._locked():
             self._check_page()
             (self.workdir / SUMMARY).unlink(missing_ok=True)
-            restored = self.checkpoints.restore(parts.abstract_state())
+            restored = self.checkpoints.restore(parts.abstract_state)
             start, host, body = restored or (0, parts.initial_state(), {"window": []})
             self.checkpoints.cut(start)
             fixed = {"page": canonical(self.page), "origin": origin(self.page, body.get("origin"))}
-            records = Records(self.workdir, parts.intervals.steps, start, began) if parallel.is_main() else None
+            records = Records(self.workdir, parts.intervals.steps, start, began, quiet) if parallel.is_main() else None
             if records:
                 note(self.workdir)
                 records.track(self.page.track.to, self.page.track.project, hyperparameters(self.page))
@@ -167,7 +170,7 @@ class Run:
 
     def restore(self, step: int | None = None) -> tuple[TrainState, int, dict]:
         """(state on the host, step, what stands with it) of checkpoint `step`, else of the best, else of the newest."""
-        found = self.checkpoints.restore(self.parts.abstract_state(), self.checkpoints.best() if step is None else step)
+        found = self.checkpoints.restore(self.parts.abstract_state, self.checkpoints.best() if step is None else step)
         if found is None:
             raise TrainingError(f"no checkpoint in {self.workdir}: train first")
         step, state, body = found
@@ -202,8 +205,9 @@ class Run:
         return params, stats, self.parts.resident(role) if role else None, frozen, key
 
     def _measure(self, state, role):
-        feeds = self.parts.evaluation_feeds(role)
-        return evaluate(self.task, self._evaluate_step, feeds, self._arguments(state, role), self.devices)
+        params, stats, resident, frozen, key = self._arguments(state, role)
+        step = lambda feed: self._evaluate_step(params, stats, resident, feed, frozen, key)
+        return compute(self.task, totals(step, self.parts.evaluation_feeds(role), self.devices))
 
     def _measure_all(self, state, role):
         """With what takes too long to be looked at through training."""
@@ -217,10 +221,12 @@ class Run:
         return self._validate(state)
 
     def _validate(self, state):
-        """Numbers of the validation split, and the score by which the best checkpoint is kept."""
         if not self.parts.has("validation"):
             return {}, None
-        numbers = self._measure(state, "validation")
+        return self.ranked(self._measure(state, "validation"), state)
+
+    def ranked(self, numbers: dict[str, Any], state: TrainState) -> tuple[dict[str, Any], float | None]:
+        """Numbers of the validation split, for the record, and the score by which the best checkpoint is kept."""
         scalars = {f"validation/{k}": v for k, v in numbers.items() if isinstance(v, float | int)}
         scalars["validation/weights"] = variables(state)[2]
         name = self.task.best.removeprefix("-")
@@ -238,7 +244,13 @@ class Run:
         rates = self.parts.learning_rates(done - 1)
         return {f"train/{'' if single else player + '/'}learning_rate": rate for player, rate in rates.items()}
 
-    def finish(self, journal: loop.Journal) -> dict[str, Any]:
+    def sibling(self, page: ConfigDict, workdir: pathlib.Path) -> "Run":
+        """A run of a page that differs from this one in numbers alone: what is compiled is shared."""
+        other = Run(self.parts.sibling(page), workdir)
+        other._evaluate_step, other._predict_step = self._evaluate_step, self._predict_step
+        return other
+
+    def finish(self, journal: loop.Journal, draw: bool = True) -> dict[str, Any]:
         """The test split, touched once: with the best checkpoint by validation, or the last without validation.
 
         Leaves the pictures and, at last, `summary.json` in the work directory.
@@ -254,7 +266,7 @@ class Run:
         summary = {"step": step, "steps": self.page.train.steps, "weights": variables(state)[2], **scalars, **lists}
         if records:
             records.finish(self.page.train.steps, scalars)
-        for name, figure in figures(self, numbers):
+        for name, figure in figures(self, numbers) if draw else ():
             if records:
                 pictures.save(figure, self.workdir / f"{name}.png")
                 records.image(name, self.page.train.steps, pictures.pixels(figure))

@@ -37,22 +37,21 @@ def make_evaluate_step(task: Task, prepare: Callable) -> Callable:
     return evaluate
 
 
-def evaluate(task: Task, step: Callable, feeds: Iterable[Any], arguments: tuple, devices: Any) -> dict[str, Any]:
-    """The task's metrics over all of `feeds`: name -> number or array.
-
-    Args:
-      step: placed by `devices.evaluate_step`.
-      arguments: (params, stats, resident, frozen, key), placed.
-    """
-    params, stats, resident, frozen, key = arguments
-    totals = None
-    for sums in _one_behind(step(params, stats, resident, feed, frozen, key) for feed in feeds):
+def totals(step: Callable[[Any], dict], feeds: Iterable[Any], devices: Any) -> dict[str, Any]:
+    """The sums of the task's metrics over all of `feeds`; `step` gives those of one, placed."""
+    found = None
+    for sums in _one_behind(map(step, feeds)):
         # On the host, where adding up many batches loses nothing: float64, and integers as they are.
         sums = jax.tree.map(_widen, devices.get(sums))
-        totals = sums if totals is None else jax.tree.map(np.add, totals, sums)
+        found = sums if found is None else jax.tree.map(np.add, found, sums)
+    return found
+
+
+def compute(task: Task, sums: dict[str, Any]) -> dict[str, Any]:
+    """The task's metrics from their sums: name -> number or array."""
     results = {}
     for name, metric in task.metrics.items():
-        results |= metric.compute(totals[name])
+        results |= metric.compute(sums[name])
     return results
 
 

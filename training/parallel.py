@@ -5,8 +5,10 @@ host a state is always a plain pytree of numpy arrays, which is what checkpoints
 of devices, under either placement.
 """
 
+import contextlib
 import dataclasses
 import functools
+from collections.abc import Callable
 
 import jax
 import jax.numpy as jnp
@@ -15,6 +17,7 @@ from jax.experimental import multihost_utils
 from jax.sharding import AxisType, Mesh, NamedSharding, PartitionSpec
 
 from training.errors import TrainingError
+from training.step import repeat
 
 
 def initialise(coordinator: str | None = None, processes: int | None = None, process: int | None = None) -> None:
@@ -178,6 +181,96 @@ class MeshDevices:
             return PartitionSpec()
         longest = max(axes, key=lambda axis: x.shape[axis])
         return PartitionSpec(*("fsdp" if axis == longest else None for axis in range(x.ndim)))
+
+
+@dataclasses.dataclass(frozen=True)
+class Slots:
+    """Several runs as one program: the leading axis of what is theirs is the run, split over the devices.
+
+    No run sees another, so nothing is exchanged. Attributes:
+      count: how many runs there is room for, a multiple of the devices.
+      lower: a context in which the step is traced.
+    """
+
+    mesh: Mesh
+    count: int
+    lower: Callable[[], contextlib.AbstractContextManager] = contextlib.nullcontext
+
+    def put(self, tree):
+        """A host pytree that all runs share, copied to each device."""
+        return jax.device_put(tree, NamedSharding(self.mesh, PartitionSpec()))
+
+    def put_all(self, trees):
+        """A host pytree for each slot, stacked."""
+        stacked = jax.tree.map(lambda *x: np.stack(x), *trees)
+        return jax.device_put(stacked, NamedSharding(self.mesh, PartitionSpec("slots")))
+
+    def get(self, tree):
+        return jax.tree.map(np.array, tree)
+
+    def train_step(self, step, together: bool):
+        """(active [S], states, feeds, hypers, resident, frozen, common) -> (states, metrics [S, ...]), compiled.
+
+        Of a slot that is not active, what comes out means nothing. The states are donated.
+
+        Args:
+          together: all runs that are active have the same seed and have done as many steps. They then see the same
+            batches: `common` holds "feed", "key" and "step", and is augmented once for all; `feeds` and the keys in
+            `hypers` are not read. Else each sees its own, and `common` is not read.
+        """
+
+        def one(own, shared):
+            (_, state, feed, hyper), (resident, frozen, common) = own, shared
+            if together:
+                state, feed = state.replace(step=common["step"]), common["feed"]
+                hyper = {**hyper, "key": common["key"]}
+            with self.lower():
+                return step(state, resident, feed, frozen, hyper)
+
+        def local(active, states, feeds, hypers, resident, frozen, common):
+            own = (active, states, {} if together else feeds, hypers)
+            return self._each(one, own, (resident, frozen, common), differentiates=True)
+
+        spec, whole = PartitionSpec("slots"), PartitionSpec()
+        specs = dict(in_specs=(spec, spec, spec, spec, whole, whole, whole), out_specs=spec)
+        return jax.jit(jax.shard_map(local, mesh=self.mesh, **specs, check_vma=False), donate_argnums=1)
+
+    def evaluate_step(self, step):
+        """(active, params, stats, resident, feed, frozen, keys) -> the sums of each slot."""
+
+        def one(own, shared):
+            (_, params, stats, key), (resident, feed, frozen) = own, shared
+            with self.lower():
+                return step(params, stats, resident, feed, frozen, key)
+
+        def local(active, params, stats, resident, feed, frozen, keys):
+            return self._each(one, (active, params, stats, keys), (resident, feed, frozen))
+
+        spec, whole = PartitionSpec("slots"), PartitionSpec()
+        specs = dict(in_specs=(spec, spec, spec, whole, whole, whole, spec), out_specs=spec)
+        return jax.jit(jax.shard_map(local, mesh=self.mesh, **specs, check_vma=False))
+
+    def _each(self, one, own, shared, differentiates=False):
+        """`one` of each slot. `own[0]` says whether the slot is active.
+
+        On accelerators all slots at once, to fill the chip. On CPUs one after the other: what one slot needs then
+        stays in the cache, and a slot that is not active takes no time.
+        """
+        if jax.default_backend() != "cpu":
+            return jax.vmap(lambda own: one(own, shared))(own)
+        program, shapes = jax.make_jaxpr(one, return_shape=True)(jax.tree.map(lambda x: x[0], own), shared)
+        if differentiates and "conv_general_dilated" in str(program):  # in a loop it would be 30 times slower
+            return repeat(lambda _, own: (None, one(own, shared)), None, own, unroll=True)[1]
+        idle = jax.tree.map(lambda x: jnp.zeros(x.shape, x.dtype), shapes)
+        return jax.lax.map(lambda own: jax.lax.cond(own[0], lambda: one(own, shared), lambda: idle), own)
+
+
+def slots(least: int, lower: Callable) -> Slots:
+    """Room for at least so many runs, on all devices of this process; `lower` is for CPUs, see `Slots`."""
+    count = jax.local_device_count()
+    mesh = jax.make_mesh((count,), ("slots",), axis_types=(AxisType.Auto,), devices=jax.local_devices())
+    lower = lower if jax.default_backend() == "cpu" else contextlib.nullcontext
+    return Slots(mesh, -(-least // count) * count, lower)
 
 
 def _ordered(x):

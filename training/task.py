@@ -45,6 +45,8 @@ class Task:
         -> (a line of text, {name: picture [H, W, 1 or 3] uint8}).
       dense: the outputs are per pixel, [B, H, W, ...], so that images of any size are answered in tiles.
       reconstructs: the outputs hold `image` [B, H, W, C], the network's own version of the example's.
+      numbers: the options that the loss reads from `hyper["task"]`, and nothing else of the task reads: trials that
+        differ in them alone are trained as one program.
       best: the metric that ranks checkpoints; "-cross_entropy" where lower is better, "" to keep only the newest.
     """
 
@@ -60,6 +62,7 @@ class Task:
     explain: Callable | None = None
     dense: bool = False
     reconstructs: bool = False
+    numbers: tuple[str, ...] = ()
     best: str = "accuracy"
 
     @property

@@ -65,7 +65,7 @@ def _blank(info: Info) -> ArraySource:
 def layers(parts: Parts) -> dict[str, dict[str, tuple[int, ...]]]:
     """layer -> parameter -> shape; a layer is the path of a module."""
     found: dict[str, dict[str, tuple[int, ...]]] = {}
-    params = parts.abstract_state().params
+    params = parts.abstract_state.params
     params = params["model"] if list(params) == ["model"] else params
     for path, leaf in leaves(params).items():
         layer, _, name = path.rpartition("/")
@@ -79,7 +79,7 @@ def macs(parts: Parts) -> int:
 
     Raises ValueError where they cannot be counted.
     """
-    state, frozen = parts.abstract_state(), jax.eval_shape(parts.task.frozen)
+    state, frozen = parts.abstract_state, jax.eval_shape(parts.task.frozen)
     arguments = state.params, state.stats, _batch(parts, 1), _key(), frozen, parts.hyper
     return sum(count_macs(functools.partial(parts.task.loss, player), *arguments) for player in parts.task.names)
 
@@ -91,7 +91,7 @@ def memory(parts: Parts) -> dict[str, int]:
     only lessen (by fusing); what one operation needs while it runs comes on top. Of ResNet-20 at batch 128 XLA's
     CPU backend allocates 289 MiB where this says 389.
     """
-    page, state = parts.page.train, parts.abstract_state()
+    page, state = parts.page.train, parts.abstract_state
     here = lambda x: math.prod(parts.devices.shard_shape(x)) * x.dtype.itemsize
     size = lambda tree: sum(map(here, jax.tree.leaves(tree)))
     batch = _batch(parts, max(page.batch_size // jax.device_count() // page.accumulate, 1))

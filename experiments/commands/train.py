@@ -4,7 +4,7 @@ import argparse
 import pathlib
 import re
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 
 import jax
 import jax.numpy as jnp
@@ -15,7 +15,7 @@ from rich.console import Console
 from experiments.build import Parts, build
 from experiments.cli import EXIT_INTERRUPTED
 from experiments.component import PageError
-from experiments.page import override
+from experiments.page import flat, override
 from experiments.run import Run
 from training import parallel
 from training.debug import origin
@@ -105,8 +105,8 @@ def overfit(page: ConfigDict) -> int:
     Augmentation, smoothing, decay and dropout are off; the learning rate is the page's. Nothing is written. Returns 0
     if it can, 1 if not.
     """
-    off = {key: {tuple: "()", float: "0"}[type(value)] for key, value in _flat(page) if _REGULARISER.search(key)}
-    page = override(page, off.items())
+    off = {key: value for key, value in flat(page.to_dict()).items() if _REGULARISER.search(key)}
+    page = override(page, [(key, {tuple: "()", float: "0"}[type(value)]) for key, value in off.items()])
     parts = Parts(page)
     devices, feed = parts.devices, next(parts.feeds(0))
     state = devices.put_state(parts.initial_state())
@@ -126,11 +126,3 @@ def overfit(page: ConfigDict) -> int:
     verdict = "pass" if passed else "FAIL"
     print(f"overfit: {verdict}: loss {loss:.4g} after {done} steps on one batch (below {ZERO} is zero)")
     return 0 if passed else 1
-
-
-def _flat(section: Mapping, prefix: str = ""):
-    for key, value in section.items():
-        if isinstance(value, Mapping | ConfigDict):
-            yield from _flat(value, f"{prefix}{key}.")
-        else:
-            yield prefix + key, value

@@ -1,5 +1,9 @@
 """Dropout whose rate may be a traced number, so that a sweep over rates is one compiled program."""
 
+import contextlib
+import dataclasses
+from collections.abc import Mapping
+
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
@@ -25,3 +29,26 @@ class Dropout(nn.Module):
         # rate = 1 keeps nothing, and must not divide by zero on the way to its zeros.
         scale = jnp.where(self.rate < 1.0, 1.0 - self.rate, 1.0)
         return jnp.where(kept, x / scale.astype(x.dtype), jnp.zeros_like(x))
+
+
+@contextlib.contextmanager
+def dropout_rates(networks: Mapping[str, nn.Module], rates: Mapping[str, Mapping[str, jax.Array]]):
+    """While it lasts, the networks that are applied have these rates, key -> {field: rate}, in place of their own."""
+
+    def call(function, args, kwargs, context):
+        module = context.module
+        if module.path == ():
+            for key, given in rates.items():
+                if _alike(module, networks[key], given):
+                    for field, rate in given.items():
+                        # A bound module is this call's own copy, but frozen.
+                        object.__setattr__(module, field, rate)
+        return function(*args, **kwargs)
+
+    with nn.intercept_methods(call):
+        yield
+
+
+def _alike(module, other, but):
+    fields = [field.name for field in dataclasses.fields(other) if field.name not in {"parent", "name", *but}]
+    return type(module) is type(other) and all(getattr(module, f) == getattr(other, f) for f in fields)

@@ -93,4 +93,4 @@ def test_as_large_as_in_torch(name):
     overrides = {**family.overrides, "train.batch_size": "8", "data.num_examples": "8"}
     if "data.size" in overrides:
         del overrides["data.num_examples"]
-    assert number_of(Parts(override(load(family.page), overrides.items())).abstract_state().params) == PARAMETERS[name]
+    assert number_of(Parts(override(load(family.page), overrides.items())).abstract_state.params) == PARAMETERS[name]

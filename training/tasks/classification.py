@@ -79,4 +79,12 @@ def classification(networks: dict[str, nn.Module], *, label_smoothing: float = 0
     }
     if model.num_classes > top_k:
         measures[f"top{top_k}"] = metrics.top_k(top_k)
-    return Task(players=("model",), init=init, loss=loss, predict=predict, metrics=measures, explain=explain)
+    return Task(
+        players=("model",),
+        init=init,
+        loss=loss,
+        predict=predict,
+        metrics=measures,
+        explain=explain,
+        numbers=("label_smoothing",),
+    )

@@ -173,5 +173,6 @@ def diffusion(
         predict=predict,
         metrics={name: metrics.mean(name, name) for name in ("loss", "bits_per_dim")},
         sample=sample,
+        numbers=("drop_label",),
         best="-loss",
     )

@@ -154,5 +154,6 @@ def gan(
         predict=predict,
         metrics={name: metrics.mean(name, name) for name in ("real", "fake")},
         sample=sample,
+        numbers=("gradient_penalty",) if gradient_penalty else (),
         best="",
     )

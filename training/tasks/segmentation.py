@@ -109,6 +109,7 @@ def segmentation(
         },
         explain=overlays.explain,
         dense=True,
+        numbers=("gamma", "alpha_fp", "beta_fn"),
         best="mean_iou",
     )
 

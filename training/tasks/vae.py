@@ -126,5 +126,6 @@ def vae(
         metrics={name: metrics.mean(name, name) for name in names},
         sample=sample,
         reconstructs=True,
+        numbers=("beta",),
         best="-nelbo",
     )

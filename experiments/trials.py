@@ -1,0 +1,232 @@
+"""Runs that differ in numbers alone, trained as one program.
+
+Each keeps a work directory as if it had been trained alone: page, records, checkpoints. So one that was begun here may
+go on alone, and the other way round. The program has a slot for each run; when a run ends, is pruned or breaks,
+another takes its slot, wherever the rest are: every slot counts its own steps.
+"""
+
+import contextlib
+import dataclasses
+import functools
+import time
+from collections.abc import Callable, Container, Iterator, Mapping
+from typing import Any
+
+import jax
+import numpy as np
+
+from experiments.page import canonical, flat
+from experiments.run import Run, Watch
+from models.layers.products import convolutions_as_products
+from training import loop, parallel
+from training.errors import TrainingError
+from training.evaluate import compute, make_evaluate_step, totals, variables
+
+
+@dataclasses.dataclass
+class Trial:
+    """A run that takes part.
+
+    Attributes:
+      watch: called with (steps done, numbers) of every record; what it raises, `loop.Pruned` for one, ends the run.
+      ended: called with the summary of the run, or with what ended it before its time.
+      draw: whether its pictures are drawn at the end.
+    """
+
+    run: Run
+    watch: Watch = None
+    ended: Callable[[dict[str, Any] | Exception], None] = lambda outcome: None
+    draw: bool = True
+
+
+def signature(page: Mapping[str, Any], numbers: Container[str]) -> dict[str, Any]:
+    """What runs of one program have in common: the page without the values of its `numbers` and its seed."""
+    keys = flat(canonical(page)).items()
+    return {key: np.shape(value) if key in numbers else value for key, value in keys if key != "train.seed"}
+
+
+class Program:
+    """The step and the evaluation of so many runs at once; `like` is one of them.
+
+    Raises TrainingError where such runs cannot share a program.
+    """
+
+    def __init__(self, like: Run, slots: int):
+        parts = like.parts
+        if parts.page.train.judge:
+            raise TrainingError("train.judge: samples are judged run by run: --vectorize no")
+        self.parts, self.task = parts, parts.task
+        self.devices = parallel.slots(slots, convolutions_as_products)
+        self.step = {together: self.devices.train_step(parts.step, together) for together in (False, True)}
+        self.evaluate_step = self.devices.evaluate_step(make_evaluate_step(self.task, parts.view))
+        self.frozen = self.devices.put(self.task.frozen())
+
+    @functools.cache  # noqa: B019 - lives as long as the program
+    def resident(self, role: str) -> dict[str, Any]:
+        return self.devices.put(self.parts.resident(role))
+
+    def train(self, trials: Iterator[Trial], stop: Callable[[bool], bool]) -> None:
+        """Trains what `trials` gives, which is asked for another whenever a slot is free.
+
+        Raises Interrupted after `stop`; all are saved then.
+        """
+        slots: list[Slot | None] = [None] * self.devices.count
+        try:
+            while self._fill(slots, trials):
+                stretch = Stretch(self, slots)
+                while not (ended := stretch.advance(stop)):
+                    pass
+                for i in ended:
+                    slot, slots[i] = slots[i], None
+                    slot.end()
+                if stretch.stopped:
+                    raise loop.Interrupted
+        except BaseException as error:  # no fault of a single run: it ends all that are still here
+            for slot in filter(None, slots):
+                slot.abandon(error)
+            raise
+
+    def _fill(self, slots, trials) -> bool:
+        """Gives free slots to further trials; False when none is taken, and none is left to take one."""
+        per_device = len(slots) // jax.local_device_count()
+        for i in sorted(range(len(slots)), key=lambda i: i % per_device):  # so that devices have alike many
+            while slots[i] is None and (trial := next(trials, None)) is not None:
+                try:
+                    slot = Slot(trial)
+                except TrainingError as error:
+                    trial.ended(error)
+                    continue
+                if slot.done < self.parts.intervals.steps:
+                    slots[i] = slot
+                else:  # killed between its last checkpoint and its end
+                    slot.end()
+        return any(slots)
+
+
+class Slot:
+    """A trial on its way."""
+
+    def __init__(self, trial: Trial):
+        self.trial, self.run, self.error = trial, trial.run, None
+        self._open = contextlib.ExitStack()
+        opened = self.run.opened(time.perf_counter(), trial.watch, quiet=True)
+        self.done, self.state, self.journal = self._open.enter_context(opened)
+        self.key = self.run.parts.root_key
+
+    def end(self) -> None:
+        """After its last step, or what has ended it before: the work directory says which."""
+        outcome, checkpoints = self.error, self.journal.checkpoints
+        try:
+            with self._open:
+                checkpoints.wait()
+                if outcome is not None:
+                    raise outcome
+                outcome = self.run.finish(self.journal, self.trial.draw)
+        except (TrainingError, loop.Pruned, loop.Interrupted) as error:
+            outcome = error
+        checkpoints.close()
+        self.trial.ended(outcome)
+
+    def abandon(self, error: BaseException) -> None:
+        self._open.__exit__(type(error), error, error.__traceback__)
+
+
+class Stretch:
+    """The slots as the devices hold them, for as long as none of them changes hands."""
+
+    def __init__(self, program: Program, slots: list[Slot | None]):
+        self.program, self.devices, self.stopped = program, program.devices, False
+        self.slots = {i: slot for i, slot in enumerate(slots) if slot}
+        first = next(iter(self.slots.values()))
+        each = [slot or first for slot in slots]  # in a free slot stands something, of which nothing is used
+        self.states = self.devices.put_all([slot.state for slot in each])
+        self.hypers = self.devices.put_all([slot.run.parts.hyper for slot in each])
+        self.keys = self.devices.put_all([slot.key for slot in each])
+        self.active = self.devices.put_all([np.array(slot is not None) for slot in slots])
+        # The same seed and as many steps done: the same batches, which are read once.
+        alike = len({(slot.done, slot.key.tobytes()) for slot in self.slots.values()}) == 1
+        self.leader, read = (first, [first]) if alike else (None, self.slots.values())
+        self.feeds = [slot.run.parts.host_feeds(slot.done) for slot in read]
+        self.recent, self.flight, self.clock, self.calls = [], loop.Flight(), loop.Clock(0), 0
+
+    def advance(self, stop: Callable[[bool], bool]) -> list[int]:
+        """A dispatch of the step, and what is due after it; returns the slots that have ended."""
+        intervals = self.program.parts.intervals
+        with self.clock.waiting():
+            feeds, common = self._feed()
+        step, resident = self.program.step[self.leader is not None], self.program.resident("train")
+        self.states, metrics = step(self.active, self.states, feeds, self.hypers, resident, self.program.frozen, common)
+        self.calls += 1
+        if self.calls == 1:  # which compiles, and is not timed
+            jax.block_until_ready(metrics)
+            self.clock.restart(1)
+        self.recent.append(metrics)
+        self.flight.add(metrics)
+        for slot in self.slots.values():
+            slot.done += intervals.steps_per_call
+        due = [i for i, slot in self.slots.items() if intervals.pauses(slot.done)]
+        self.stopped = stop(bool(due))
+        if not due and not self.stopped:
+            return []
+        self._settle(due)
+        ended = [i for i, slot in self.slots.items() if slot.error or slot.done >= intervals.steps]
+        if ended:
+            for feed in self.feeds:
+                feed.close()
+            host = self.devices.get(self.states)
+            for i, slot in self.slots.items():
+                slot.state = _of(host, i)
+        return ended
+
+    def _feed(self):
+        """(feeds of the slots, what they have in common)."""
+        feeds = list(map(next, self.feeds))
+        if self.leader:
+            return {}, {"feed": feeds[0], "key": self.leader.key, "step": np.int32(self.leader.done)}
+        own = dict(zip(self.slots, feeds, strict=True))
+        return self.devices.put_all([own.get(i, feeds[0]) for i in range(self.devices.count)]), {}
+
+    def _settle(self, due: list[int]) -> None:
+        """Hands every slot its numbers, and those that are `due` what is to be done now and then."""
+        program, states, calls = self.program, self.states, self.program.parts.intervals.steps_per_call
+        recent, self.recent = self.devices.get(self.recent), []
+        rate, waited = self.clock.read(self.calls)
+        examples = rate * calls * program.parts.page.train.batch_size
+        speed = lambda: {"time/examples_per_s": examples, "time/wait_share": waited}
+        host = functools.cache(lambda: self.devices.get(states))
+        sums = functools.cache(lambda: self._measure(states))
+        with self.clock.paused():
+            for i, slot in self.slots.items():
+                judge = functools.partial(self._judge, slot.run, sums, i)
+                first = slot.done - len(recent) * calls + 1
+                try:
+                    for step in range(first, slot.done + 1):
+                        call, n = divmod(step - first, calls)
+                        slot.journal.add(step, {k: float(np.ravel(x[i])[n]) for k, x in recent[call].items()})
+                    if i in due or self.stopped:
+                        own = lambda i=i: _of(host(), i)
+                        slot.journal.settle(slot.done, speed=speed, evaluate=judge, state=own, stops=self.stopped)
+                    if self.stopped and slot.done < program.parts.intervals.steps:
+                        raise loop.Interrupted(slot.done)
+                except (TrainingError, loop.Pruned, loop.Interrupted) as error:
+                    slot.error = error
+
+    def _judge(self, run, sums, i):
+        if not run.parts.has("validation"):
+            return {}, None
+        return run.ranked(compute(self.program.task, _of(sums(), i)), self.states)
+
+    def _measure(self, states):
+        """Sums of the task's metrics over the validation split, of every slot."""
+        program, (params, stats, _) = self.program, variables(states)
+        resident = program.resident("validation")
+        return totals(
+            lambda feed: program.evaluate_step(self.active, params, stats, resident, feed, program.frozen, self.keys),
+            map(self.devices.put, program.parts.evaluation_batches("validation")),
+            self.devices,
+        )
+
+
+def _of(tree, i: int):
+    """What slot `i` has of a stacked pytree."""
+    return jax.tree.map(lambda x: x[i], tree)
