@@ -19,17 +19,20 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 import jax
+import matplotlib
 from ml_collections import ConfigDict
 from rich.console import Console
 
+from data.prepare import find_builder
 from experiments.build import Parts
-from experiments.page import load, override
+from experiments.page import SUMMARY, load, override
 from training import loop
 from training.errors import TrainingError
 from training.records import Records
 
 BLOCK_SECONDS = 1.0
 BLOCKS = 12
+STARTS = 5
 
 say = Console(stderr=True, highlight=False, soft_wrap=True, markup=False).print
 
@@ -80,6 +83,21 @@ def step_time(page: ConfigDict, seconds: float = BLOCK_SECONDS) -> Iterator[dict
     while True:
         step = bare.time(calls) / calls / page.train.steps_per_call
         yield {"step_seconds": step, "examples_per_s": page.train.batch_size / step}
+
+
+def startup(page: str, overrides: list[tuple[str, str]], cache: pathlib.Path) -> dict[str, float]:
+    """Seconds from the start of `fovea train` to the end of its first step, with the user's cache in a folder."""
+    environment = {name: value for name, value in os.environ.items() if name != "JAX_COMPILATION_CACHE_DIR"}
+    environment |= {"XDG_CACHE_HOME": str(cache), "MPLCONFIGDIR": matplotlib.get_cachedir()}
+    with tempfile.TemporaryDirectory() as folder:
+        workdir = pathlib.Path(folder) / "run"
+        command = [sys.executable, "-P", "-m", "experiments.cli", "train", "--config", page, "--workdir", str(workdir)]
+        command += [f"--config.{key}={value}" for key, value in [*ONE_STEP, *overrides]]
+        done = subprocess.run(command, env=environment, capture_output=True, text=True)
+        if done.returncode:
+            reason = (done.stderr.strip().splitlines() or ["no reason given"])[-1]
+            raise TrainingError(f"bench: {page} failed: {reason}")
+        return {"startup_seconds": json.loads((workdir / SUMMARY).read_text())["startup_seconds"]}
 
 
 # What they need.
@@ -258,6 +276,9 @@ def median_of(rows: list[dict[str, float]]) -> dict[str, float]:
 
 SYNTHETIC = [("data.name", "synthetic"), ("train.batch_size", "128")]
 CIFAR, DIGITS, SMALLEST = "resnet20_cifar10", "lenet5_digits", "mlp_digits"
+# No more than the first step, and nothing to evaluate.
+ONE_STEP = [*((f"train.{key}", "1") for key in ("steps", "log_every", "evaluate_every", "checkpoint_every"))]
+ONE_STEP += [("data.validation", ""), ("data.test", "")]
 
 
 def loop_suite() -> Iterator[dict[str, Any]]:
@@ -304,3 +325,18 @@ def scale_suite() -> Iterator[dict[str, Any]]:
         flags = f"{os.environ.get('XLA_FLAGS', '')} --xla_force_host_platform_device_count={count}".strip()
         with Elsewhere(step_time, CIFAR, SYNTHETIC, XLA_FLAGS=flags, JAX_PLATFORMS="cpu") as child:
             yield {"devices": count, "batch": 128, **median_of([child.ask() for _ in range(3)])}
+
+
+def startup_suite() -> Iterator[dict[str, Any]]:
+    """`fovea train` from the start of its process to the end of the first step: cold, and when the page ran before."""
+    pages = {DIGITS: [], CIFAR: SYNTHETIC[:1], "vae_mnist": []}
+    if not find_builder("mnist").is_prepared():
+        say("vae_mnist is left out: tfds:mnist is not prepared")
+        del pages["vae_mnist"]
+    for name, overrides in pages.items():
+        say(f"start-up of {name} …")
+        with tempfile.TemporaryDirectory() as cache:
+            cold = startup(name, overrides, pathlib.Path(cache))
+            warm = median_of([startup(name, overrides, pathlib.Path(cache)) for _ in range(STARTS)])
+        yield {"page": name, "cache": "empty", **cold}
+        yield {"page": name, "cache": "warm", **warm, "wanted": 8.0, "ok": warm["startup_seconds"] < 8.0}

@@ -333,7 +333,7 @@ class Parts:
     @functools.cached_property
     def abstract_state(self) -> TrainState:
         """Shapes and dtypes of the state; computes nothing."""
-        return jax.eval_shape(self._make_state, self.root_key, self.example_batch(), self.hyper)
+        return self._initialise.eval_shape(self.root_key, self.example_batch(), self.hyper)  # traced once for both
 
     @functools.cached_property
     def _initialise(self) -> Callable:

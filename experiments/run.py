@@ -44,18 +44,19 @@ class Run:
 
     # Verbs.
 
-    def train(self, wrap: Callable | None = None, watch: Watch = None) -> dict[str, Any]:
+    def train(self, wrap: Callable | None = None, watch: Watch = None, began: float | None = None) -> dict[str, Any]:
         """Trains to the end, going on from the newest sound checkpoint, and returns the final numbers.
 
         Args:
           wrap: placed step -> what is called instead of it, to watch or time it.
           watch: called with (steps done, numbers) of every record; what it raises ends the run.
+          began: `time.perf_counter()` from which the run's time counts; now, when None.
 
         Raises:
           TrainingError: the workdir is in use, of another page or not writable; a loss that is not finite.
           Interrupted: after SIGTERM or SIGINT; the state is saved.
         """
-        began, parts, devices = time.perf_counter(), self.parts, self.devices
+        began, parts, devices = began or time.perf_counter(), self.parts, self.devices
         with loop.StopSignal() as stop, self.opened(began, watch) as (start, host, journal):
             state = devices.put_state(host)
             arguments = (parts.resident("train"), devices.put(self.task.frozen()), devices.put(parts.hyper))
@@ -105,7 +106,7 @@ class Run:
             if records and restored:
                 records.say(f"resuming from step {start}")
             journal = loop.Journal(parts.intervals, self.checkpoints, records, body["window"], fixed)
-            journal.describe, journal.watch = self._learning_rates, watch or journal.watch
+            journal.describe, journal.watch, journal.began = self._learning_rates, watch or journal.watch, began
             try:
                 yield start, host, journal
             finally:
@@ -272,7 +273,8 @@ class Run:
                 records.image(name, self.page.train.steps, pictures.pixels(figure))
         if records:
             films(self.workdir)
-            summary |= {"seconds": round(records.seconds, 1), **journal.body["origin"]}
+            summary |= {"seconds": round(records.seconds, 1), "startup_seconds": journal.startup}
+            summary |= journal.body["origin"]
             (self.workdir / SUMMARY).write_text(json.dumps(summary, indent=1))
         return summary
 

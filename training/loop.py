@@ -98,6 +98,8 @@ class Journal:
       body: JSON that goes into every checkpoint.
       describe: steps done -> further numbers for the record (the learning rate).
       watch: called with (steps done, numbers) of every record; what it raises ends the run.
+      began: `time.perf_counter()` of when the run was asked for.
+      startup: seconds from there to the end of the first step; None before.
     """
 
     intervals: Intervals
@@ -107,6 +109,14 @@ class Journal:
     body: dict
     describe: Callable[[int], dict[str, float]] = lambda done: {}
     watch: Callable[[int, dict[str, float]], None] = lambda done, numbers: None
+    began: float = dataclasses.field(default_factory=time.perf_counter)
+    startup: float | None = None
+
+    def started(self) -> None:
+        """The first step is done."""
+        self.startup = round(time.perf_counter() - self.began, 2)
+        if self.records:
+            self.records.say(f"first step after {self.startup:.1f} s")
 
     def add(self, step: int, metrics: dict[str, float]) -> None:
         """The metrics of a step. Raises TrainingError, naming it, unless its losses and parameters are finite."""
@@ -262,6 +272,7 @@ def train(
         state, metrics = step(state, resident, feed, frozen, hyper)
         if compiles:  # which is not timed
             jax.block_until_ready(metrics)
+            journal.started()
             clock.restart(done)
         recent.append(metrics)
         flight.add(metrics)

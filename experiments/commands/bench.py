@@ -7,12 +7,18 @@ import pathlib
 from rich.console import Console
 from rich.table import Table
 
-from experiments.bench import loop_against_step, loop_suite, say, scale_suite, stream_suite
+from experiments.bench import loop_against_step, loop_suite, say, scale_suite, startup_suite, stream_suite
 from experiments.bench_families import families_suite
 from experiments.component import PageError, near
 from experiments.provenance import origin
 
-SUITES = {"loop": loop_suite, "stream": stream_suite, "scale": scale_suite, "families": families_suite}
+SUITES = {
+    "loop": loop_suite,
+    "stream": stream_suite,
+    "scale": scale_suite,
+    "startup": startup_suite,
+    "families": families_suite,
+}
 
 
 def bench(options: argparse.Namespace) -> None:

@@ -49,7 +49,7 @@ def reproduce(options: argparse.Namespace) -> int:
     jobs, outcomes = gather(options.names, options.overrides, options.seeds, root)
     run = lambda job, seconds, grace: train_elsewhere(job, options.overrides, root, seconds, grace)
     measure = lambda job, limit: measured(job, options.overrides, limit)
-    budget = options.budget and 60 * options.budget - (time.monotonic() - options.began)
+    budget = options.budget and 60 * options.budget - (time.perf_counter() - options.began)
     before, stopped = signal.signal(signal.SIGTERM, signal.default_int_handler), False
     try:
         carry_out(jobs, outcomes, budget, run, measure)

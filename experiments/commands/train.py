@@ -44,7 +44,7 @@ def train(options: argparse.Namespace) -> int:
             raise PageError(f"--profile {options.profile}: train.steps={page.train.steps} ends before the trace does")
         wrap = lambda step: profiled(step, calls, trace)
     try:
-        summary = run.train(wrap)
+        summary = run.train(wrap, began=options.began)
     except Interrupted as stop:
         print(f"fovea: interrupted at step {stop}; saved: the same command goes on from there", file=sys.stderr)
         return EXIT_INTERRUPTED

@@ -69,6 +69,17 @@ def test_a_large_source_reports_speed_and_memory(page):
     assert next(rows).keys() == {"images_per_s", "rss_anon_mb"}
 
 
+def test_a_second_start_is_measured_with_what_the_first_kept(tmp_path):
+    cold, warm = (bench.startup("mlp_digits", SMALL, tmp_path / "cache")["startup_seconds"] for _ in range(2))
+    assert 0 < warm < 60 and 0 < cold < 60
+    assert any((tmp_path / "cache" / "fovea" / "jax").rglob("*-cache"))
+
+
+def test_a_start_that_fails_says_why(tmp_path):
+    with pytest.raises(TrainingError, match=r"bench: mlp_digit failed: .*did you mean 'mlp_digits'"):
+        bench.startup("mlp_digit", [], tmp_path)
+
+
 def test_command_prints_and_writes(tmp_path, capsys, monkeypatch):
     monkeypatch.setitem(command.SUITES, "stream", lambda: iter([{"images_per_s": 1234.5, "ok": True}, {"batch": 3}]))
     assert cli.main(["bench", "--suite", "stream", "--out", str(tmp_path / "b.json")]) == 0
