@@ -197,8 +197,11 @@ def test_controls_change_what_is_drawn(page, control):
     page.chart("train/loss")
     before = page.drawn()
     if control == "smoothing":
+        fall = "const {y} = charts.find((one) => one.metric === 'train/loss').lines[0]; return y[1] - y[2]"
+        steep = page.js(fall)
         page.one("#smoothing").send_keys(Keys.END)
         assert page.drawn() != before
+        assert 0 < page.js(fall) < steep
         page.one("#smoothing").send_keys(Keys.HOME)
     elif control == "run":
         run = page.one(".run")
@@ -256,7 +259,7 @@ def test_a_hover_and_the_arrow_keys_read_values(page):
     assert page.scale() == [200, 800]
 
 
-def test_the_keyboard_moves_through_the_samples(page):
+def test_the_keyboard_moves_thfall_the_samples(page):
     first, second, *_ = page.all("#samples figure input")  # those of the reconstructions follow
     source = lambda i: page.js(f"return document.querySelectorAll('#samples figure img')[{i}].src")
     last = source(0)
