@@ -62,12 +62,13 @@ def _job(submitit, job, log) -> Job:
 class Requeued:
     """A command as submitit runs it. Shortly before the time limit it saves, and the job goes back to the queue.
 
-    Where SLURM pre-empts without warning submitit, by SIGTERM, the command saves, and SLURM requeues the job by itself.
+    A job that SLURM itself takes down, by SIGTERM to all its processes, waits for its end when the command has saved:
+    SLURM requeues it where it was pre-empted, but not where it ended in time.
     """
 
     def __init__(self, command: list[str], hosts: int, folder: pathlib.Path, copy: int):
         self.arguments = command, hosts, folder, copy
-        self.process = None
+        self.process, self.taken_down = None, False
 
     def __call__(self) -> int:
         import submitit
@@ -80,6 +81,7 @@ class Requeued:
         # SLURM sends its warning to all processes of a job. The command ignores it: it hears of it from here.
         warning = submitit.JobEnvironment._usr_sig()
         handler = signal.signal(warning, signal.SIG_IGN)
+        signal.signal(signal.SIGTERM, self._take_down)
         with log.open("a") as out:
             self.process = subprocess.Popen(
                 [*FOVEA, *command, *(["--distributed"] if hosts > 1 else [])],
@@ -89,15 +91,22 @@ class Requeued:
             )
         signal.signal(warning, handler)
         code = self.process.wait()
+        while code == EXIT_INTERRUPTED and self.taken_down:
+            signal.pause()
         if code not in (0, EXIT_INTERRUPTED):
             raise RuntimeError(f"fovea {shlex.join(command)} ended with exit code {code}: see {log}")
         return code
+
+    def _take_down(self, *_):
+        if self.taken_down:  # it insists
+            raise SystemExit(EXIT_INTERRUPTED)
+        self.taken_down = True
 
     def checkpoint(self):
         """Called by submitit when time is nearly up: what is to run when it is the job's turn again."""
         import submitit
 
-        if self.process:
+        if self.process and self.process.poll() is None:
             self.process.terminate()
             os.waitid(os.P_PID, self.process.pid, os.WEXITED | os.WNOWAIT)  # `wait` is what this interrupts
         return submitit.helpers.DelayedSubmission(type(self)(*self.arguments))

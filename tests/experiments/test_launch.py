@@ -146,13 +146,23 @@ def on_slurm(monkeypatch) -> Where:
     return Where("slurm", slurm={"timeout_min": 60})
 
 
-def test_a_job_that_is_preempted_is_requeued_and_goes_on(on_slurm, tmp_path):
+@pytest.mark.parametrize("warned", [True, False])
+def test_a_job_that_is_preempted_is_requeued_and_goes_on(on_slurm, tmp_path, warned):
+    """With a warning before the time limit, or by SIGTERM to all of its processes: then SLURM requeues what waits."""
     (job,) = submit(
         train(tmp_path, *LONG[1:], "--config.train.steps=5000"), Where("slurm", slurm={"timeout_min": 60}), tmp_path
     )
     before = until_recorded(tmp_path)
-    task = pathlib.Path(f"/proc/{holder(tmp_path)['pid']}/stat").read_text().rpartition(")")[2].split()[1]
-    os.kill(int(task), signal.SIGUSR2)  # as SLURM does before it takes the node away
+    run = holder(tmp_path)["pid"]
+    task = int(pathlib.Path(f"/proc/{run}/stat").read_text().rpartition(")")[2].split()[1])
+    if not warned:
+        for process in (task, run):
+            os.kill(process, signal.SIGTERM)
+        while pathlib.Path(f"/proc/{run}").exists():
+            time.sleep(0.05)
+        assert state(tmp_path) == "interrupted"
+        time.sleep(0.2)  # in which the job would end, had it not to wait
+    os.kill(task, signal.SIGUSR2)
     assert job.wait() == 0, job.log.read_text()
     assert resumed(tmp_path) >= before
     assert state(tmp_path) == "finished" and read(tmp_path)[-1]["step"] == 5000
