@@ -119,6 +119,26 @@ def _parser() -> argparse.ArgumentParser:
     launch = add("launch", "launch:launch", "Train what a page describes, elsewhere.", config=True, workdir=True)
     _places(launch, (*PLACES, *PRINTED))
 
+    sweep = add("sweep", "sweep:sweep", "Search over keys of a page; the same command goes on where it stopped.")
+    sweep.epilog = "Any key of the page is set by --config.section.key=value."
+    sweep.add_argument("--config", metavar="PAGE", help="a page's name, or its file")
+    sweep.add_argument("--workdir", dest="folder", required=True, metavar="DIR", help="where all trials stand")
+    spaces = "what to search: log:1e-4..1e-1, 0.0..0.5 or 20,32,44; also sweep() of a page"
+    sweep.add_argument("--over", action="append", type=_space, metavar="KEY=SPACE", help=spaces)
+    metric = "of the records; else that by which the page's task ranks checkpoints. A trial's value is its best"
+    sweep.add_argument("--metric", metavar="NAME", help=metric)
+    sweep.add_argument("--goal", metavar="max|min", help="else as the metric has it")
+    sweep.add_argument("--trials", type=int, metavar="N", help="32")
+    sweep.add_argument("--sampler", metavar="NAME", help="tpe, random, grid or cmaes")
+    sweep.add_argument("--pruner", metavar="NAME", help="none, median, hyperband or asha: ends trials that lag behind")
+    sweep.add_argument("--seed", type=int, metavar="S", help="of the sampler")
+    sweep.add_argument("--storage", metavar="URL", help="postgresql://… or mysql://…; else a file in DIR")
+    together = "how many trials at most are trained as one program: auto, no or N"
+    sweep.add_argument("--vectorize", default="auto", metavar="auto", help=together)
+    sweep.add_argument("--workers", type=_positive, default=1, metavar="N", help="processes that share the trials")
+    sweep.add_argument("--worker", action="store_true", help="join the sweep in DIR; nothing else need be said")
+    _places(sweep, PLACES)
+
     runs = add("ps", "runs:ps", "List the runs under a folder: state, step, speed, best metric.")
     runs.add_argument("root", nargs="?", default=".", metavar="DIR")
 
@@ -205,6 +225,14 @@ def _choices(text: str) -> tuple[str, list[str]]:
     if not key or not all(values.split(",")):
         raise argparse.ArgumentTypeError(f"{text!r} is not like task.sampling_steps=10,20")
     return key, values.split(",")
+
+
+def _space(text: str) -> tuple[str, str]:
+    """ "optimizer.lr=log:1e-4..1e-1" -> the key and its space."""
+    key, _, space = text.partition("=")
+    if not key or not space:
+        raise argparse.ArgumentTypeError(f"{text!r} is not like schedule.peak=log:1e-4..1e-1")
+    return key, space
 
 
 def _positive(text: str) -> int:

@@ -92,13 +92,24 @@ def page(**sections: Mapping[str, Any]) -> ConfigDict:
 
 def load(name: str) -> ConfigDict:
     """The page called `name` ("lenet5_digits") or standing in the file `name`."""
+    module = _module(name)
+    if not hasattr(module, "get_config"):
+        raise PageError(f"{locate(name)} defines no get_config()")
+    return module.get_config()
+
+
+def search(name: str) -> dict[str, Any]:
+    """What the page's own `sweep()` says is to be searched, named as the options of `fovea sweep`; {} without one."""
+    module = _module(name)
+    return module.sweep() if hasattr(module, "sweep") else {}
+
+
+def _module(name):
     path = locate(name)
     spec = importlib.util.spec_from_file_location(f"fovea_page_{path.stem}", path)
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
-    if not hasattr(module, "get_config"):
-        raise PageError(f"{path} defines no get_config()")
-    return module.get_config()
+    return module
 
 
 def locate(name: str) -> pathlib.Path:

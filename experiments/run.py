@@ -44,12 +44,15 @@ class Run:
 
     # Verbs.
 
-    def train(self, wrap: Callable | None = None, watch: Watch = None, began: float | None = None) -> dict[str, Any]:
+    def train(
+        self, wrap: Callable | None = None, watch: Watch = None, quiet: bool = False, began: float | None = None
+    ) -> dict[str, Any]:
         """Trains to the end, going on from the newest sound checkpoint, and returns the final numbers.
 
         Args:
           wrap: placed step -> what is called instead of it, to watch or time it.
           watch: called with (steps done, numbers) of every record; what it raises ends the run.
+          quiet: whether nothing is printed or drawn: one run of many.
           began: `time.perf_counter()` from which the run's time counts; now, when None.
 
         Raises:
@@ -57,7 +60,7 @@ class Run:
           Interrupted: after SIGTERM or SIGINT; the state is saved.
         """
         began, parts, devices = began or time.perf_counter(), self.parts, self.devices
-        with loop.StopSignal() as stop, self.opened(began, watch) as (start, host, journal):
+        with loop.StopSignal() as stop, self.opened(began, watch, quiet) as (start, host, journal):
             state = devices.put_state(host)
             arguments = (parts.resident("train"), devices.put(self.task.frozen()), devices.put(parts.hyper))
             step = devices.train_step(parts.step, state)
@@ -76,7 +79,7 @@ class Run:
                 examples_per_step=self.page.train.batch_size,
                 count_macs=macs,
             )
-            return self.finish(journal)
+            return self.finish(journal, draw=not quiet)
 
     @contextlib.contextmanager
     def opened(self, began: float, watch: Watch = None, quiet: bool = False) -> Iterator[Opened]:

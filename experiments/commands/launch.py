@@ -7,6 +7,8 @@ from experiments import page as pages
 from experiments.commands.runs import holder
 from experiments.component import PageError
 from experiments.launch import printed, submit, where
+from training.errors import choose
+from training.trackers import TRACKERS
 
 
 def launch(options: argparse.Namespace) -> int:
@@ -34,7 +36,9 @@ def launch(options: argparse.Namespace) -> int:
 
 
 def check(page, workdir: pathlib.Path) -> None:
-    """Raises PageError where the run would refuse its work directory, which is said here and not in a queue."""
+    """Raises a PageError or TrainingError where the run would refuse its trackers or its work directory."""
+    for name in page.track.to:
+        choose(TRACKERS, "track.to", name)
     if holder(workdir)["held"]:
         raise PageError(f"the work directory {workdir} is in use by another run")
     if any(workdir.glob("checkpoints/[0-9]*")):

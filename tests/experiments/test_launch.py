@@ -118,6 +118,7 @@ def test_devices_that_are_not_there(fovea, monkeypatch, tmp_path):
     ("arguments", "line"),
     [
         ("--config.train.stps=3", "--config.train.stps: unknown key 'stps': did you mean 'steps'?"),
+        ("--config.track.to=wandbb", "track.to='wandbb' is unknown: did you mean 'wandb'?"),
         ("--on slurm", "--on slurm needs --slurm time=MINUTES"),
         ("--on slurm --slurm time=5", "--on slurm: this machine can submit nothing to SLURM, there is no srun"),
         ("--on slurm --slurm tme=5", "--slurm tme: submitit has no such parameter: did you mean 'time'?"),

@@ -12,7 +12,7 @@ from data.scenes import scenes
 from models.segmentation.unet import UNet
 from training import overlays, parallel
 from training.errors import TrainingError
-from training.evaluate import evaluate, make_evaluate_step
+from training.evaluate import compute, make_evaluate_step, totals
 from training.optimizers import make_optimizer
 from training.step import init_state, make_train_step
 from training.tasks.segmentation import LOSSES, segmentation
@@ -185,7 +185,8 @@ def test_metrics_are_those_of_the_whole_set(batch):
         {**batch, "image": -batch["image"], "mask": jnp.array([True, False, False])},
     ]
     one = type("One", (), {"get": staticmethod(jax.device_get)})
-    numbers = evaluate(task, step, feeds, (params, stats, {}, {}, jax.random.key_data(jax.random.key(0))), one)
+    key = jax.random.key_data(jax.random.key(0))
+    numbers = compute(task, totals(lambda feed: step(params, stats, {}, feed, {}, key), feeds, one))
     predict = lambda feed: np.asarray(task.predict(params, stats, feed, None, {})["prediction"])
     true = np.concatenate([batch["masks"], batch["masks"][:1]]).ravel()
     guess = np.concatenate([predict(feeds[0]), predict(feeds[1])[:1]]).ravel()

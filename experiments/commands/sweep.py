@@ -1,0 +1,226 @@
+"""`fovea sweep`: searches over keys of a page; here, in several processes, on a cluster."""
+
+import argparse
+import math
+import os
+import pathlib
+import time
+
+import jax
+from rich import progress as bar
+from rich.console import Console
+from rich.table import Table
+
+from experiments import page as pages
+from experiments.build import Parts
+from experiments.cli import EXIT_INTERRUPTED
+from experiments.component import PageError, near
+from experiments.crew import Crew, reported
+from experiments.launch import submit, where
+from experiments.ledger import lower_is_better
+from experiments.spaces import combinations, spaces
+from experiments.sweep import BEST, RESULTS, Plan, Sweep, begin, unique
+from training import loop, pictures
+
+SLOTS = {"cpu": 8}  # trials of one program; further ones gain nothing on a CPU, and would be chosen knowing less
+MANY = 32  # on accelerators, which they fill
+SHOWN = 10  # trials in the table
+
+say = Console(stderr=True, highlight=False, soft_wrap=True, markup=False).print
+
+
+def sweep(options: argparse.Namespace) -> int:
+    folder = pathlib.Path(options.folder)
+    if options.worker:
+        return work(Sweep(folder), options.vectorize)
+    if options.config is None:
+        raise PageError("sweep wants --config PAGE, or --worker to join the sweep in --workdir")
+    place = where(options)
+    _use_cores(options.page, options.vectorize)
+    plan = planned(options)
+    found = begin(folder, plan)
+    say(f"{found.limit} trials of {plan.page} for the {plan.goal} of {plan.metric}, in {folder}")
+    if place.on == "local" and options.workers == 1:
+        return work(found, options.vectorize)
+    command = ["sweep", "--worker", "--workdir", str(folder.absolute()), "--vectorize", options.vectorize]
+    jobs = submit(command, place, folder, copies=options.workers)
+    for job in jobs:
+        say(f"{job.name}\n  to follow: tail -f {job.log}")
+    if place.on == "slurm":
+        say(f"the last to end writes {folder / RESULTS}; `fovea ps {folder}` shows the trials")
+        return 0
+    return attend(found, jobs)
+
+
+def planned(options: argparse.Namespace) -> Plan:
+    """What the arguments say, on top of what the page's own `sweep()` does."""
+    own = pages.search(options.config)
+    known = ("over", "metric", "goal", "trials", "sampler", "pruner", "seed")
+    for name in own:
+        if name not in known:
+            raise PageError(f"sweep() of {options.config}: unknown key {name!r}{near(name, known)}")
+    given = {name: value for name in known if (value := getattr(options, name)) is not None}
+    defaults = dict(trials=32, sampler="tpe", pruner="none", seed=0)
+    chosen = {**defaults, **own, **given}
+    chosen["over"] = {**{k: str(v) for k, v in own.get("over", {}).items()}, **dict(given.get("over", []))}
+    if not chosen["over"]:
+        raise PageError("--over KEY=SPACE says what is searched, as in --over schedule.peak=log:1e-4..1e-1")
+    page = options.config if not options.config.endswith(".py") else str(pathlib.Path(options.config).absolute())
+    over = spaces(chosen["over"], options.page)
+    if chosen["sampler"] == "grid":
+        combinations(over)  # a range has no end of values: that is said now
+    if chosen["trials"] < 1:
+        raise PageError(f"--trials {chosen['trials']} is less than 1")
+    metric, goal = _aim(Parts(pages.override(options.page, [("devices.kind", "mesh")])), chosen.get("metric"))
+    return Plan(
+        **{"page": page, "goal": goal, **chosen, "metric": metric},
+        overrides=[list(pair) for pair in options.overrides],
+        config=pages.canonical(options.page),
+        storage=options.storage or "",
+        study=unique(page),
+    )
+
+
+def _aim(parts: Parts, metric: str | None) -> tuple[str, str]:
+    """The metric, else that by which the page's task ranks checkpoints, and its goal."""
+    best = parts.task.best
+    if not metric and not (best and parts.has("validation")):
+        raise PageError("--metric NAME: the page has no validation split, or its task no metric that ranks checkpoints")
+    metric = metric or f"validation/{best.removeprefix('-')}"
+    names = reported(parts)
+    if metric not in names:
+        raise PageError(f"--metric {metric}: the page never reports it{near(metric, names)}")
+    lower = best.startswith("-") if metric == f"validation/{best.removeprefix('-')}" else lower_is_better(metric)
+    return metric, "min" if lower else "max"
+
+
+def _use_cores(page, vectorize: str) -> None:
+    """On a CPU each core is a device for trials that are trained as one program, as far as a batch divides by them."""
+    if vectorize == "no" or "xla_force_host_platform_device_count" in os.environ.get("XLA_FLAGS", ""):
+        return
+    cores = len(os.sched_getaffinity(0))
+    shared = math.gcd(page.train.batch_size, page.train.evaluate_batch_size)
+    jax.config.update("jax_num_cpu_devices", max(n for n in range(1, cores + 1) if shared % n == 0))
+
+
+def work(sweep: Sweep, vectorize: str) -> int:
+    """Trains trials until none is left, and draws what was found if no other worker has any either."""
+    _use_cores(sweep.base, vectorize)
+    slots = _slots(vectorize, sweep.limit)
+    progress = Progress(sweep)
+    try:
+        with loop.StopSignal() as stop, progress:
+            Crew(sweep, slots, progress.show).work(stop)
+    except loop.Interrupted:
+        say(f"fovea: interrupted; saved: the same command, or `fovea sweep --worker --workdir {sweep.folder}`, goes on")
+        return EXIT_INTERRUPTED
+    if sweep.ended():
+        conclude(sweep)
+    return 0
+
+
+def _slots(vectorize: str, trials: int) -> int:
+    if vectorize == "auto":
+        return min(trials, SLOTS.get(jax.default_backend(), MANY))
+    if vectorize == "no":
+        return 1
+    if vectorize.isdigit() and int(vectorize) > 0:
+        return int(vectorize)
+    raise PageError(f"--vectorize {vectorize}: auto, no, or a number of trials")
+
+
+def attend(sweep: Sweep, jobs) -> int:
+    """Waits for the workers, and says what comes of trials meanwhile."""
+    try:
+        codes = [job.wait() for job in jobs]
+    except KeyboardInterrupt:
+        for job in jobs:
+            job.stop()
+        codes = [job.wait() for job in jobs]
+    if sweep.ended():
+        conclude(sweep)
+        return 0
+    say(f"fovea: {sum(map(bool, codes))} of {len(jobs)} workers did not end well; the same command goes on")
+    return EXIT_INTERRUPTED if EXIT_INTERRUPTED in codes else max(codes)
+
+
+def conclude(sweep: Sweep) -> None:
+    """Writes what was found, draws it, and prints the best trials."""
+    found = sweep.write(importance=True)
+    log = {key for key, space in sweep.spaces.items() if space.log}
+    for name, draw in {"parallel": pictures.parallel, "slices": pictures.slices}.items():
+        if any(row["value"] is not None for row in found["trials"]):
+            pictures.save(draw(found["trials"], found["metric"], found["goal"], log), sweep.folder / f"{name}.png")
+    if found["importance"]:
+        pictures.save(pictures.importance(found["importance"]), sweep.folder / "importance.png")
+    print_table(found)
+    if found["best"] is not None:
+        print(f"best page: {sweep.folder / BEST}")
+
+
+def print_table(found) -> None:
+    """The best trials, and how many there are of each state."""
+    table = Table("trial", found["metric"], "step", *found["over"], "seconds")
+    rows = [row for row in found["trials"] if row["value"] is not None and row["state"] != "failed"]
+    rows.sort(key=lambda row: row["value"], reverse=found["goal"] == "max")
+    show = lambda x: f"{x:.4g}" if isinstance(x, float) else str(x)
+    for row in rows[:SHOWN]:
+        value = f"{row['value']:.5g}" + (" (pruned)" if row["state"] == "pruned" else "")
+        seconds = "" if row["seconds"] is None else f"{row['seconds']:.0f}"
+        table.add_row(
+            str(row["number"]), value, str(row["step"]), *(show(row["params"][key]) for key in found["over"]), seconds
+        )
+    console = Console()
+    console.width = max(console.width, 120)  # in a file or a pipe it would be 80
+    console.print(table)
+    counts = {}
+    for row in found["trials"]:
+        counts[row["state"]] = counts.get(row["state"], 0) + 1
+    print(", ".join(f"{count} {state}" for state, count in counts.items()))
+    for row in found["trials"]:
+        if row["why"]:
+            print(f"trial {row['number']} failed: {row['why']}")
+
+
+class Progress:
+    """Trials that have ended, the best so far, and the time that is left if this worker does the rest."""
+
+    EVERY = 2.0  # seconds between two looks, as long as no trial ends
+
+    def __init__(self, sweep: Sweep):
+        self._sweep, self._began, self._looked, self._done = sweep, time.monotonic(), -math.inf, {}
+        console = Console(stderr=True)
+        self._bar = bar.Progress(bar.TextColumn("{task.fields[text]}"), bar.BarColumn(), console=console)
+        self._task = self._bar.add_task("sweep", total=sweep.limit, text="compiling …")
+        self._bar.disable = not console.is_terminal
+
+    def __enter__(self):
+        self._bar.start()
+        return self
+
+    def __exit__(self, *_):
+        self._bar.stop()
+
+    def show(self, number: int, done: int | None) -> None:
+        """A trial has done so many steps, or has ended."""
+        steps, now = self._sweep.base.train.steps, time.monotonic()
+        self._done[number] = min((done or self._done.get(number, 0)) / steps, 1.0)
+        if done is not None and (self._bar.disable or now - self._looked < self.EVERY):
+            return
+        self._looked, found = now, self._sweep.results()
+        ended = {row["number"] for row in found["trials"] if row["state"] not in ("running", "waiting")}
+        under_way = sum(share for other, share in self._done.items() if other not in ended)
+        left = max(self._sweep.limit - len(ended) - under_way, 0.0)
+        here = sum(self._done.values())
+        seconds = round((now - self._began) * left / here) if here else 0
+        text = f"{len(ended)} of {self._sweep.limit} trials"
+        if found["best"] is not None:
+            text += f"  best {found['trials'][found['best']]['value']:.5g} (trial {found['best']})"
+        text += f"  eta {seconds // 60}:{seconds % 60:02d}"
+        self._bar.update(self._task, completed=self._sweep.limit - left, text=text)
+        if done is None:
+            row = found["trials"][number]
+            value = "" if row["value"] is None else f" {row['value']:.5g}"
+            why = f": {row['why']}" if row["why"] else ""
+            line = f"trial {number} {row['state']}{value}{why}" + (f"  {text}" if self._bar.disable else "")
+            self._bar.console.print(line, highlight=False, soft_wrap=True, markup=False)

@@ -1,0 +1,380 @@
+"""A sweep: many trials of one page, which differ in the keys that it searches over.
+
+All of it stands in a folder: `sweep.json` says what is searched, `trials/0007` is the work directory of a trial, and
+`results.json`, the pictures and `best.py` are written anew after each. Optuna chooses; what it knows, the study, is
+kept in the folder too, or in a database. Any number of workers may join. What one that is killed leaves behind, another
+takes up from its last checkpoint. Nothing here imports jax.
+"""
+
+import contextlib
+import dataclasses
+import fcntl
+import importlib
+import json
+import math
+import os
+import pathlib
+import time
+import warnings
+from collections.abc import Iterator
+from typing import Any
+
+import optuna
+from ml_collections import ConfigDict
+from optuna.trial import TrialState
+
+from experiments import page as pages
+from experiments.component import PageError, near
+from experiments.spaces import combinations, spaces
+
+SWEEP, RESULTS, BEST, TRIALS = "sweep.json", "results.json", "best.py", "trials"
+STUDY, LOCK, CLAIM = "study.journal", "sweep.lock", "claim"
+SAMPLERS = ("tpe", "random", "grid", "cmaes")
+PRUNERS = ("none", "median", "hyperband", "asha")
+GOALS = {"max": "maximize", "min": "minimize"}
+
+# Of what a sweep was begun with, that which it may go on with differently.
+_FREE = ("trials", "storage", "study")
+_STATES = {
+    TrialState.COMPLETE: "complete",
+    TrialState.PRUNED: "pruned",
+    TrialState.FAIL: "failed",
+    TrialState.RUNNING: "running",
+    TrialState.WAITING: "waiting",
+}
+
+
+@dataclasses.dataclass(frozen=True)
+class Plan:
+    """What is searched, as `sweep.json` has it.
+
+    Attributes:
+      page: the page's name or file, and what of it was overridden.
+      config: the page, canonical.
+      over: key -> text of its space.
+      metric: of the record, "validation/accuracy"; the best that a trial ever reports is its value.
+      goal: "max" or "min".
+      storage: URL of a database; "" for a file in the folder.
+      study: its name there.
+    """
+
+    page: str
+    overrides: list[list[str]]
+    config: dict[str, Any]
+    over: dict[str, str]
+    metric: str
+    goal: str
+    trials: int
+    sampler: str
+    pruner: str
+    seed: int
+    storage: str
+    study: str
+
+    def __post_init__(self):
+        for name, choices in (("goal", tuple(GOALS)), ("sampler", SAMPLERS), ("pruner", PRUNERS)):
+            if getattr(self, name) not in choices:
+                raise PageError(f"--{name} {getattr(self, name)}{near(getattr(self, name), choices)}")
+
+
+class Sweep:
+    """A sweep in its folder. Raises PageError where there is none, or its storage cannot be reached."""
+
+    def __init__(self, folder: pathlib.Path):
+        self.folder = pathlib.Path(folder)
+        path = self.folder / SWEEP
+        try:
+            self.plan = Plan(**json.loads(path.read_text()))
+        except OSError as error:
+            raise PageError(f"{folder} is no sweep: cannot read {path} ({error.strerror})") from error
+        except (TypeError, ValueError) as error:
+            raise PageError(f"{path} is not readable: {error}") from error
+        # Validation chooses; the test split is none of a sweep's business. Trials never span devices.
+        base = pages.from_canonical(self.plan.config)
+        self.base = pages.override(base, [("data.test", ""), ("devices.kind", "mesh"), ("devices.fsdp", "1")])
+        self.spaces = spaces(self.plan.over, self.base)
+        optuna.logging.set_verbosity(optuna.logging.ERROR)
+        self.study = self._study()
+        self._claims: dict[int, Any] = {}
+
+    # Trials.
+
+    def take(self, fresh: bool = True) -> optuna.Trial | None:
+        """A trial that a worker left behind, else a new one (where `fresh`), else None."""
+        with self._locked():
+            known = self.study.get_trials(deepcopy=False)
+            for trial in known:
+                if trial.state == TrialState.RUNNING and trial.number not in self._claims and self._claim(trial.number):
+                    # Optuna has no other way to go on with a trial that another process has begun.
+                    return self._suggested(optuna.trial.Trial(self.study, trial._trial_id))
+            if not fresh or len(known) >= self.limit:
+                return None
+            self.study.sampler = self._sampler(len(known))
+            if self._grid:
+                self.study.enqueue_trial(combinations(self.spaces)[len(known)])
+            trial = self.study.ask()
+            self._claim(trial.number)
+            return self._suggested(trial)
+
+    def _suggested(self, trial):
+        for key, space in self.spaces.items():
+            space.suggest(trial, key)
+        return trial
+
+    @property
+    def limit(self) -> int:
+        """How many trials there are to be; a grid ends with its last."""
+        return min(self.plan.trials, len(combinations(self.spaces))) if self._grid else self.plan.trials
+
+    @property
+    def _grid(self):
+        return self.plan.sampler == "grid"
+
+    def page(self, trial) -> ConfigDict:
+        """The page of a trial. Raises PageError where its values do not go together."""
+        return pages.override(self.base, self.values(trial))
+
+    def values(self, trial) -> list[tuple[str, str]]:
+        """(key, text) of what it tries."""
+        show = lambda x: x if isinstance(x, str) else repr(x)
+        return [(key, show(trial.params[key])) for key in self.spaces]
+
+    def workdir(self, number: int) -> pathlib.Path:
+        return self.folder / TRIALS / f"{number:04}"
+
+    def report(self, trial: optuna.Trial, step: int, value: float) -> bool:
+        """Notes what a trial has reached; True where it is not worth going on with."""
+        if math.isfinite(value):
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore")  # what a trial that goes on reports again is not news
+                trial.report(value, step)
+        return trial.should_prune()
+
+    def tell(self, trial: optuna.Trial, *, pruned: bool = False, why: str | None = None) -> None:
+        """The end of a trial: `why` it failed, or that it was pruned, or else that it is complete."""
+        best = self.value(self.study.get_trials(deepcopy=False)[trial.number])
+        if why is None and not pruned and best is None:
+            why = f"it never reported {self.plan.metric}"
+        if why is not None:
+            trial.set_user_attr("why", why)
+            self.study.tell(trial.number, state=TrialState.FAIL, skip_if_finished=True)
+        elif pruned:
+            self.study.tell(trial.number, state=TrialState.PRUNED, skip_if_finished=True)
+        else:
+            self.study.tell(trial.number, best, skip_if_finished=True)
+        self.release(trial)
+
+    def release(self, trial: optuna.Trial) -> None:
+        """Leaves it for another worker, if it has not ended."""
+        self._claims.pop(trial.number).close()
+
+    def value(self, frozen) -> float | None:
+        """The best that a trial has reported."""
+        values = frozen.intermediate_values.values()
+        return (max if self.plan.goal == "max" else min)(values, default=None)
+
+    # Results.
+
+    def results(self, importance: bool = False) -> dict[str, Any]:
+        """What `results.json` holds; `importance`, of each key, takes a second or more."""
+        rows = [self._row(trial) for trial in self.study.get_trials(deepcopy=False)]
+        done = [row for row in rows if row["state"] == "complete"]
+        pick = max if self.plan.goal == "max" else min
+        best = pick(done, key=lambda row: row["value"], default={"number": None})["number"]
+        plan = {name: getattr(self.plan, name) for name in ("metric", "goal", "over")}
+        return {**plan, "trials": rows, "best": best, "importance": self._importance(done) if importance else None}
+
+    def write(self, importance: bool = False) -> dict[str, Any]:
+        """Writes `results.json`, and `best.py` once there is a best trial; returns the results."""
+        with self._locked():
+            found = self.results(importance)
+            self._replace(RESULTS, json.dumps(found, indent=1) + "\n")
+            if found["best"] is not None:
+                self._replace(BEST, self._best_page(found))
+        return found
+
+    def ended(self) -> bool:
+        known = self.study.get_trials(deepcopy=False)
+        return len(known) >= self.limit and all(trial.state.is_finished() for trial in known)
+
+    def _row(self, trial):
+        why, last = trial.user_attrs.get("why"), trial.last_step
+        return {
+            "number": trial.number,
+            "params": {key: _number(value) for key, value in trial.params.items()},
+            "state": _STATES[trial.state],
+            "value": self.value(trial),
+            "step": last or 0,
+            "seconds": trial.duration.total_seconds() if trial.duration else None,
+            "why": why,
+        }
+
+    def _importance(self, done):
+        """key -> its share in how values differ; None where that cannot be said."""
+        if len({row["value"] for row in done}) < 2 or len(done) < 4:
+            return None
+        from optuna.importance import FanovaImportanceEvaluator, get_param_importances
+
+        try:
+            return get_param_importances(self.study, evaluator=FanovaImportanceEvaluator(seed=0))
+        except (RuntimeError, ValueError):  # such as when no key was tried with two values
+            return None
+
+    def _best_page(self, found) -> str:
+        row = found["trials"][found["best"]]
+        given = [(key, value) for key, value in self.plan.overrides]
+        chosen = self.values(next(t for t in self.study.get_trials(deepcopy=False) if t.number == row["number"]))
+        quoted = json.dumps
+        lines = "".join(f"    ({quoted(key)}, {quoted(value)}),\n" for key, value in [*given, *chosen])
+        return (
+            f'"""The best of {len(found["trials"])} trials of {pathlib.Path(self.plan.page).stem}:'
+            f" {self.plan.metric} {row['value']:.6g} (trial {row['number']}).\n\n"
+            f'Written by `fovea sweep`; as ready as any page: `fovea train --config {BEST} --workdir DIR`.\n"""\n\n'
+            "from experiments.page import load, override\n\n"
+            f"CHANGES = (\n{lines})\n\n\n"
+            f"def get_config():\n    return override(load({quoted(self.plan.page)}), CHANGES)\n"
+        )
+
+    def _replace(self, name, text):
+        partial = self.folder / f"{name}.partial"
+        partial.write_text(text)
+        partial.replace(self.folder / name)
+
+    # Storage.
+
+    def _study(self) -> optuna.Study:
+        plan, storage = self.plan, None
+        try:
+            storage = _storage(plan.storage, self.folder)
+            names = dict(study_name=plan.study, direction=GOALS[plan.goal])
+            return optuna.create_study(storage=storage, pruner=self._pruner(), load_if_exists=True, **names)
+        except PageError:
+            raise
+        except Exception as error:  # whatever a database's driver raises
+            line = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
+            raise PageError(f"--storage {_masked(plan.storage)} cannot be reached: {line}") from error
+
+    def _sampler(self, existing: int):
+        # A worker that joins, or goes on, draws its own; one alone draws the same in every sweep of this seed.
+        alone = not existing
+        seed = self.plan.seed if alone else (self.plan.seed * 1_000_003 + existing * 7919 + os.getpid()) % 2**31
+        if getattr(self, "_made", None) is None or alone:
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore")  # optuna calls some of its own options experimental
+                self._made = {
+                    "random": lambda: optuna.samplers.RandomSampler(seed=seed),
+                    "grid": optuna.samplers.RandomSampler,  # never asked: all are enqueued
+                    "tpe": lambda: optuna.samplers.TPESampler(seed=seed, multivariate=True, constant_liar=True),
+                    "cmaes": lambda: optuna.samplers.CmaEsSampler(seed=seed, warn_independent_sampling=False),
+                }[self.plan.sampler]()
+        return self._made
+
+    def _pruner(self):
+        page = self.base.train
+        return {
+            "none": optuna.pruners.NopPruner,
+            "median": optuna.pruners.MedianPruner,
+            "hyperband": lambda: optuna.pruners.HyperbandPruner(page.evaluate_every, page.steps),
+            "asha": lambda: optuna.pruners.SuccessiveHalvingPruner(page.evaluate_every),
+        }[self.plan.pruner]()
+
+    def _claim(self, number: int) -> bool:
+        """Makes a trial this worker's, until the process ends; False where it is another's."""
+        workdir = self.workdir(number)
+        workdir.mkdir(parents=True, exist_ok=True)
+        handle = (workdir / CLAIM).open("w")
+        try:
+            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError:
+            handle.close()
+            return False
+        self._claims[number] = handle
+        return True
+
+    @contextlib.contextmanager
+    def _locked(self) -> Iterator[None]:
+        """What a worker does at a time when no other does it."""
+        with (self.folder / LOCK).open("w") as handle:
+            fcntl.flock(handle, fcntl.LOCK_EX)
+            yield
+
+
+def begin(folder: pathlib.Path, plan: Plan) -> Sweep:
+    """The sweep of a plan in a folder, where it goes on if it was begun there.
+
+    Raises PageError for a folder in which another sweep stands, naming in what it differs; nothing is written then.
+    """
+    folder = pathlib.Path(folder)
+    path, new = folder / SWEEP, json.loads(json.dumps(dataclasses.asdict(plan)))
+    if path.exists():
+        old = dataclasses.asdict(Sweep(folder).plan)
+        lines = pages.difference(old["config"], new["config"])
+        lines += [
+            f"{name}: stored {old[name]!r}, given {new[name]!r}"
+            for name in old
+            if name not in ("config", "page", "overrides", *_FREE) and old[name] != new[name]
+        ]
+        if lines:
+            raise PageError(f"{folder} holds another sweep; {'; '.join(lines)} (another --workdir)")
+        new |= {name: old[name] for name in ("study", "storage")}
+    else:
+        if (folder / pages.STORED).exists():
+            raise PageError(f"{folder} is the work directory of a run: a sweep wants a folder of its own")
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise PageError(f"cannot write the folder {folder}: {error.strerror}") from error
+        _storage(plan.storage, folder, probe=True)
+    partial = path.with_suffix(".partial")
+    partial.write_text(json.dumps(new, indent=1) + "\n")
+    partial.replace(path)
+    return Sweep(folder)
+
+
+def unique(page: str) -> str:
+    """A name for a study that no other has."""
+    return f"{pathlib.Path(page).stem}-{time.strftime('%Y%m%d-%H%M%S')}-{os.urandom(3).hex()}"
+
+
+_DRIVERS = {"postgresql": "postgresql+psycopg", "mysql": "mysql+pymysql", "sqlite": "sqlite"}
+
+
+def _storage(url: str, folder: pathlib.Path, probe: bool = False):
+    """Where the study is kept. Raises PageError for a URL of no database that optuna can use."""
+    if not url:
+        from optuna.storages.journal import JournalFileBackend, JournalFileOpenLock, JournalStorage
+
+        path = str(folder / STUDY)
+        return None if probe else JournalStorage(JournalFileBackend(path, lock_obj=JournalFileOpenLock(path)))
+    kind, separator, rest = url.partition("://")
+    if not separator or kind.partition("+")[0] not in _DRIVERS:
+        raise PageError(f"--storage {_masked(url)}: a URL like postgresql://user:password@host/database, or mysql://…")
+    driver = _DRIVERS.get(kind, kind)
+    module = driver.partition("+")[2]
+    try:
+        importlib.import_module(module or "sqlite3")
+    except ImportError as error:
+        raise PageError(f"--storage {_masked(url)} wants {module}: pip install -e '.[storage]'") from error
+    options = {"pool_pre_ping": True}
+    try:
+        return optuna.storages.RDBStorage(f"{driver}://{rest}", engine_kwargs=options)
+    except Exception as error:  # whatever a database's driver raises
+        line = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
+        raise PageError(f"--storage {_masked(url)} cannot be reached: {line}") from error
+
+
+def _masked(url: str) -> str:
+    """Without the password."""
+    head, at, tail = url.rpartition("@")
+    user, colon, _ = head.rpartition(":")
+    return f"{user}:…@{tail}" if at and colon and not user.endswith("/") and "//" in user else url
+
+
+def _number(value):
+    """Choices are text; one that reads as a number is one."""
+    if not isinstance(value, str):
+        return value
+    try:
+        return float(value) if "." in value or "e" in value else int(value)
+    except ValueError:
+        return value
