@@ -37,7 +37,7 @@ def dropout_rates(networks: Mapping[str, nn.Module], rates: Mapping[str, Mapping
 
     def call(function, args, kwargs, context):
         module = context.module
-        if module.path == ():
+        if module.scope is not None and module.path == ():  # without a scope it is asked, and not applied
             for key, given in rates.items():
                 if _alike(module, networks[key], given):
                     for field, rate in given.items():
