@@ -70,37 +70,35 @@ class Program:
 
         Raises Interrupted after `stop`; all are saved then.
         """
-        slots: list[Slot | None] = [None] * self.devices.count
+        slots: list[Slot] = []
         try:
             while self._fill(slots, trials):
                 stretch = Stretch(self, slots)
                 while not (ended := stretch.advance(stop)):
                     pass
-                for i in ended:
-                    slot, slots[i] = slots[i], None
+                for slot in ended:
+                    slots.remove(slot)
                     slot.end()
                 if stretch.stopped:
                     raise loop.Interrupted
         except BaseException as error:  # no fault of a single run: it ends all that are still here
-            for slot in filter(None, slots):
+            for slot in slots:
                 slot.abandon(error)
             raise
 
-    def _fill(self, slots, trials) -> bool:
+    def _fill(self, slots: list["Slot"], trials: Iterator[Trial]) -> bool:
         """Gives free slots to further trials; False when none is taken, and none is left to take one."""
-        per_device = len(slots) // jax.local_device_count()
-        for i in sorted(range(len(slots)), key=lambda i: i % per_device):  # so that devices have alike many
-            while slots[i] is None and (trial := next(trials, None)) is not None:
-                try:
-                    slot = Slot(trial)
-                except TrainingError as error:
-                    trial.ended(error)
-                    continue
-                if slot.done < self.parts.intervals.steps:
-                    slots[i] = slot
-                else:  # killed between its last checkpoint and its end
-                    slot.end()
-        return any(slots)
+        while len(slots) < self.devices.count and (trial := next(trials, None)) is not None:
+            try:
+                slot = Slot(trial)
+            except TrainingError as error:
+                trial.ended(error)
+                continue
+            if slot.done < self.parts.intervals.steps:
+                slots.append(slot)
+            else:  # killed between its last checkpoint and its end
+                slot.end()
+        return bool(slots)
 
 
 class Slot:
@@ -134,59 +132,62 @@ class Slot:
 class Stretch:
     """The slots as the devices hold them, for as long as none of them changes hands."""
 
-    def __init__(self, program: Program, slots: list[Slot | None]):
-        self.program, self.devices, self.stopped = program, program.devices, False
-        self.slots = {i: slot for i, slot in enumerate(slots) if slot}
-        first = next(iter(self.slots.values()))
-        each = [slot or first for slot in slots]  # in a free slot stands something, of which nothing is used
-        self.states = self.devices.put_all([slot.state for slot in each])
-        self.hypers = self.devices.put_all([slot.run.parts.hyper for slot in each])
-        self.keys = self.devices.put_all([slot.key for slot in each])
-        self.active = self.devices.put_all([np.array(slot is not None) for slot in slots])
+    def __init__(self, program: Program, slots: list[Slot]):
+        self.program, self.devices, self.slots, self.stopped = program, program.devices, list(slots), False
+        self.places, self.load = self.devices.places(len(slots)), self.devices.load(len(slots))
+        self.states = self._placed([slot.state for slot in slots])
+        self.hypers = self._placed([slot.run.parts.hyper for slot in slots])
+        self.keys = self._placed([slot.key for slot in slots])
         # The same seed and as many steps done: the same batches, which are read once.
-        alike = len({(slot.done, slot.key.tobytes()) for slot in self.slots.values()}) == 1
-        self.leader, read = (first, [first]) if alike else (None, self.slots.values())
+        self.together = len({(slot.done, slot.key.tobytes()) for slot in slots}) == 1
+        read = slots[:1] if self.together else slots
         self.feeds = [slot.run.parts.host_feeds(slot.done) for slot in read]
         self.recent, self.flight, self.clock, self.calls = [], loop.Flight(), loop.Clock(0), 0
 
-    def advance(self, stop: Callable[[bool], bool]) -> list[int]:
+    def advance(self, stop: Callable[[bool], bool]) -> list[Slot]:
         """A dispatch of the step, and what is due after it; returns the slots that have ended."""
-        intervals = self.program.parts.intervals
+        program, intervals = self.program, self.program.parts.intervals
         with self.clock.waiting():
             feeds, common = self._feed()
-        step, resident = self.program.step[self.leader is not None], self.program.resident("train")
-        self.states, metrics = step(self.active, self.states, feeds, self.hypers, resident, self.program.frozen, common)
+        step, shared = program.step[self.together], (program.resident("train"), program.frozen, common)
+        self.states, metrics = step(self.load, self.states, feeds, self.hypers, *shared)
         self.calls += 1
         if self.calls == 1:  # which compiles, and is not timed
             jax.block_until_ready(metrics)
             self.clock.restart(1)
         self.recent.append(metrics)
         self.flight.add(metrics)
-        for slot in self.slots.values():
+        for slot in self.slots:
             slot.done += intervals.steps_per_call
-        due = [i for i, slot in self.slots.items() if intervals.pauses(slot.done)]
+        due = [slot for slot in self.slots if intervals.pauses(slot.done)]
         self.stopped = stop(bool(due))
         if not due and not self.stopped:
             return []
         self._settle(due)
-        ended = [i for i, slot in self.slots.items() if slot.error or slot.done >= intervals.steps]
+        ended = [slot for slot in self.slots if slot.error or slot.done >= intervals.steps]
         if ended:
             for feed in self.feeds:
                 feed.close()
             host = self.devices.get(self.states)
-            for i, slot in self.slots.items():
-                slot.state = _of(host, i)
+            for place, slot in zip(self.places, self.slots, strict=True):
+                slot.state = _of(host, place)
         return ended
 
-    def _feed(self):
-        """(feeds of the slots, what they have in common)."""
-        feeds = list(map(next, self.feeds))
-        if self.leader:
-            return {}, {"feed": feeds[0], "key": self.leader.key, "step": np.int32(self.leader.done)}
-        own = dict(zip(self.slots, feeds, strict=True))
-        return self.devices.put_all([own.get(i, feeds[0]) for i in range(self.devices.count)]), {}
+    def _placed(self, trees: list) -> Any:
+        """What the slots have, stacked; in a free slot stands something, of which nothing is used."""
+        each = [trees[0]] * self.devices.count
+        for place, tree in zip(self.places, trees, strict=True):
+            each[place] = tree
+        return self.devices.put_all(each)
 
-    def _settle(self, due: list[int]) -> None:
+    def _feed(self) -> tuple[Any, dict]:
+        """(feeds of the slots, what they have in common)."""
+        feeds, first = list(map(next, self.feeds)), self.slots[0]
+        if self.together:
+            return {}, {"feed": feeds[0], "key": first.key, "step": np.int32(first.done)}
+        return self._placed(feeds), {}
+
+    def _settle(self, due: list[Slot]) -> None:
         """Hands every slot its numbers, and those that are `due` what is to be done now and then."""
         program, states, calls = self.program, self.states, self.program.parts.intervals.steps_per_call
         recent, self.recent = self.devices.get(self.recent), []
@@ -196,37 +197,37 @@ class Stretch:
         host = functools.cache(lambda: self.devices.get(states))
         sums = functools.cache(lambda: self._measure(states))
         with self.clock.paused():
-            for i, slot in self.slots.items():
-                judge = functools.partial(self._judge, slot.run, sums, i)
+            for place, slot in zip(self.places, self.slots, strict=True):
+                own = lambda place=place: _of(host(), place)
+                judge = functools.partial(self._judge, slot.run, sums, place)
                 first = slot.done - len(recent) * calls + 1
                 try:
                     for step in range(first, slot.done + 1):
                         call, n = divmod(step - first, calls)
-                        slot.journal.add(step, {k: float(np.ravel(x[i])[n]) for k, x in recent[call].items()})
-                    if i in due or self.stopped:
-                        own = lambda i=i: _of(host(), i)
+                        slot.journal.add(step, {k: float(np.ravel(x[place])[n]) for k, x in recent[call].items()})
+                    if slot in due or self.stopped:
                         slot.journal.settle(slot.done, speed=speed, evaluate=judge, state=own, stops=self.stopped)
                     if self.stopped and slot.done < program.parts.intervals.steps:
                         raise loop.Interrupted(slot.done)
                 except (TrainingError, loop.Pruned, loop.Interrupted) as error:
                     slot.error = error
 
-    def _judge(self, run, sums, i):
+    def _judge(self, run: Run, sums: Callable[[], dict], place: int):
         if not run.parts.has("validation"):
             return {}, None
-        return run.ranked(compute(self.program.task, _of(sums(), i)), self.states)
+        return run.ranked(compute(self.program.task, _of(sums(), place)), self.states)
 
     def _measure(self, states):
         """Sums of the task's metrics over the validation split, of every slot."""
         program, (params, stats, _) = self.program, variables(states)
         resident = program.resident("validation")
         return totals(
-            lambda feed: program.evaluate_step(self.active, params, stats, resident, feed, program.frozen, self.keys),
+            lambda feed: program.evaluate_step(self.load, params, stats, self.keys, resident, feed, program.frozen),
             map(self.devices.put, program.parts.evaluation_batches("validation")),
             self.devices,
         )
 
 
-def _of(tree, i: int):
-    """What slot `i` has of a stacked pytree."""
-    return jax.tree.map(lambda x: x[i], tree)
+def _of(tree, place: int):
+    """What the slot at a place has of a stacked pytree."""
+    return jax.tree.map(lambda x: x[place], tree)

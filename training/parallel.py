@@ -17,7 +17,6 @@ from jax.experimental import multihost_utils
 from jax.sharding import AxisType, Mesh, NamedSharding, PartitionSpec
 
 from training.errors import TrainingError
-from training.step import repeat
 
 
 def initialise(coordinator: str | None = None, processes: int | None = None, process: int | None = None) -> None:
@@ -208,61 +207,78 @@ class Slots:
     def get(self, tree):
         return jax.tree.map(np.array, tree)
 
-    def train_step(self, step, together: bool):
-        """(active [S], states, feeds, hypers, resident, frozen, common) -> (states, metrics [S, ...]), compiled.
+    def places(self, runs: int) -> list[int]:
+        """The slots that so many runs take: as many on each device, and its first ones."""
+        devices = self.mesh.size
+        return [n % devices * (self.count // devices) + n // devices for n in range(runs)]
 
-        Of a slot that is not active, what comes out means nothing. The states are donated.
+    def load(self, runs: int):
+        """How many of them each device has, as the steps want it."""
+        devices = self.mesh.size
+        return self.put_all([np.int32((runs + devices - 1 - device) // devices) for device in range(devices)])
+
+    def train_step(self, step, together: bool):
+        """(load, states, feeds, hypers, resident, frozen, common) -> (states, metrics [S, ...]), compiled.
+
+        Of a slot that no run has, what comes out means nothing. The states are donated.
 
         Args:
-          together: all runs that are active have the same seed and have done as many steps. They then see the same
-            batches: `common` holds "feed", "key" and "step", and is augmented once for all; `feeds` and the keys in
-            `hypers` are not read. Else each sees its own, and `common` is not read.
+          together: all runs have the same seed and have done as many steps. They then see the same batches: `common`
+            holds "feed", "key" and "step", and is augmented once for all; `feeds` and the keys in `hypers` are not
+            read. Else each sees its own, and `common` is not read.
         """
 
         def one(own, shared):
-            (_, state, feed, hyper), (resident, frozen, common) = own, shared
+            (state, feed, hyper), (resident, frozen, common) = own, shared
             if together:
                 state, feed = state.replace(step=common["step"]), common["feed"]
                 hyper = {**hyper, "key": common["key"]}
             with self.lower():
                 return step(state, resident, feed, frozen, hyper)
 
-        def local(active, states, feeds, hypers, resident, frozen, common):
-            own = (active, states, {} if together else feeds, hypers)
-            return self._each(one, own, (resident, frozen, common), differentiates=True)
+        def local(load, states, feeds, hypers, resident, frozen, common):
+            own = (states, {} if together else feeds, hypers)
+            return self._each(one, load[0], own, (resident, frozen, common), differentiates=True)
 
-        spec, whole = PartitionSpec("slots"), PartitionSpec()
-        specs = dict(in_specs=(spec, spec, spec, spec, whole, whole, whole), out_specs=spec)
-        return jax.jit(jax.shard_map(local, mesh=self.mesh, **specs, check_vma=False), donate_argnums=1)
+        return self._placed(local, shared=3, donate_argnums=1)
 
     def evaluate_step(self, step):
-        """(active, params, stats, resident, feed, frozen, keys) -> the sums of each slot."""
+        """(load, params, stats, keys, resident, feed, frozen) -> the sums of each slot."""
 
         def one(own, shared):
-            (_, params, stats, key), (resident, feed, frozen) = own, shared
+            (params, stats, key), (resident, feed, frozen) = own, shared
             with self.lower():
                 return step(params, stats, resident, feed, frozen, key)
 
-        def local(active, params, stats, resident, feed, frozen, keys):
-            return self._each(one, (active, params, stats, keys), (resident, feed, frozen))
+        def local(load, params, stats, keys, resident, feed, frozen):
+            return self._each(one, load[0], (params, stats, keys), (resident, feed, frozen))
 
-        spec, whole = PartitionSpec("slots"), PartitionSpec()
-        specs = dict(in_specs=(spec, spec, spec, whole, whole, whole, spec), out_specs=spec)
-        return jax.jit(jax.shard_map(local, mesh=self.mesh, **specs, check_vma=False))
+        return self._placed(local, shared=3)
 
-    def _each(self, one, own, shared, differentiates=False):
-        """`one` of each slot. `own[0]` says whether the slot is active.
+    def _placed(self, local, shared: int, **options):
+        """`local` on each device, with its slots; its last so many arguments are shared by all."""
+        slots, whole = PartitionSpec("slots"), PartitionSpec()
+        arguments = (slots,) * (local.__code__.co_argcount - shared) + (whole,) * shared
+        placed = jax.shard_map(local, mesh=self.mesh, in_specs=arguments, out_specs=slots, check_vma=False)
+        return jax.jit(placed, **options)
 
-        On accelerators all slots at once, to fill the chip. On CPUs one after the other: what one slot needs then
-        stays in the cache, and a slot that is not active takes no time.
+    def _each(self, one, load, own, shared, differentiates=False):
+        """`one` of each slot, of which the first `load` have a run.
+
+        On accelerators all slots at once, to fill the chip. On CPUs one after the other: what a slot needs then stays
+        in the cache, what all need is computed once before, and slots without a run take no time.
         """
         if jax.default_backend() != "cpu":
             return jax.vmap(lambda own: one(own, shared))(own)
-        program, shapes = jax.make_jaxpr(one, return_shape=True)(jax.tree.map(lambda x: x[0], own), shared)
+        count = jax.tree.leaves(own)[0].shape[0]
+        at = lambda i: jax.tree.map(lambda x: x[i], own)
+        program, shapes = jax.make_jaxpr(lambda own: one(own, shared), return_shape=True)(at(0))
         if differentiates and "conv_general_dilated" in str(program):  # in a loop it would be 30 times slower
-            return repeat(lambda _, own: (None, one(own, shared)), None, own, unroll=True)[1]
-        idle = jax.tree.map(lambda x: jnp.zeros(x.shape, x.dtype), shapes)
-        return jax.lax.map(lambda own: jax.lax.cond(own[0], lambda: one(own, shared), lambda: idle), own)
+            outputs = [one(at(i), shared) for i in range(count)]
+            return jax.tree.map(lambda *x: jnp.stack(x), *outputs)
+        room = jax.tree.map(lambda x: jnp.zeros((count, *x.shape), x.dtype), shapes)
+        step = lambda i, found: jax.tree.map(lambda all, x: all.at[i].set(x), found, one(at(i), shared))
+        return jax.lax.fori_loop(0, load, step, room)
 
 
 def slots(least: int, lower: Callable) -> Slots:
