@@ -163,7 +163,7 @@ def _parser() -> argparse.ArgumentParser:
     bench = add("bench", "bench:bench", "Measure speed: the loop of a page against its bare step, or a suite.")
     what = bench.add_mutually_exclusive_group(required=True)
     what.add_argument("--config", metavar="PAGE", help="a page's name, or its file")
-    what.add_argument("--suite", metavar="NAME", help="loop, stream, scale, startup or families")
+    what.add_argument("--suite", metavar="NAME", help="loop, stream, scale, startup, families or sweep")
     bench.add_argument("--torch", metavar="PYTHON", help="families: a Python that has torch; else this one")
     bench.add_argument("--out", default="bench.json", metavar="FILE", help="the numbers as JSON")
 

@@ -9,6 +9,7 @@ from rich.table import Table
 
 from experiments.bench import loop_against_step, loop_suite, say, scale_suite, startup_suite, stream_suite
 from experiments.bench_families import families_suite
+from experiments.bench_sweep import sweep_suite
 from experiments.component import PageError, near
 from experiments.provenance import origin
 
@@ -18,6 +19,7 @@ SUITES = {
     "scale": scale_suite,
     "startup": startup_suite,
     "families": families_suite,
+    "sweep": sweep_suite,
 }
 
 

@@ -22,7 +22,7 @@ from experiments.spaces import combinations, spaces
 from experiments.sweep import BEST, RESULTS, Plan, Sweep, begin, unique
 from training import loop, pictures
 
-SLOTS = {"cpu": 8}  # trials of one program; further ones gain nothing on a CPU, and would be chosen knowing less
+SLOTS = {"cpu": 16}  # trials of one program; further ones gain nothing on a CPU, and would be chosen knowing less
 MANY = 32  # on accelerators, which they fill
 SHOWN = 10  # trials in the table
 

@@ -12,23 +12,40 @@ import jax.numpy as jnp
 
 
 def conv(x, kernel, strides, padding, lhs_dilation=(1, 1), rhs_dilation=(1, 1), feature_group_count=1, **others):
-    """`jax.lax.conv_general_dilated` of x [B, H, W, I] with a kernel [h, w, I, O] -> [B, H', W', O], as one product."""
+    """`jax.lax.conv_general_dilated` of x [B, H, W, I] with a kernel [h, w, I, O] -> [B, H', W', O], as one product.
+
+    What is no plain convolution of images, or is a grouped one, is left to it.
+    """
     if x.ndim != 4 or feature_group_count > 1 or max(lhs_dilation) > 1:
         dilations = dict(lhs_dilation=lhs_dilation, rhs_dilation=rhs_dilation)
         return jax.lax.conv_general_dilated(
             x, kernel, strides, padding, **dilations, feature_group_count=feature_group_count, **others
         )
-    extent = [(size - 1) * dilation + 1 for size, dilation in zip(kernel.shape, rhs_dilation, strict=False)]
+    h, w, channels, features = kernel.shape
+    extent = [(size - 1) * dilation + 1 for size, dilation in zip((h, w), rhs_dilation, strict=True)]
     if isinstance(padding, str):
         padding = jax.lax.padtype_to_pads(x.shape[1:3], extent, strides, padding)
     x = jnp.pad(x, ((0, 0), *padding, (0, 0)))
-    for axis in (1, 2):  # rows, then columns: h + w slices to copy and not h × w
-        size, dilation, stride = kernel.shape[axis - 1], rhs_dilation[axis - 1], strides[axis - 1]
-        span = (x.shape[axis] - extent[axis - 1]) // stride * stride + 1
-        places = [i * dilation for i in range(size)]
-        x = jnp.concatenate([jax.lax.slice_in_dim(x, i, i + span, stride, axis) for i in places], axis=-1)
-    flat = kernel.swapaxes(0, 1).reshape(-1, kernel.shape[-1])  # ordered as the patches: by column, row, channel
-    return jax.lax.dot_general(x, flat, (((3,), (0,)), ((), ())), precision=others.get("precision"))
+    height, width = (
+        (size - span) // stride + 1 for size, span, stride in zip(x.shape[1:3], extent, strides, strict=True)
+    )
+    if (height, width) == (1, 1) and rhs_dilation == (1, 1):  # it covers the whole image: a dense layer
+        return (x[:, :h, :w].reshape(len(x), -1) @ kernel.reshape(-1, features))[:, None, None]
+
+    def moved(x, axis, place):
+        """What the kernel's row or column at `place` sees."""
+        start, stride = place * rhs_dilation[axis], strides[axis]
+        return jax.lax.slice_in_dim(x, start, start + ((height, width)[axis] - 1) * stride + 1, stride, axis + 2)
+
+    # Channels first, so that what is copied lies together: one row of an image at least.
+    x = x.transpose(3, 0, 1, 2)
+    if channels == 1:
+        patches = jnp.concatenate([moved(moved(x, 0, i), 1, j) for i in range(h) for j in range(w)])
+    else:  # rows, then columns: h + w pieces and not h × w
+        x = jnp.concatenate([moved(x, 0, i) for i in range(h)])
+        patches, kernel = jnp.concatenate([moved(x, 1, j) for j in range(w)]), kernel.swapaxes(0, 1)
+    y = kernel.reshape(-1, features).T @ patches.reshape(len(patches), -1)
+    return y.reshape(features, -1, height, width).transpose(1, 2, 3, 0)
 
 
 @contextlib.contextmanager

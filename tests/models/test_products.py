@@ -17,12 +17,16 @@ from models.layers.products import convolutions_as_products
         dict(kernel_size=(2, 3), strides=(2, 1), padding=((1, 0), (2, 2))),
         dict(kernel_size=(3, 2), kernel_dilation=(2, 3)),
         dict(kernel_size=(1, 1), strides=(2, 2), use_bias=False),
+        dict(kernel_size=(9, 8), padding="VALID"),
+        dict(kernel_size=(8, 7), strides=(3, 4), padding="VALID"),
         dict(kernel_size=(3, 3), feature_group_count=2),
         dict(kernel_size=(3,)),
     ],
 )
-def test_as_linen(fields):
-    shape = (2, 9, 4) if len(fields["kernel_size"]) == 1 else (2, 9, 8, 4)
+@pytest.mark.parametrize("channels", [1, 4])
+def test_as_linen(fields, channels):
+    channels = max(channels, fields.get("feature_group_count", 1))
+    shape = (2, 9, channels) if len(fields["kernel_size"]) == 1 else (2, 9, 8, channels)
     module, x = nn.Conv(6, **fields), jax.random.normal(jax.random.key(0), shape)
     variables = module.init(jax.random.key(1), x)
 
