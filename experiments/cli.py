@@ -75,6 +75,7 @@ def _parser() -> argparse.ArgumentParser:
     train = add("train", "train:train", "Train what a page describes; goes on where it was interrupted.", config=True)
     train.add_argument("--workdir", metavar="DIR", help="where records and checkpoints go")
     train.add_argument("--fork", action="store_true", help="go on although the workdir's page differs")
+    train.add_argument("--seeds", type=_positive, metavar="N", help="so many runs in DIR/seed0, …, as one program")
     closer = train.add_mutually_exclusive_group()
     closer.add_argument("--profile", type=_positive, metavar="N", help="trace N steps into DIR/profile")
     closer.add_argument("--debug", action="store_true", help="say where what is not finite came from")

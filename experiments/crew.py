@@ -65,7 +65,11 @@ class Crew:
             varied = [key for key in self.sweep.spaces if key == "train.seed" or key in kind.first.parts.numbers]
             if self.slots > 1 and varied:
                 kind.program = kind.program or Program(kind.first, self.slots)
-                kind.program.train(self._alike(kind, taken), stop)
+                try:
+                    kind.program.train(self._alike(kind, taken), stop)
+                except jax.errors.JaxRuntimeError as error:  # of memory, in all likelihood
+                    line = str(error).strip().splitlines()[0]
+                    raise TrainingError(f"{line} (--vectorize N: with fewer trials at a time?)") from error
             else:
                 self._alone(self._trial(kind, taken))
 

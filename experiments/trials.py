@@ -8,12 +8,15 @@ another takes its slot, wherever the rest are: every slot counts its own steps.
 import contextlib
 import dataclasses
 import functools
+import math
+import os
 import time
 from collections.abc import Callable, Container, Iterator, Mapping
 from typing import Any
 
 import jax
 import numpy as np
+from ml_collections import ConfigDict
 
 from experiments.page import canonical, flat
 from experiments.run import Run, Watch
@@ -31,18 +34,30 @@ class Trial:
       watch: called with (steps done, numbers) of every record; what it raises, `loop.Pruned` for one, ends the run.
       ended: called with the summary of the run, or with what ended it before its time.
       draw: whether its pictures are drawn at the end.
+      quiet: whether its records are not printed.
     """
 
     run: Run
     watch: Watch = None
     ended: Callable[[dict[str, Any] | Exception], None] = lambda outcome: None
     draw: bool = True
+    quiet: bool = True
 
 
 def signature(page: Mapping[str, Any], numbers: Container[str]) -> dict[str, Any]:
     """What runs of one program have in common: the page without the values of its `numbers` and its seed."""
     keys = flat(canonical(page)).items()
     return {key: np.shape(value) if key in numbers else value for key, value in keys if key != "train.seed"}
+
+
+def use_cores(page: ConfigDict) -> None:
+    """On a CPU each core becomes a device, as far as a batch divides by them. To be called before jax is used."""
+    if "xla_force_host_platform_device_count" in os.environ.get("XLA_FLAGS", ""):
+        return
+    cores = len(os.sched_getaffinity(0))
+    shared = math.gcd(page.train.batch_size, page.train.evaluate_batch_size)
+    with contextlib.suppress(RuntimeError):  # too late
+        jax.config.update("jax_num_cpu_devices", max(n for n in range(1, cores + 1) if shared % n == 0))
 
 
 class Program:
@@ -107,7 +122,7 @@ class Slot:
     def __init__(self, trial: Trial):
         self.trial, self.run, self.error = trial, trial.run, None
         self._open = contextlib.ExitStack()
-        opened = self.run.opened(time.perf_counter(), trial.watch, quiet=True)
+        opened = self.run.opened(time.perf_counter(), trial.watch, trial.quiet)
         self.done, self.state, self.journal = self._open.enter_context(opened)
         self.key = self.run.parts.root_key
 

@@ -2,7 +2,6 @@
 
 import argparse
 import math
-import os
 import pathlib
 import time
 
@@ -20,6 +19,7 @@ from experiments.launch import submit, where
 from experiments.ledger import lower_is_better
 from experiments.spaces import combinations, spaces
 from experiments.sweep import BEST, RESULTS, Plan, Sweep, begin, unique
+from experiments.trials import use_cores
 from training import loop, pictures
 
 SLOTS = {"cpu": 16}  # trials of one program; further ones gain nothing on a CPU, and would be chosen knowing less
@@ -36,11 +36,16 @@ def sweep(options: argparse.Namespace) -> int:
     if options.config is None:
         raise PageError("sweep wants --config PAGE, or --worker to join the sweep in --workdir")
     place = where(options)
-    _use_cores(options.page, options.vectorize)
+    if place.hosts > 1:
+        raise PageError(
+            f"--hosts {place.hosts}: a trial has one host; --workers N are the processes that share the trials"
+        )
+    if options.vectorize != "no":
+        use_cores(options.page)
     plan = planned(options)
     found = begin(folder, plan)
     say(f"{found.limit} trials of {plan.page} for the {plan.goal} of {plan.metric}, in {folder}")
-    if place.on == "local" and options.workers == 1:
+    if place.on == "local" and options.workers == 1 and place.devices is None:
         return work(found, options.vectorize)
     command = ["sweep", "--worker", "--workdir", str(folder.absolute()), "--vectorize", options.vectorize]
     jobs = submit(command, place, folder, copies=options.workers)
@@ -94,18 +99,10 @@ def _aim(parts: Parts, metric: str | None) -> tuple[str, str]:
     return metric, "min" if lower else "max"
 
 
-def _use_cores(page, vectorize: str) -> None:
-    """On a CPU each core is a device for trials that are trained as one program, as far as a batch divides by them."""
-    if vectorize == "no" or "xla_force_host_platform_device_count" in os.environ.get("XLA_FLAGS", ""):
-        return
-    cores = len(os.sched_getaffinity(0))
-    shared = math.gcd(page.train.batch_size, page.train.evaluate_batch_size)
-    jax.config.update("jax_num_cpu_devices", max(n for n in range(1, cores + 1) if shared % n == 0))
-
-
 def work(sweep: Sweep, vectorize: str) -> int:
     """Trains trials until none is left, and draws what was found if no other worker has any either."""
-    _use_cores(sweep.base, vectorize)
+    if vectorize != "no":
+        use_cores(sweep.base)
     slots = _slots(vectorize, sweep.limit)
     progress = Progress(sweep)
     try:

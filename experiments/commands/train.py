@@ -1,6 +1,8 @@
 """`fovea train`, and its ways of looking closer: a profile, the origin of a NaN, one batch learnt by heart."""
 
 import argparse
+import functools
+import json
 import pathlib
 import re
 import sys
@@ -13,14 +15,15 @@ from ml_collections import ConfigDict
 from rich.console import Console
 
 from experiments.build import Parts, build
-from experiments.cli import EXIT_INTERRUPTED
+from experiments.cli import EXIT_BAD_INPUT, EXIT_INTERRUPTED
 from experiments.component import PageError
-from experiments.page import flat, override
+from experiments.page import SUMMARY, flat, override
 from experiments.run import Run
+from experiments.trials import Program, Trial, use_cores
 from training import parallel
 from training.debug import origin
 from training.errors import TrainingError
-from training.loop import Interrupted
+from training.loop import Interrupted, StopSignal
 from training.records import table
 
 
@@ -31,6 +34,8 @@ def train(options: argparse.Namespace) -> int:
         return overfit(options.page)
     if not options.workdir:
         raise PageError("train needs --workdir DIR, where records and checkpoints go")
+    if options.seeds:
+        return together(options)
     page, trace = options.page, pathlib.Path(options.workdir) / "profile"
     if options.debug:  # under `jit` the step is one function of whole arrays, which can be taken apart
         page = override(page, [("devices.kind", "mesh")])
@@ -50,6 +55,41 @@ def train(options: argparse.Namespace) -> int:
         return EXIT_INTERRUPTED
     Console().print(table(summary))
     return 0
+
+
+def together(options: argparse.Namespace) -> int:
+    """Trains the page with several seeds, from its own on, as one program: DIR/seed0, DIR/seed1, …"""
+    for name in ("profile", "debug", "fork", "distributed", "coordinator"):
+        if getattr(options, name):
+            raise PageError(f"--{name} is for a single run: not with --seeds")
+    page = override(options.page, [("devices.kind", "mesh"), ("devices.fsdp", "1")])
+    use_cores(page)
+    folder, outcomes = pathlib.Path(options.workdir), {}
+    seeds = range(page.train.seed, page.train.seed + options.seeds)
+    pages = {seed: override(page, [("train.seed", str(seed))]) for seed in seeds}
+    left = [seed for seed in pages if not (folder / f"seed{seed}" / SUMMARY).exists()]
+    if left:
+        first = build(pages[left[0]], folder / f"seed{left[0]}")
+        trials = (
+            Trial(
+                first.sibling(pages[seed], folder / f"seed{seed}"),
+                ended=functools.partial(outcomes.__setitem__, seed),
+                quiet=seed != left[0],  # they go side by side: one speaks for all
+            )
+            for seed in left
+        )
+        try:
+            with StopSignal() as stop:
+                Program(first, len(left)).train(trials, stop)
+        except Interrupted:
+            print("fovea: interrupted; saved: the same command goes on from there", file=sys.stderr)
+            return EXIT_INTERRUPTED
+    failed = {seed: outcome for seed, outcome in outcomes.items() if isinstance(outcome, Exception)}
+    for seed, error in failed.items():
+        print(f"fovea: seed {seed}: {error}", file=sys.stderr)
+    for seed in pages.keys() - failed.keys():
+        Console().print(table(json.loads((folder / f"seed{seed}" / SUMMARY).read_text()), f"seed {seed}"))
+    return EXIT_BAD_INPUT if failed else 0
 
 
 WARM_UP = 3  # calls of the step before a trace: the first compiles, and then the queue fills

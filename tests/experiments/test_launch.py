@@ -1,6 +1,5 @@
 """`fovea launch`: the same run on this machine, as SLURM jobs, on a Ray cluster, and as what is to be pasted."""
 
-import importlib.util
 import os
 import pathlib
 import shlex
@@ -8,35 +7,20 @@ import signal
 import subprocess
 import time
 
-import jax
 import numpy as np
 import pytest
 import yaml
 
-from experiments.commands.runs import find, holder, state
+from experiments.commands.runs import holder, state
 from experiments.component import PageError
-from experiments.launch import Where, local, slurm, submit
+from experiments.launch import Where, local, submit
 from training.checkpoint import Checkpoints
 from training.records import read
 
 LONG = ("--config.train.steps=1000000", "--config.train.log_every=50", "--config.train.checkpoint_every=100")
 
 
-@pytest.fixture(autouse=True)
-def one_device(monkeypatch):
-    """The processes that are started see one CPU each, unless a test says otherwise."""
-    jax.devices()  # this process has its own by now
-    monkeypatch.setenv("XLA_FLAGS", "")
-    monkeypatch.setenv("JAX_PLATFORMS", "cpu")
-
-
-@pytest.fixture(autouse=True)
-def nothing_stays(tmp_path):
-    """Where a test fails, what it started ends too."""
-    yield
-    for workdir in find(tmp_path):
-        if (said := holder(workdir))["held"]:
-            os.kill(said["pid"], signal.SIGKILL)
+pytestmark = pytest.mark.usefixtures("one_device", "nothing_stays")
 
 
 def train(workdir, *more) -> list[str]:
@@ -141,14 +125,6 @@ def test_what_is_refused_before_anything_is_written(fovea, tmp_path, monkeypatch
 # SLURM, for which submitit's local executor stands in.
 
 
-@pytest.fixture
-def on_slurm(monkeypatch) -> Where:
-    if not importlib.util.find_spec("submitit"):
-        pytest.skip("submitit is not installed")
-    monkeypatch.setattr(slurm, "CLUSTER", "local")
-    return Where("slurm", slurm={"timeout_min": 60})
-
-
 @pytest.mark.parametrize("warned", [True, False])
 def test_a_job_that_is_preempted_is_requeued_and_goes_on(on_slurm, tmp_path, warned):
     """With a warning before the time limit, or by SIGTERM to all of its processes: then SLURM requeues what waits."""
@@ -178,19 +154,6 @@ def test_a_job_that_fails_is_not_requeued(on_slurm, tmp_path):
 
 
 # A Ray cluster of two nodes on this machine.
-
-
-@pytest.fixture(scope="module")
-def cluster():
-    pytest.importorskip("ray")
-    from ray import shutdown
-    from ray.cluster_utils import Cluster
-
-    cluster = Cluster(initialize_head=True, head_node_args={"num_cpus": 1, "include_dashboard": False})
-    cluster.add_node(num_cpus=1)
-    yield cluster
-    shutdown()
-    cluster.shutdown()
 
 
 def test_a_command_that_is_killed_on_ray_goes_on(cluster, tmp_path):

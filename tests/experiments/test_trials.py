@@ -173,3 +173,17 @@ def test_several_steps_per_call(tmp_path, float64):
     together(tmp_path / "together", page, NUMBERS + SEEDS[:1])
     alone(tmp_path / "alone", page, NUMBERS + SEEDS[:1])
     assert max(differences(tmp_path, page, NUMBERS + SEEDS[:1], step=20)) < 1e-9
+
+
+def test_seeds_of_a_page(fovea, small, tmp_path):
+    arguments = ("train", "--config", "mlp_digits", "--workdir", tmp_path, "--seeds")
+    assert fovea(*arguments, 1, **small).code == 0
+    before = (tmp_path / "seed0" / "summary.json").read_text()
+    result = fovea(*arguments, 3, **small)
+    assert result.code == 0 and all(f"seed {seed}" in result.out for seed in range(3))
+    assert (tmp_path / "seed0" / "summary.json").read_text() == before  # what has ended is left as it is
+    found = [json.loads((tmp_path / f"seed{seed}" / "summary.json").read_text()) for seed in range(3)]
+    assert len({summary["test/cross_entropy"] for summary in found}) == 3
+    assert (tmp_path / "seed2" / "confusion.png").exists()
+    wrong = fovea(*arguments, 2, "--debug", **small)
+    assert wrong.code == 2 and "--debug is for a single run: not with --seeds" in wrong.error

@@ -1,0 +1,367 @@
+"""`fovea sweep`: what is searched, who works on it, and what is left of it when they are killed."""
+
+import json
+import os
+import pathlib
+import shutil
+import signal
+import socket
+import subprocess
+import time
+
+import numpy as np
+import pytest
+
+from experiments.commands.runs import state
+from experiments.commands.sweep import conclude
+from experiments.component import PageError
+from experiments.crew import Crew
+from experiments.launch import FOVEA, Where, submit
+from experiments.page import canonical, load, override
+from experiments.spaces import combinations, space, spaces
+from experiments.sweep import Plan, Sweep, begin
+from training.loop import Interrupted
+from training.records import read
+
+PAGE = "mlp_digits"
+SMALL = {"steps": 8, "log_every": 4, "evaluate_every": 4, "checkpoint_every": 4, "batch_size": 32}
+OVER = {"schedule.peak": "log:1e-4..1e-1", "optimizer.b1": "0.8..0.95"}
+
+
+def planned(trials=4, over=OVER, small=SMALL, **changes) -> Plan:
+    overrides = [[f"train.{key}", str(value)] for key, value in small.items()]
+    known = dict(metric="validation/accuracy", goal="max", sampler="random", pruner="none", seed=0, storage="")
+    config = canonical(override(load(PAGE), overrides))
+    return Plan(PAGE, overrides, config, dict(over), trials=trials, study="a study", **{**known, **changes})
+
+
+def worked(folder, plan, slots=8) -> dict:
+    """The results of a sweep that this process has worked on."""
+    sweep = begin(folder, plan)
+    Crew(sweep, slots).work(lambda boundary: False)
+    return sweep.results()
+
+
+def states(results) -> list[str]:
+    return [trial["state"] for trial in results["trials"]]
+
+
+# What is searched.
+
+
+@pytest.mark.parametrize(
+    ("key", "text", "expected"),
+    [
+        ("schedule.peak", "log:1e-4..1e-1", dict(low=1e-4, high=1e-1, log=True)),
+        ("schedule.peak", "0.1..0.2", dict(low=0.1, high=0.2)),
+        ("train.steps", "log:8..512", dict(low=8, high=512, log=True, whole=True)),
+        ("train.batch_size", "32, 64", dict(choices=("32", "64"))),
+        ("optimizer.clip_norm", "0.5..2", dict(low=0.5, high=2)),
+        ("optimizer.name", "adam,sgd", dict(choices=("adam", "sgd"))),
+    ],
+)
+def test_spaces(key, text, expected):
+    found = space(key, text, load(PAGE))
+    assert {name: getattr(found, name) for name in expected} == expected
+
+
+@pytest.mark.parametrize(
+    ("key", "text", "line"),
+    [
+        ("schedule.peek", "1..2", "--over schedule.peek: unknown key 'peek': did you mean 'peak'?"),
+        ("shedule.peak", "1..2", "--over shedule.peak: unknown section 'shedule': did you mean 'schedule'?"),
+        ("schedule.peak", "2..1", "the range is empty: 2 is not less than 1"),
+        ("schedule.peak", "log:0..1", "a logarithm wants numbers above 0, not 0"),
+        ("schedule.peak", "a..b", "'a..b' is not like 1e-4..1e-1"),
+        ("schedule.peak", "1,,2", "a space is log:LOW..HIGH, LOW..HIGH or A,B,C"),
+        ("schedule.peak", "1,1", "a value stands there twice"),
+        ("train.steps", "8..9.5", "train.steps is an int"),
+        ("train.steps", "8,many", "steps is an int"),
+    ],
+)
+def test_a_space_that_is_none(key, text, line):
+    with pytest.raises(PageError) as error:
+        space(key, text, load(PAGE))
+    assert line in str(error.value) and str(error.value).startswith(f"--over {key}")
+
+
+def test_a_grid_wants_values():
+    page = load(PAGE)
+    assert combinations(spaces({"optimizer.name": "adam,sgd", "train.seed": "1,2"}, page))[1] == {
+        "optimizer.name": "adam",
+        "train.seed": "2",
+    }
+    with pytest.raises(PageError, match="a grid wants values"):
+        combinations(spaces({"schedule.peak": "0.1..0.2"}, page))
+
+
+@pytest.mark.parametrize(
+    ("arguments", "line"),
+    [
+        ("--over schedule.peek=1..2", "--over schedule.peek: unknown key 'peek': did you mean 'peak'?"),
+        ("--over schedule.peak=2..1", "--over schedule.peak=2..1: the range is empty"),
+        ("", "--over KEY=SPACE says what is searched"),
+        ("--over schedule.peak=1..2 --metric validation/acuracy", "did you mean 'validation/accuracy'?"),
+        ("--over schedule.peak=1..2 --metric test/accuracy", "--metric test/accuracy: the page never reports it"),
+        ("--over schedule.peak=1..2 --goal up", "--goal up: there is max, min"),
+        ("--over schedule.peak=1..2 --sampler tpa", "--sampler tpa: did you mean 'tpe'?"),
+        ("--over schedule.peak=1..2 --sampler grid", "a grid wants values"),
+        ("--over schedule.peak=1..2 --trials 0", "--trials 0 is less than 1"),
+        ("--over schedule.peak=1..2 --vectorize some", "--vectorize some: auto, no, or a number of trials"),
+        ("--over schedule.peak=1..2 --hosts 2", "--hosts 2: a trial has one host"),
+        ("--over schedule.peak=1..2 --devices 2", "--devices 2: jax finds no accelerator on this machine"),
+        ("--over schedule.peak=1..2 --storage mysqll://x/y", "--storage mysqll://x/y: a URL like postgresql://"),
+        (
+            "--over schedule.peak=1..2 --storage postgresql://me:secret@127.0.0.1:1/db",
+            "--storage postgresql://me:…@127.0.0.1:1/db cannot be reached",
+        ),
+    ],
+)
+def test_bad_input_is_one_line_and_leaves_nothing(fovea, tmp_path, monkeypatch, arguments, line):
+    monkeypatch.setenv("JAX_PLATFORMS", "")
+    result = fovea("sweep", "--config", PAGE, "--workdir", tmp_path / "sweep", *arguments.split())
+    assert result.code == 2 and line in result.error and result.error.count("\n") == 1 and "secret" not in result.error
+    assert not (tmp_path / "sweep" / "sweep.json").exists()
+
+
+def test_a_space_without_values(fovea, tmp_path, capsys):
+    with pytest.raises(SystemExit) as left:
+        fovea("sweep", "--config", PAGE, "--workdir", tmp_path, "--over", "schedule.peak")
+    assert left.value.code == 2 and "argument --over: 'schedule.peak' is not like" in capsys.readouterr().err
+
+
+def test_the_folder_of_another_sweep(tmp_path):
+    begin(tmp_path, planned())
+    before = (tmp_path / "sweep.json").read_text()
+    others = {
+        "over: stored": planned(over={"optimizer.b1": "0.8..0.95"}),
+        "train.steps: stored 8, given 4": planned(small={**SMALL, "steps": 4}),
+        "goal: stored 'max', given 'min'": planned(goal="min"),
+    }
+    for line, plan in others.items():
+        with pytest.raises(PageError, match=line):
+            begin(tmp_path, plan)
+    assert (tmp_path / "sweep.json").read_text() == before
+    assert begin(tmp_path, planned(trials=9)).limit == 9  # of these there may be more
+    with pytest.raises(PageError, match="is no sweep: cannot read"):
+        Sweep(tmp_path / "nowhere")
+
+
+# Who works on it.
+
+
+def test_what_it_leaves(tmp_path, capsys):
+    results = worked(tmp_path, planned(trials=6))
+    assert states(results) == ["complete"] * 6 and len({str(t["params"]) for t in results["trials"]}) == 6
+    for trial in results["trials"]:
+        workdir = tmp_path / "trials" / f"{trial['number']:04}"
+        assert state(workdir) == "finished"
+        values = [r["validation/accuracy"] for r in read(workdir) if "validation/accuracy" in r]
+        assert trial["value"] == max(values) and len(values) == 2
+        assert json.loads((workdir / "config.json").read_text())["schedule"]["peak"] == trial["params"]["schedule.peak"]
+        assert not any(name.startswith("test/") for r in read(workdir) for name in r)
+    best = max(results["trials"], key=lambda trial: trial["value"])
+    assert results["best"] == best["number"]
+    conclude(Sweep(tmp_path))
+    assert {"parallel.png", "slices.png", "importance.png"} <= {path.name for path in tmp_path.iterdir()}
+    assert "6 complete" in capsys.readouterr().out
+    page = load(str(tmp_path / "best.py"))
+    assert page.schedule.peak == best["params"]["schedule.peak"] and page.train.steps == 8 and page.data.test == "test"
+    importance = json.loads((tmp_path / "results.json").read_text())["importance"]
+    assert importance.keys() == OVER.keys() and sum(importance.values()) == pytest.approx(1)
+
+
+def test_together_they_reach_what_they_reach_one_by_one(tmp_path):
+    pair = [worked(tmp_path / name, planned(), slots) for name, slots in (("together", 8), ("alone", 1))]
+    for one, other in zip(*(results["trials"] for results in pair), strict=True):
+        assert one["params"] == other["params"] and one["value"] == pytest.approx(other["value"], abs=0.03)
+
+
+def test_keys_that_make_another_program(tmp_path):
+    """Of each kind as many as fit are trained together; values that do not go together fail, and say why."""
+    over = {"optimizer.name": "adam,sgd", "train.seed": "0,1,2", "optimizer.b1": "0.8..0.9"}
+    results = worked(tmp_path, planned(trials=8, over=over))
+    for trial in results["trials"]:
+        sgd = trial["params"]["optimizer.name"] == "sgd"
+        assert trial["state"] == ("failed" if sgd else "complete")
+        assert ("unknown key 'b1'" in trial["why"]) if sgd else (trial["why"] is None)
+    assert set(states(results)) == {"failed", "complete"}
+
+
+def test_a_grid_is_done_once(tmp_path):
+    over = {"schedule.peak": "0.001,0.01", "train.seed": "0,1"}
+    results = worked(tmp_path, planned(trials=32, over=over, sampler="grid"))
+    tried = [(trial["params"]["schedule.peak"], trial["params"]["train.seed"]) for trial in results["trials"]]
+    assert tried == [(0.001, 0), (0.001, 1), (0.01, 0), (0.01, 1)] and states(results) == ["complete"] * 4
+
+
+@pytest.mark.parametrize("slots", [1, 8])
+def test_a_trial_that_breaks_says_why_and_stops_no_other(tmp_path, slots):
+    over = {"schedule.peak": "1e30,0.01,0.001"}
+    results = worked(tmp_path, planned(trials=3, over=over, sampler="grid"), slots)
+    assert states(results) == ["failed", "complete", "complete"]
+    assert "at step" in results["trials"][0]["why"] and results["best"] in (1, 2)
+
+
+@pytest.mark.parametrize("slots", [1, 8])
+def test_what_lags_behind_is_pruned(tmp_path, slots):
+    over = {"schedule.peak": ",".join([*(f"{0.01 + i / 1000:g}" for i in range(9)), *("1e-9", "2e-9")])}
+    small = {**SMALL, "steps": 12}
+    results = worked(tmp_path, planned(trials=11, over=over, sampler="grid", pruner="median", small=small), slots)
+    assert states(results)[9:] == ["pruned"] * 2 and results["trials"][10]["step"] < 12
+    assert state(tmp_path / "trials" / "0010") == "pruned"
+    assert results["best"] < 9
+
+
+@pytest.mark.parametrize("sampler", ["tpe", "cmaes"])
+@pytest.mark.parametrize("pruner", ["hyperband", "asha"])
+def test_samplers_and_pruners(tmp_path, sampler, pruner):
+    results = worked(tmp_path, planned(trials=3, sampler=sampler, pruner=pruner))
+    assert set(states(results)) <= {"complete", "pruned"} and len(results["trials"]) == 3
+
+
+# What is left when they are killed.
+
+
+def command(folder, trials, *more, steps=400, every=100):
+    small = {**SMALL, "steps": steps, "log_every": every, "evaluate_every": every, "checkpoint_every": every}
+    return [
+        *("sweep", "--config", PAGE, "--workdir", str(folder), "--trials", str(trials), "--sampler", "random"),
+        *(f"--over={key}={text}" for key, text in OVER.items()),
+        *(f"--config.train.{key}={value}" for key, value in small.items()),
+        *more,
+    ]
+
+
+def until(condition) -> None:
+    limit = time.monotonic() + 240
+    while not condition():
+        assert time.monotonic() < limit
+        time.sleep(0.02)
+
+
+def saved(folder, number=0) -> list[int]:
+    return [int(path.parent.name) for path in (folder / "trials" / f"{number:04}").glob("checkpoints/*/files.json")]
+
+
+@pytest.mark.usefixtures("one_device", "nothing_stays")
+@pytest.mark.parametrize("vectorize", ["auto", "no"])
+def test_killed_and_started_again_it_goes_on(tmp_path, vectorize):
+    """What was under way goes on from its last checkpoint, and comes out as if nothing had been."""
+    arguments = command(tmp_path / "killed", 2, "--vectorize", vectorize, steps=2000)
+    process = subprocess.Popen([*FOVEA, *arguments], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    until(lambda: saved(tmp_path / "killed"))
+    process.send_signal(signal.SIGKILL)
+    process.wait()
+    newest = max(saved(tmp_path / "killed"))
+    assert states(Sweep(tmp_path / "killed").results())[0] == "running"
+    subprocess.run([*FOVEA, *arguments], check=True, capture_output=True)
+    steps = [record["step"] for record in read(tmp_path / "killed" / "trials" / "0000")]
+    assert steps == sorted(steps) and 100 <= newest < 2000
+    subprocess.run([*FOVEA, *command(tmp_path / "whole", 2, "--vectorize", vectorize, steps=2000)], check=True)
+    killed, whole = (Sweep(tmp_path / name).results()["trials"] for name in ("killed", "whole"))
+    assert [t["state"] for t in killed] == ["complete"] * 2
+    assert killed[0]["params"] == whole[0]["params"] and killed[0]["value"] == whole[0]["value"]
+    losses = [
+        [r["train/loss"] for r in read(tmp_path / name / "trials" / "0000") if "train/loss" in r]
+        for name in ("killed", "whole")
+    ]
+    assert losses[0] == losses[1]
+
+
+@pytest.mark.usefixtures("one_device", "nothing_stays")
+def test_two_workers_of_whom_one_is_killed(tmp_path):
+    """Each trial is trained once; the other worker takes up what the killed one left."""
+    sweep = begin(
+        tmp_path, planned(trials=4, small={**SMALL, "steps": 1000, "evaluate_every": 100, "checkpoint_every": 100})
+    )
+    one, two = submit(
+        ["sweep", "--worker", "--workdir", str(tmp_path), "--vectorize", "no"], Where(), tmp_path, copies=2
+    )
+    until(lambda: saved(tmp_path, 0) and saved(tmp_path, 1))
+    os.kill(int(one.name.split()[-1]), signal.SIGKILL)
+    assert one.wait() != 0
+    assert two.wait() == 0, two.log.read_text()
+    assert states(sweep.results()) == ["complete"] * 4
+    assert (tmp_path / "best.py").exists() and (tmp_path / "slices.png").exists()
+
+
+def test_interrupted_it_leaves_its_trials_to_others(tmp_path):
+    sweep, asked = begin(tmp_path, planned(trials=2)), iter(range(100))
+    with pytest.raises(Interrupted):
+        Crew(sweep, 8).work(lambda boundary: next(asked) == 5)
+    assert states(sweep.results()) == ["running", "running"]
+    assert state(tmp_path / "trials" / "0000") == "interrupted"
+    Crew(Sweep(tmp_path), 1).work(lambda boundary: False)
+    assert states(sweep.results()) == ["complete", "complete"]
+
+
+# Elsewhere.
+
+
+@pytest.mark.usefixtures("one_device", "nothing_stays")
+def test_on_a_ray_cluster_of_two_nodes(cluster, tmp_path, fovea):
+    arguments = command(tmp_path, 4, "--on", "ray", "--address", cluster.address, "--workers", "2", steps=100)
+    result = fovea(*arguments, "--vectorize", "no")
+    assert result.code == 0, result.error
+    assert states(Sweep(tmp_path).results()) == ["complete"] * 4
+    assert all((tmp_path / name).exists() for name in ("log.txt", "log1.txt", "best.py"))
+
+
+@pytest.mark.usefixtures("one_device", "nothing_stays")
+def test_as_a_slurm_array(on_slurm, tmp_path):
+    begin(tmp_path, planned(trials=3))
+    jobs = submit(["sweep", "--worker", "--workdir", str(tmp_path)], on_slurm, tmp_path, copies=2)
+    assert [job.wait() for job in jobs] == [0, 0]
+    assert states(Sweep(tmp_path).results()) == ["complete"] * 3
+
+
+@pytest.fixture(scope="module")
+def postgresql(tmp_path_factory):
+    """The URL of a real server that runs for these tests."""
+    programs = sorted(pathlib.Path("/usr/lib/postgresql").glob("*/bin"))
+    pytest.importorskip("psycopg")
+    if not programs:
+        pytest.skip("PostgreSQL is not installed")
+    folder = tmp_path_factory.mktemp("postgresql")
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    as_owner = []
+    if os.getuid() == 0:  # as whom it refuses to run
+        as_owner = ["runuser", "-u", "postgres", "--"]
+        folder = pathlib.Path("/tmp") / f"fovea-postgresql-{os.getpid()}"
+        folder.mkdir()
+        shutil.chown(folder, "postgres")
+    run = lambda *words: subprocess.run([*as_owner, *map(str, words)], check=True, capture_output=True, cwd="/")
+    try:
+        run(programs[-1] / "initdb", "-D", folder / "data", "-U", "fovea", "--auth=trust")
+        options = f"-p {port} -c listen_addresses=127.0.0.1 -c unix_socket_directories= -c fsync=off"
+        run(programs[-1] / "pg_ctl", "-D", folder / "data", "-w", "-l", folder / "log", "-o", options, "start")
+        yield f"postgresql://fovea@127.0.0.1:{port}/postgres"
+        run(programs[-1] / "pg_ctl", "-D", folder / "data", "-m", "immediate", "stop")
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+def test_the_study_in_postgresql(postgresql, tmp_path):
+    results = worked(tmp_path, planned(storage=postgresql))
+    assert states(results) == ["complete"] * 4 and not (tmp_path / "study.journal").exists()
+    again = Sweep(tmp_path)  # another worker reads the same
+    assert again.results() == results and again.take() is None
+
+
+def test_a_page_says_what_is_searched(fovea, tmp_path):
+    source = pathlib.Path(load.__code__.co_filename).parent / "configs" / f"{PAGE}.py"
+    page = tmp_path / "mine.py"
+    page.write_text(
+        source.read_text() + "\n\ndef sweep():\n    return dict(over={'schedule.peak': '0.01,0.02'}, sampler='grid')\n"
+    )
+    small = {f"train.{key}": value for key, value in SMALL.items()}
+    result = fovea("sweep", "--config", page, "--workdir", tmp_path / "s", **small)
+    assert result.code == 0 and "2 complete" in result.out and "trial 1 complete" in result.error
+    assert np.isfinite([trial["value"] for trial in Sweep(tmp_path / "s").results()["trials"]]).all()
+    assert fovea("ps", tmp_path / "s").out.count("finished") == 2
+    page.write_text(page.read_text().replace("sampler=", "smapler="))
+    wrong = fovea("sweep", "--config", page, "--workdir", tmp_path / "t", **small)
+    assert wrong.code == 2 and "unknown key 'smapler': did you mean 'sampler'?" in wrong.error
