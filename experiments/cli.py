@@ -135,7 +135,7 @@ def _parser() -> argparse.ArgumentParser:
     sweep.add_argument("--seed", type=int, metavar="S", help="of the sampler")
     sweep.add_argument("--storage", metavar="URL", help="postgresql://… or mysql://…; else a file in DIR")
     together = "how many trials at most are trained as one program: auto, no or N"
-    sweep.add_argument("--vectorize", default="auto", metavar="auto", help=together)
+    sweep.add_argument("--vectorize", type=_together, default="auto", metavar="auto", help=together)
     sweep.add_argument("--workers", type=_positive, default=1, metavar="N", help="processes that share the trials")
     sweep.add_argument("--worker", action="store_true", help="join the sweep in DIR; nothing else need be said")
     _places(sweep, PLACES)
@@ -234,6 +234,12 @@ def _space(text: str) -> tuple[str, str]:
     if not key or not space:
         raise argparse.ArgumentTypeError(f"{text!r} is not like schedule.peak=log:1e-4..1e-1")
     return key, space
+
+
+def _together(text: str) -> str:
+    if text not in ("auto", "no") and not (text.isdigit() and int(text) > 0):
+        raise argparse.ArgumentTypeError(f"{text!r} is none of auto, no, or a number of trials")
+    return text
 
 
 def _positive(text: str) -> int:

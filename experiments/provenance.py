@@ -61,12 +61,17 @@ def note(workdir: pathlib.Path) -> None:
         "commit": commit(),
         "diff": name,
         "python": platform.python_version(),
-        "packages": dict(sorted((d.name.lower(), d.version) for d in importlib.metadata.distributions())),
+        "packages": _packages(),
     }
     if not starts or {**starts[-1], "time": None} != {**start, "time": None}:
         partial = path.with_suffix(".partial")
         partial.write_text(json.dumps([*starts, start], indent=1))
         partial.rename(path)
+
+
+@functools.cache  # it takes longer than all else that a trial begins with
+def _packages() -> dict[str, str]:
+    return dict(sorted((found.name.lower(), found.version) for found in importlib.metadata.distributions()))
 
 
 def commit() -> str:

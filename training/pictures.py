@@ -243,7 +243,7 @@ def parallel(trials: Sequence[Mapping], metric: str, goal: str, log: Collection[
         colour = _COLOURS[1] if best else _BLUES(0.25 + 0.65 * rank[i])
         ax.plot(heights[:, i], color=colour, lw=2.2 if best else 1.0, ls=":" if pruned else "-", alpha=0.9)
     for x, (values, name, logarithmic) in enumerate(columns):
-        ax.axvline(x, color=_GREY, lw=0.8)
+        ax.plot([x, x], [0, 1], color=_GREY, lw=0.8)
         for height, text in _heights(values, logarithmic)[1]:
             ax.annotate(text, (x, height), (4, 0), textcoords="offset points", fontsize=7.5, color=_INK, va="center")
         ax.annotate(name.replace(".", "\n", 1), (x, 1.06), fontsize=8.5, color=_INK, ha="center", va="bottom")

@@ -15,12 +15,12 @@ from experiments.build import Parts
 from experiments.cli import EXIT_INTERRUPTED
 from experiments.component import PageError, near
 from experiments.crew import Crew, reported
-from experiments.launch import submit, where
+from experiments.launch import local, submit, where
 from experiments.ledger import lower_is_better
 from experiments.spaces import combinations, spaces
 from experiments.sweep import BEST, RESULTS, Plan, Sweep, begin, unique
 from experiments.trials import use_cores
-from training import loop, pictures
+from training import loop
 
 SLOTS = {"cpu": 16}  # trials of one program; further ones gain nothing on a CPU, and would be chosen knowing less
 MANY = 32  # on accelerators, which they fill
@@ -40,6 +40,8 @@ def sweep(options: argparse.Namespace) -> int:
         raise PageError(
             f"--hosts {place.hosts}: a trial has one host; --workers N are the processes that share the trials"
         )
+    if place.on == "local":
+        local.shares(place.devices, options.workers)  # what is not there is said before anything is written
     if options.vectorize != "no":
         use_cores(options.page)
     plan = planned(options)
@@ -119,11 +121,7 @@ def work(sweep: Sweep, vectorize: str) -> int:
 def _slots(vectorize: str, trials: int) -> int:
     if vectorize == "auto":
         return min(trials, SLOTS.get(jax.default_backend(), MANY))
-    if vectorize == "no":
-        return 1
-    if vectorize.isdigit() and int(vectorize) > 0:
-        return int(vectorize)
-    raise PageError(f"--vectorize {vectorize}: auto, no, or a number of trials")
+    return 1 if vectorize == "no" else int(vectorize)
 
 
 def attend(sweep: Sweep, jobs) -> int:
@@ -143,6 +141,8 @@ def attend(sweep: Sweep, jobs) -> int:
 
 def conclude(sweep: Sweep) -> None:
     """Writes what was found, draws it, and prints the best trials."""
+    from training import pictures  # matplotlib, which no trial waits for
+
     found = sweep.write(importance=True)
     log = {key for key, space in sweep.spaces.items() if space.log}
     for name, draw in {"parallel": pictures.parallel, "slices": pictures.slices}.items():

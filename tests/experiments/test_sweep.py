@@ -107,7 +107,6 @@ def test_a_grid_wants_values():
         ("--over schedule.peak=1..2 --sampler tpa", "--sampler tpa: did you mean 'tpe'?"),
         ("--over schedule.peak=1..2 --sampler grid", "a grid wants values"),
         ("--over schedule.peak=1..2 --trials 0", "--trials 0 is less than 1"),
-        ("--over schedule.peak=1..2 --vectorize some", "--vectorize some: auto, no, or a number of trials"),
         ("--over schedule.peak=1..2 --hosts 2", "--hosts 2: a trial has one host"),
         ("--over schedule.peak=1..2 --devices 2", "--devices 2: jax finds no accelerator on this machine"),
         ("--over schedule.peak=1..2 --storage mysqll://x/y", "--storage mysqll://x/y: a URL like postgresql://"),
@@ -124,10 +123,17 @@ def test_bad_input_is_one_line_and_leaves_nothing(fovea, tmp_path, monkeypatch, 
     assert not (tmp_path / "sweep" / "sweep.json").exists()
 
 
-def test_a_space_without_values(fovea, tmp_path, capsys):
+@pytest.mark.parametrize(
+    ("arguments", "line"),
+    [
+        ("--over schedule.peak", "argument --over: 'schedule.peak' is not like"),
+        ("--vectorize some", "argument --vectorize: 'some' is none of auto, no, or a number of trials"),
+    ],
+)
+def test_arguments_that_are_none(fovea, tmp_path, capsys, arguments, line):
     with pytest.raises(SystemExit) as left:
-        fovea("sweep", "--config", PAGE, "--workdir", tmp_path, "--over", "schedule.peak")
-    assert left.value.code == 2 and "argument --over: 'schedule.peak' is not like" in capsys.readouterr().err
+        fovea("sweep", "--config", PAGE, "--workdir", tmp_path, *arguments.split())
+    assert left.value.code == 2 and line in capsys.readouterr().err
 
 
 def test_the_folder_of_another_sweep(tmp_path):
