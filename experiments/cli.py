@@ -5,10 +5,12 @@ imported when the page is known to exist, so that what needs no jax answers with
 """
 
 import argparse
+import difflib
 import importlib
 import json
 import os
 import pathlib
+import re
 import sys
 import time
 
@@ -32,7 +34,7 @@ def main(arguments: list[str] | None = None) -> int:
     options, rest = _parser().parse_known_args(arguments)
     try:
         options.began = began
-        options.overrides = _overrides(rest)
+        options.overrides = _overrides(rest, options.command)
         options.page = _page(options, options.overrides)
         module, _, function = options.target.partition(":")
         return getattr(importlib.import_module(f"experiments.commands.{module}"), function)(options) or 0
@@ -65,7 +67,7 @@ def _parser() -> argparse.ArgumentParser:
         """A command that `target` in `experiments.commands` carries out, and which of the usual arguments it has."""
         usage = "Any key of the page is set by --config.section.key=value." if config or workdir else None
         command = commands.add_parser(name, help=text, description=text, epilog=usage, allow_abbrev=False)
-        command.set_defaults(target=target)
+        command.set_defaults(target=target, command=command)
         if config:
             command.add_argument("--config", required=True, metavar="PAGE", help="a page's name, or its file")
         if workdir:
@@ -248,12 +250,16 @@ def _positive(text: str) -> int:
     return int(text)
 
 
-def _overrides(rest: list[str]) -> list[tuple[str, str]]:
+def _overrides(rest: list[str], command: argparse.ArgumentParser) -> list[tuple[str, str]]:
     """["--config.section.key=value"] -> [("section.key", "value")]."""
     overrides = []
     for word in rest:
         if not word.startswith("--config.") or "=" not in word:
-            raise PageError(f"unknown argument {word!r}: a key is set by --config.section.key=value")
+            known, hint = re.findall(r"--\w+", command.format_usage()), "a key is set by --config.section.key=value"
+            meant = difflib.get_close_matches(word.partition("=")[0], known, n=1)
+            if meant and not word.startswith("--config."):
+                hint = f"did you mean {meant[0]!r}?"
+            raise PageError(f"unknown argument {word!r}: {hint}")
         path, _, value = word.removeprefix("--config.").partition("=")
         overrides.append((path, value))
     return overrides

@@ -12,6 +12,7 @@ import numpy as np
 from ml_collections import ConfigDict
 
 from experiments.build import Parts
+from experiments.cli import USER_ERRORS
 from experiments.component import PageError
 from experiments.run import Run
 from experiments.sweep import Sweep
@@ -59,7 +60,7 @@ class Crew:
         while (taken := self._waiting.pop(0) if self._waiting else self._take()) is not None:
             try:
                 kind = self._kind(taken)
-            except (PageError, TrainingError) as error:
+            except USER_ERRORS as error:
                 self._ended(taken, error)
                 continue
             varied = [key for key in self.sweep.spaces if key == "train.seed" or key in kind.first.parts.numbers]
@@ -87,6 +88,7 @@ class Crew:
             if kind.fits(taken.page):
                 return kind
         run = Run(Parts(taken.page), self.sweep.workdir(taken.trial.number))
+        _ = run.parts.abstract_state  # what a network has against its fields is said now
         self._kinds.append(Kind(run, signature(taken.page, run.parts.numbers)))
         return self._kinds[-1]
 

@@ -33,6 +33,7 @@ def test_what_needs_no_jax_answers_without_it():
         ["show", "--config", "nowhere.py"],
         ["eval", "--workdir", "nowhere"],
         ["list", "--config.train.steps=3"],
+        ["train", "--config", "lenet5_digits", "--workdri", "x"],
     ]
     script = f"""
 import contextlib, io, json, sys
@@ -51,7 +52,7 @@ print(json.dumps([answers, [name for name in {HEAVY!r} if name in sys.modules]])
     done = subprocess.run([sys.executable, "-c", script], cwd=ROOT, capture_output=True, text=True, check=True)
     answers, heavy = json.loads(done.stdout)
     assert heavy == []
-    good, bad = answers[:-6], answers[-6:]
+    good, bad = answers[:-7], answers[-7:]
     assert good == [[0, ""]] * len(good)
     assert bad == [
         [2, "fovea: unknown config page 'lenet5_digts': did you mean 'lenet5_digits'?\n"],
@@ -60,6 +61,7 @@ print(json.dumps([answers, [name for name in {HEAVY!r} if name in sys.modules]])
         [2, "fovea: there is no page nowhere.py\n"],
         [2, "fovea: nowhere is no work directory: cannot read nowhere/config.json (No such file or directory)\n"],
         [2, "fovea: --config.train.steps: this command reads no page\n"],
+        [2, "fovea: unknown argument '--workdri': did you mean '--workdir'?\n"],
     ]
 
 

@@ -194,6 +194,13 @@ def test_keys_that_make_another_program(tmp_path):
     assert set(states(results)) == {"failed", "complete"}
 
 
+def test_a_network_that_cannot_be(tmp_path):
+    over = {"model.activation": "relu,rleu", "train.seed": "0,1"}
+    results = worked(tmp_path, planned(trials=4, over=over, sampler="grid"))
+    assert states(results) == ["complete"] * 2 + ["failed"] * 2
+    assert "did you mean 'relu'?" in results["trials"][2]["why"]
+
+
 def test_a_grid_is_done_once(tmp_path):
     over = {"schedule.peak": "0.001,0.01", "train.seed": "0,1"}
     results = worked(tmp_path, planned(trials=32, over=over, sampler="grid"))
