@@ -1,6 +1,7 @@
 """`fovea sweep`: searches over keys of a page; here, in several processes, on a cluster."""
 
 import argparse
+import concurrent.futures
 import math
 import pathlib
 import time
@@ -15,7 +16,7 @@ from experiments.build import Parts
 from experiments.cli import EXIT_INTERRUPTED
 from experiments.component import PageError, near
 from experiments.crew import Crew, reported
-from experiments.launch import local, submit, where
+from experiments.launch import Job, local, submit, where
 from experiments.ledger import lower_is_better
 from experiments.spaces import combinations, spaces
 from experiments.sweep import BEST, RESULTS, Plan, Sweep, begin, unique
@@ -124,14 +125,18 @@ def _slots(vectorize: str, trials: int) -> int:
     return 1 if vectorize == "no" else int(vectorize)
 
 
-def attend(sweep: Sweep, jobs) -> int:
-    """Waits for the workers, and says what comes of trials meanwhile."""
-    try:
-        codes = [job.wait() for job in jobs]
-    except KeyboardInterrupt:
-        for job in jobs:
-            job.stop()
-        codes = [job.wait() for job in jobs]
+def attend(sweep: Sweep, jobs: list[Job]) -> int:
+    """Waits for the workers, and shows what comes of the trials meanwhile."""
+    with Progress(sweep) as progress, concurrent.futures.ThreadPoolExecutor(len(jobs)) as pool:
+        waiting = [pool.submit(job.wait) for job in jobs]
+        try:
+            while concurrent.futures.wait(waiting, timeout=progress.EVERY).not_done:
+                progress.look()
+        except KeyboardInterrupt:
+            for job in jobs:
+                job.stop()
+        codes = [each.result() for each in waiting]
+        progress.look()
     if sweep.ended():
         conclude(sweep)
         return 0
@@ -180,12 +185,13 @@ def print_table(found) -> None:
 
 
 class Progress:
-    """Trials that have ended, the best so far, and the time that is left if this worker does the rest."""
+    """Trials that have ended, the best so far, and the time that is left at this pace."""
 
-    EVERY = 2.0  # seconds between two looks, as long as no trial ends
+    EVERY = 2.0  # seconds between two looks, as long as this worker ends no trial
 
     def __init__(self, sweep: Sweep):
-        self._sweep, self._began, self._looked, self._done = sweep, time.monotonic(), -math.inf, {}
+        self._sweep, self._began, self._looked, self._shares = sweep, time.monotonic(), -math.inf, {}
+        self._before = self._told = _ended(sweep.results())
         console = Console(stderr=True)
         self._bar = bar.Progress(bar.TextColumn("{task.fields[text]}"), bar.BarColumn(), console=console)
         self._task = self._bar.add_task("sweep", total=sweep.limit, text="compiling …")
@@ -199,25 +205,31 @@ class Progress:
         self._bar.stop()
 
     def show(self, number: int, done: int | None) -> None:
-        """A trial has done so many steps, or has ended."""
-        steps, now = self._sweep.base.train.steps, time.monotonic()
-        self._done[number] = min((done or self._done.get(number, 0)) / steps, 1.0)
-        if done is not None and (self._bar.disable or now - self._looked < self.EVERY):
-            return
-        self._looked, found = now, self._sweep.results()
-        ended = {row["number"] for row in found["trials"] if row["state"] not in ("running", "waiting")}
-        under_way = sum(share for other, share in self._done.items() if other not in ended)
-        left = max(self._sweep.limit - len(ended) - under_way, 0.0)
-        here = sum(self._done.values())
-        seconds = round((now - self._began) * left / here) if here else 0
-        text = f"{len(ended)} of {self._sweep.limit} trials"
+        """A trial of this worker has done so many steps, or has ended."""
+        self._shares[number] = 1.0 if done is None else done / self._sweep.base.train.steps
+        if done is None or (not self._bar.disable and time.monotonic() - self._looked > self.EVERY):
+            self.look()
+
+    def look(self) -> None:
+        """Says which trials have ended since the last look, here or elsewhere."""
+        self._looked, found, limit = time.monotonic(), self._sweep.results(), self._sweep.limit
+        ended = _ended(found)
+        under_way = sum(share for number, share in self._shares.items() if number not in ended)
+        left, here = max(limit - len(ended) - under_way, 0.0), len(ended - self._before) + under_way
+        seconds = round((self._looked - self._began) * left / here) if here else 0
+        text = f"{len(ended)} of {limit} trials"
         if found["best"] is not None:
             text += f"  best {found['trials'][found['best']]['value']:.5g} (trial {found['best']})"
         text += f"  eta {seconds // 60}:{seconds % 60:02d}"
-        self._bar.update(self._task, completed=self._sweep.limit - left, text=text)
-        if done is None:
+        self._bar.update(self._task, completed=limit - left, text=text)
+        for number in sorted(ended - self._told):
             row = found["trials"][number]
             value = "" if row["value"] is None else f" {row['value']:.5g}"
             why = f": {row['why']}" if row["why"] else ""
             line = f"trial {number} {row['state']}{value}{why}" + (f"  {text}" if self._bar.disable else "")
             self._bar.console.print(line, highlight=False, soft_wrap=True, markup=False)
+        self._told = ended
+
+
+def _ended(results) -> set[int]:
+    return {row["number"] for row in results["trials"] if row["state"] not in ("running", "waiting")}
