@@ -13,9 +13,10 @@ import time
 from collections.abc import Iterator
 from typing import Any
 
+from data import open_source
 from experiments.bench import say
 from experiments.launch import FOVEA
-from experiments.page import SUMMARY
+from experiments.page import SUMMARY, load
 from experiments.sweep import RESULTS, TRIALS
 from training.errors import TrainingError
 from training.records import read
@@ -34,6 +35,8 @@ SUBJECTS = {
 
 def sweep_suite() -> Iterator[dict[str, Any]]:
     """Trials an hour of LeNet-5 on digits (the page) and on MNIST (one epoch)."""
+    for page in SUBJECTS:  # what is not there is said now, and not after minutes
+        open_source(load(page).data.name, "train")
     for page, (overrides, on_cpu, on_accelerator) in SUBJECTS.items():
         with tempfile.TemporaryDirectory() as folder:
             yield from _subject(page, overrides, on_cpu, on_accelerator, pathlib.Path(folder))
