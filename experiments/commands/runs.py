@@ -11,6 +11,7 @@ import pathlib
 import platform
 import signal
 import statistics
+import warnings
 from collections.abc import Iterator, Mapping
 from typing import Any
 
@@ -32,6 +33,10 @@ def ps(options: argparse.Namespace) -> None:
     for workdir in sorted(find(root)):
         found = look(workdir)
         table.add_row(str(workdir.relative_to(root)), *(found[name] for name in ("state", "step", "speed", "best")))
+    _print(table)
+
+
+def _print(table: Table) -> None:
     console = Console()
     console.width = max(console.width, 120)  # in a file or a pipe it would be 80
     console.print(table)
@@ -120,7 +125,7 @@ def compare(options: argparse.Namespace) -> None:
         values = [[summary[name] for _, summary in runs if summary.get(name) is not None] for runs in (first, second)]
         if all(values):
             table.add_row(name, *compared(*values))
-    Console().print(table)
+    _print(table)
 
 
 def compared(a: list[float], b: list[float]) -> tuple[str, str, str, str]:
@@ -128,7 +133,11 @@ def compared(a: list[float], b: list[float]) -> tuple[str, str, str, str]:
     from scipy.stats import ttest_ind  # takes longer than all that `ps` does
 
     show = lambda x: f"{statistics.fmean(x):.5g}" + (f" ± {statistics.stdev(x):.2g} ({len(x)})" if len(x) > 1 else "")
-    p = f"{ttest_ind(a, b, equal_var=False).pvalue:.2g}" if min(len(a), len(b)) > 1 else "one seed"
+    p = "one seed"
+    if min(len(a), len(b)) > 1:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # of numbers that are all the same, for which there is no p
+            p = f"{ttest_ind(a, b, equal_var=False).pvalue:.2g}".replace("nan", "")
     return show(a), show(b), f"{statistics.fmean(b) - statistics.fmean(a):+.4g}", p
 
 

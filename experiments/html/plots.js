@@ -162,7 +162,8 @@ function parallel(axes, { trials, winner, paint, mark, say, marked }) {
         svg("line", { x1: x(i), x2: x(i), y1: top, y2: bottom }),
         svg(
           "text",
-          { class: "name", x: x(i), y: top - 28, "text-anchor": "middle" },
+          // The last is the metric, with a long name and no room to its right.
+          { class: "name", x: x(i), y: top - 28, "text-anchor": i && i === axes.length - 1 ? "end" : "middle" },
           axis.name.includes(".") ? axis.name.slice(axis.name.indexOf(".") + 1) : axis.name,
           svg("title", {}, axis.name),
         ),

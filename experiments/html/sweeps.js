@@ -21,7 +21,7 @@ function sweepSection(sweep, index) {
     ["metric", `${metric}, ${sweep.goal}`],
     ["sampler", sweep.sampler],
     ["pruner", sweep.pruner],
-    ["time of all trials", sum ? duration(sum) : null],
+    ["time, summed over trials", sum ? duration(sum) : null],
   ].filter(([, text]) => text);
   const content = section(
     `sweep-${index}`,
