@@ -96,6 +96,7 @@ class Sweep:
         optuna.logging.set_verbosity(optuna.logging.ERROR)
         self.study = self._study()
         self._claims: dict[int, Any] = {}
+        self._made = None  # the sampler
 
     # Trials.
 
@@ -198,15 +199,14 @@ class Sweep:
         return len(known) >= self.limit and all(trial.state.is_finished() for trial in known)
 
     def _row(self, trial):
-        why, last = trial.user_attrs.get("why"), trial.last_step
         return {
             "number": trial.number,
             "params": {key: _number(value) for key, value in trial.params.items()},
             "state": _STATES[trial.state],
             "value": self.value(trial),
-            "step": last or 0,
+            "step": trial.last_step or 0,
             "seconds": trial.duration.total_seconds() if trial.duration else None,
-            "why": why,
+            "why": trial.user_attrs.get("why"),
         }
 
     def _importance(self, done):
@@ -222,10 +222,9 @@ class Sweep:
 
     def _best_page(self, found) -> str:
         row = found["trials"][found["best"]]
-        given = [(key, value) for key, value in self.plan.overrides]
-        chosen = self.values(next(t for t in self.study.get_trials(deepcopy=False) if t.number == row["number"]))
+        chosen = self.values(self.study.get_trials(deepcopy=False)[found["best"]])
         quoted = json.dumps
-        lines = "".join(f"    ({quoted(key)}, {quoted(value)}),\n" for key, value in [*given, *chosen])
+        lines = "".join(f"    ({quoted(key)}, {quoted(value)}),\n" for key, value in [*self.plan.overrides, *chosen])
         return (
             f'"""The best of {len(found["trials"])} trials of {pathlib.Path(self.plan.page).stem}:'
             f" {self.plan.metric} {row['value']:.6g} (trial {row['number']}).\n\n"
@@ -243,22 +242,16 @@ class Sweep:
     # Storage.
 
     def _study(self) -> optuna.Study:
-        plan, storage = self.plan, None
-        try:
-            storage = _storage(plan.storage, self.folder)
-            names = dict(study_name=plan.study, direction=GOALS[plan.goal])
+        plan, storage = self.plan, _storage(self.plan.storage, self.folder)
+        names = dict(study_name=plan.study, direction=GOALS[plan.goal])
+        with _reached(plan.storage):
             return optuna.create_study(storage=storage, pruner=self._pruner(), load_if_exists=True, **names)
-        except PageError:
-            raise
-        except Exception as error:  # whatever a database's driver raises
-            line = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
-            raise PageError(f"--storage {_masked(plan.storage)} cannot be reached: {line}") from error
 
     def _sampler(self, existing: int):
         # A worker that joins, or goes on, draws its own; one alone draws the same in every sweep of this seed.
         alone = not existing
         seed = self.plan.seed if alone else (self.plan.seed * 1_000_003 + existing * 7919 + os.getpid()) % 2**31
-        if getattr(self, "_made", None) is None or alone:
+        if self._made is None or alone:
             with warnings.catch_warnings():
                 warnings.simplefilter("ignore")  # optuna calls some of its own options experimental
                 self._made = {
@@ -355,11 +348,17 @@ def _storage(url: str, folder: pathlib.Path, probe: bool = False):
         importlib.import_module(module or "sqlite3")
     except ImportError as error:
         raise PageError(f"--storage {_masked(url)} wants {module}: pip install -e '.[storage]'") from error
-    options = {"pool_pre_ping": True}
+    with _reached(url):
+        return optuna.storages.RDBStorage(f"{driver}://{rest}", engine_kwargs={"pool_pre_ping": True})
+
+
+@contextlib.contextmanager
+def _reached(url: str) -> Iterator[None]:
+    """Makes one line of whatever a database's driver raises."""
     try:
-        return optuna.storages.RDBStorage(f"{driver}://{rest}", engine_kwargs=options)
-    except Exception as error:  # whatever a database's driver raises
-        line = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
+        yield
+    except Exception as error:
+        line = (str(error).strip() or type(error).__name__).splitlines()[0]
         raise PageError(f"--storage {_masked(url)} cannot be reached: {line}") from error
 
 
