@@ -61,15 +61,10 @@ def use_cores(page: ConfigDict) -> None:
 
 
 class Program:
-    """The step and the evaluation of so many runs at once; `like` is one of them.
-
-    Raises TrainingError where such runs cannot share a program.
-    """
+    """The step and the evaluation of so many runs at once; `like` is one of them."""
 
     def __init__(self, like: Run, slots: int):
         parts = like.parts
-        if parts.page.train.judge:
-            raise TrainingError("train.judge: samples are judged run by run: --vectorize no")
         self.parts, self.task = parts, parts.task
         self.devices = parallel.slots(slots, convolutions_as_products)
         self.step = {together: self.devices.train_step(parts.step, together) for together in (False, True)}

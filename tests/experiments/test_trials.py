@@ -146,14 +146,24 @@ def test_a_gan_whose_updates_see_their_own_batches(tmp_path, float64):
     page = make_page(
         model=dict(critic=dict(name="gan_discriminator", **small), generator=dict(name="gan_generator", **small)),
         task=dict(name="gan", loss="wasserstein", updates=2, gradient_penalty=0.1),
-        data=dict(name="gaussians", test=""),
+        data=dict(name="gaussians"),
         optimizer=dict(name="adam", b1=0.0),
         schedule=dict(name="constant", peak=1e-3),
-        train=dict(batch_size=8, steps=6, log_every=2, evaluate_every=6, checkpoint_every=6, **float64),
+        train=dict(
+            batch_size=8,
+            steps=6,
+            log_every=2,
+            evaluate_every=6,
+            checkpoint_every=6,
+            judge="pixels",
+            judge_samples=64,
+            **float64,
+        ),
         devices=dict(kind="mesh"),
     )
     changes = [{}, {"task.gradient_penalty": "0.5", "optimizer.b1": "0.3"}, {"train.seed": "5"}]
-    together(tmp_path / "together", page, changes)
+    outcomes = together(tmp_path / "together", page, changes)
+    assert all(outcomes[i]["test/judge"].startswith("pixels") for i in range(3))  # at the end, run by run
     alone(tmp_path / "alone", page, changes)
     assert max(differences(tmp_path, page, changes, step=6)) < 1e-9
 
