@@ -21,6 +21,9 @@ from training import loop
 from training.errors import TrainingError
 from training.evaluate import compute, make_evaluate_step
 
+# A program once compiled stays in its process, in some hundreds of memory maps, of which Linux allows 65,530.
+KINDS = 16
+
 
 @dataclasses.dataclass
 class Kind:
@@ -87,6 +90,9 @@ class Crew:
         for kind in self._kinds:
             if kind.fits(taken.page):
                 return kind
+        if len(self._kinds) >= KINDS:
+            self._kinds.clear()
+            jax.clear_caches()
         run = Run(Parts(taken.page), self.sweep.workdir(taken.trial.number))
         _ = run.parts.abstract_state  # what a network has against its fields is said now
         self._kinds.append(Kind(run, signature(taken.page, run.parts.numbers)))

@@ -156,24 +156,14 @@ def test_a_job_that_fails_is_not_requeued(on_slurm, tmp_path):
 # A Ray cluster of two nodes on this machine.
 
 
-def test_a_command_that_is_killed_on_ray_goes_on(cluster, tmp_path):
-    where = Where("ray", address=cluster.address)
-    (job,) = submit(train(tmp_path, *LONG[1:], "--config.train.steps=5000"), where, tmp_path)
+@pytest.mark.parametrize(("hosts", "length"), [(1, 5000), (2, 600)])
+def test_what_is_killed_on_ray_goes_on_and_two_nodes_together(cluster, tmp_path, hosts, length):
+    more = [*LONG[1:], f"--config.train.steps={length}", f"--config.train.evaluate_every={length}"]
+    (job,) = submit(train(tmp_path, *more), Where("ray", hosts=hosts, address=cluster.address), tmp_path)
     saved = until_saved(tmp_path)
     os.kill(holder(tmp_path)["pid"], signal.SIGKILL)
     assert job.wait() == 0, job.log.read_text()
-    assert saved <= resumed(tmp_path) < 5000
-    assert state(tmp_path) == "finished"
-
-
-def test_two_nodes_begin_again_together(cluster, tmp_path):
-    more = [*LONG[1:], "--config.train.steps=600", "--config.train.evaluate_every=600"]
-    where = Where("ray", hosts=2, address=cluster.address)
-    (job,) = submit(train(tmp_path, *more), where, tmp_path)
-    saved = until_saved(tmp_path)
-    os.kill(holder(tmp_path)["pid"], signal.SIGKILL)
-    assert job.wait() == 0, job.log.read_text()
-    assert saved <= resumed(tmp_path) < 600
+    assert saved <= resumed(tmp_path) < length
     assert state(tmp_path) == "finished"
 
 

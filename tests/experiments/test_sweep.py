@@ -1,5 +1,6 @@
 """`fovea sweep`: what is searched, who works on it, and what is left of it when they are killed."""
 
+import gc
 import json
 import os
 import pathlib
@@ -9,9 +10,11 @@ import socket
 import subprocess
 import time
 
+import jax
 import numpy as np
 import pytest
 
+from experiments import crew
 from experiments.commands.runs import state
 from experiments.commands.sweep import conclude
 from experiments.component import PageError
@@ -192,6 +195,22 @@ def test_keys_that_make_another_program(tmp_path):
         assert trial["state"] == ("failed" if sgd else "complete")
         assert ("unknown key 'b1'" in trial["why"]) if sgd else (trial["why"] is None)
     assert set(states(results)) == {"failed", "complete"}
+
+
+def test_of_many_kinds_the_programs_are_forgotten(tmp_path, monkeypatch):
+    """A process that keeps them all is killed after some hundred."""
+    monkeypatch.setattr(crew, "KINDS", 2)
+    left = []
+
+    def show(number, done):
+        if done is None:
+            gc.collect()
+            left.append(len(jax.devices()[0].client.live_executables()))
+
+    sweep = begin(tmp_path, planned(trials=4, over={"train.batch_size": "16,24,32,40"}, sampler="grid"))
+    Crew(sweep, 1, show).work(lambda boundary: False)
+    assert states(sweep.results()) == ["complete"] * 4
+    assert left[0] < left[1] > left[2] < left[3]
 
 
 def test_a_network_that_cannot_be(tmp_path):

@@ -104,6 +104,14 @@ def test_in_float64_twenty_steps_are_the_same(tmp_path, float64, changes, model)
             assert all(v == b[k] if isinstance(v, str) else v == pytest.approx(b[k], rel=1e-9) for k, v in a.items())
 
 
+def test_all_at_once_as_on_an_accelerator(tmp_path, float64, monkeypatch):
+    monkeypatch.setattr(jax, "default_backend", lambda: "gpu")
+    page, changes = tiny(train=dict(**TINY["train"], **float64)), NUMBERS + SEEDS
+    assert all("steps" in outcome for outcome in together(tmp_path / "together", page, changes).values())
+    alone(tmp_path / "alone", page, changes)
+    assert max(differences(tmp_path, page, changes, step=20)) < 1e-9
+
+
 def test_in_float32_one_step_is_the_same(tmp_path):
     page = tiny(train=dict(**{**TINY["train"], "steps": 1}))
     together(tmp_path / "together", page, NUMBERS)
