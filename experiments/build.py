@@ -24,6 +24,7 @@ from data.source import Info, Source
 from experiments.compilation import keep_compiled
 from experiments.component import PageError, find, near
 from experiments.page import PLAIN, components
+from models.layers.conv import gradients_written_out
 from models.layers.dropout import dropout_rates
 from training import loop
 from training.checkpoint import check_same_model, leaves, trained
@@ -295,7 +296,7 @@ class Parts:
     @functools.cached_property
     def step(self) -> Callable:
         """`steps_per_call` train steps, neither placed nor compiled."""
-        page, unroll = self.page.train, jax.default_backend() == "cpu"
+        page = self.page.train
         step = make_train_step(
             self.task,
             self.optimizers,
@@ -303,15 +304,14 @@ class Parts:
             accumulate=page.accumulate,
             ema_decay=page.ema,
             axis_name=self.devices.axis_name,
-            unroll=unroll,
         )
-        steps = step if page.steps_per_call == 1 else several_steps(step, unroll)
+        steps = step if page.steps_per_call == 1 else several_steps(step)
 
-        def with_rates(state, resident, feed, frozen, hyper):
-            with dropout_rates(self.networks, hyper["model"]):
+        def lowered(state, resident, feed, frozen, hyper):
+            with dropout_rates(self.networks, hyper["model"]), gradients_written_out():
                 return steps(state, resident, feed, frozen, hyper)
 
-        return with_rates
+        return lowered
 
     @functools.cached_property
     def root_key(self) -> np.ndarray:

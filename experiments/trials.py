@@ -20,7 +20,6 @@ from ml_collections import ConfigDict
 
 from experiments.page import canonical, flat
 from experiments.run import Run, Watch
-from models.layers.products import convolutions_as_products
 from training import loop, parallel
 from training.errors import TrainingError
 from training.evaluate import compute, make_evaluate_step, totals, variables
@@ -66,7 +65,7 @@ class Program:
     def __init__(self, like: Run, slots: int):
         parts = like.parts
         self.parts, self.task = parts, parts.task
-        self.devices = parallel.slots(slots, convolutions_as_products)
+        self.devices = parallel.slots(slots)
         self.step = {together: self.devices.train_step(parts.step, together) for together in (False, True)}
         self.evaluate_step = self.devices.evaluate_step(make_evaluate_step(self.task, parts.view))
         self.frozen = self.devices.put(self.task.frozen())

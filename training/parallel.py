@@ -5,10 +5,8 @@ host a state is always a plain pytree of numpy arrays, which is what checkpoints
 of devices, under either placement.
 """
 
-import contextlib
 import dataclasses
 import functools
-from collections.abc import Callable
 
 import jax
 import jax.numpy as jnp
@@ -188,12 +186,10 @@ class Slots:
 
     No run sees another, so nothing is exchanged. Attributes:
       count: how many runs there is room for, a multiple of the devices.
-      lower: a context in which the step is traced.
     """
 
     mesh: Mesh
     count: int
-    lower: Callable[[], contextlib.AbstractContextManager] = contextlib.nullcontext
 
     def put(self, tree):
         """A host pytree that all runs share, copied to each device."""
@@ -233,12 +229,11 @@ class Slots:
             if together:
                 state, feed = state.replace(step=common["step"]), common["feed"]
                 hyper = {**hyper, "key": common["key"]}
-            with self.lower():
-                return step(state, resident, feed, frozen, hyper)
+            return step(state, resident, feed, frozen, hyper)
 
         def local(load, states, feeds, hypers, resident, frozen, common):
             own = (states, {} if together else feeds, hypers)
-            return self._each(one, load[0], own, (resident, frozen, common), differentiates=True)
+            return self._each(one, load[0], own, (resident, frozen, common))
 
         return self._placed(local, shared=3, donate_argnums=1)
 
@@ -247,8 +242,7 @@ class Slots:
 
         def one(own, shared):
             (params, stats, key), (resident, feed, frozen) = own, shared
-            with self.lower():
-                return step(params, stats, resident, feed, frozen, key)
+            return step(params, stats, resident, feed, frozen, key)
 
         def local(load, params, stats, keys, resident, feed, frozen):
             return self._each(one, load[0], (params, stats, keys), (resident, feed, frozen))
@@ -262,7 +256,7 @@ class Slots:
         placed = jax.shard_map(local, mesh=self.mesh, in_specs=arguments, out_specs=slots, check_vma=False)
         return jax.jit(placed, **options)
 
-    def _each(self, one, load, own, shared, differentiates=False):
+    def _each(self, one, load, own, shared):
         """`one` of each slot, of which the first `load` have a run.
 
         On accelerators all slots at once, to fill the chip. On CPUs one after the other: what a slot needs then stays
@@ -272,21 +266,17 @@ class Slots:
             return jax.vmap(lambda own: one(own, shared))(own)
         count = jax.tree.leaves(own)[0].shape[0]
         at = lambda i: jax.tree.map(lambda x: x[i], own)
-        program, shapes = jax.make_jaxpr(lambda own: one(own, shared), return_shape=True)(at(0))
-        if differentiates and "conv_general_dilated" in str(program):  # in a loop it would be 30 times slower
-            outputs = [one(at(i), shared) for i in range(count)]
-            return jax.tree.map(lambda *x: jnp.stack(x), *outputs)
+        shapes = jax.eval_shape(lambda own: one(own, shared), at(0))
         room = jax.tree.map(lambda x: jnp.zeros((count, *x.shape), x.dtype), shapes)
         step = lambda i, found: jax.tree.map(lambda all, x: all.at[i].set(x), found, one(at(i), shared))
         return jax.lax.fori_loop(0, load, step, room)
 
 
-def slots(least: int, lower: Callable) -> Slots:
-    """Room for at least so many runs, on all devices of this process; `lower` is for CPUs, see `Slots`."""
+def slots(least: int) -> Slots:
+    """Room for at least so many runs, on all devices of this process."""
     count = jax.local_device_count()
     mesh = jax.make_mesh((count,), ("slots",), axis_types=(AxisType.Auto,), devices=jax.local_devices())
-    lower = lower if jax.default_backend() == "cpu" else contextlib.nullcontext
-    return Slots(mesh, -(-least // count) * count, lower)
+    return Slots(mesh, -(-least // count) * count)
 
 
 def _ordered(x):

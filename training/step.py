@@ -49,17 +49,6 @@ def fetch(resident: dict, feed: dict) -> dict:
     return {**feed, **{name: array[feed["id"]] for name, array in resident.items()}}
 
 
-def repeat(body: Callable, carry, xs, unroll: bool):
-    """`lax.scan`, or the same loop unrolled: XLA's CPU backend runs convolutions in a scan 30 times slower."""
-    if not unroll:
-        return jax.lax.scan(body, carry, xs)
-    outputs = []
-    for i in range(jax.tree.leaves(xs)[0].shape[0]):
-        carry, out = body(carry, jax.tree.map(lambda x, i=i: x[i], xs))
-        outputs.append(out)
-    return carry, jax.tree.map(lambda *x: jnp.stack(x), *outputs)
-
-
 def make_train_step(
     task: Task,
     optimizers: dict[str, Callable],
@@ -68,7 +57,6 @@ def make_train_step(
     accumulate: int = 1,
     ema_decay: float = 0.0,
     axis_name: str | None = None,
-    unroll: bool = True,
 ) -> Callable:
     """Builds `step(state, resident, feed, frozen, hyper) -> (state, metrics)`.
 
@@ -79,7 +67,6 @@ def make_train_step(
         that its members do not depend on the number of devices.
       ema_decay: decay of the moving average, warmed up as (1 + t) / (10 + t); for the players in `state.ema`.
       axis_name: the axis over which the step is mapped by `pmap`; None under `jit`, where a sum is global by itself.
-      unroll: write loops out (CPU) or scan them (accelerators).
     """
     total = (lambda x: jax.lax.psum(x, axis_name)) if axis_name else (lambda x: x)
 
@@ -112,7 +99,7 @@ def make_train_step(
             batches = (jnp.arange(accumulate), jax.tree.map(split, batch))
             # The first microbatch runs ahead of the loop, which gives the sums their structure.
             carry, _ = microbatch((stats, None), jax.tree.map(lambda x: x[0], batches))
-            (stats, sums), _ = repeat(microbatch, carry, jax.tree.map(lambda x: x[1:], batches), unroll)
+            (stats, sums), _ = jax.lax.scan(microbatch, carry, jax.tree.map(lambda x: x[1:], batches))
         grad, value, weight, metrics = total(sums)
         weight = jnp.maximum(weight, jnp.finfo(value.dtype).tiny)
         mean = lambda tree: jax.tree.map(lambda x: (x / weight).astype(x.dtype), tree)
@@ -157,10 +144,10 @@ def make_train_step(
     return train_step
 
 
-def several_steps(step: Callable, unroll: bool) -> Callable:
+def several_steps(step: Callable) -> Callable:
     """Several steps per dispatch: `feed` gains a leading axis, and so do the metrics."""
 
     def steps(state, resident, feeds, frozen, hyper):
-        return repeat(lambda state, feed: step(state, resident, feed, frozen, hyper), state, feeds, unroll)
+        return jax.lax.scan(lambda state, feed: step(state, resident, feed, frozen, hyper), state, feeds)
 
     return steps

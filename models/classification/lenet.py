@@ -13,6 +13,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from models.errors import ModelError, choose
+from models.layers.conv import conv
 from models.layers.pool import max_pool
 
 # What differs between the network of 1998 (60,000 trainable parameters) and the one taught today (61,706).
@@ -90,8 +91,7 @@ class TableConv(nn.Module):
         bias = self.param("bias", nn.initializers.zeros, (len(self.table),), self.param_dtype)
         x, connections, bias = nn.dtypes.promote_dtype(x, connections, bias, dtype=self.dtype)
         kernel = jnp.zeros((5, 5, x.shape[-1], len(self.table)), x.dtype).at[:, :, inputs, outputs].set(connections)
-        y = jax.lax.conv_general_dilated(x, kernel, (1, 1), "VALID", dimension_numbers=("NHWC", "HWIO", "NHWC"))
-        return y + bias
+        return conv(x, kernel, (1, 1), "VALID") + bias
 
 
 class TrainableSubsampling(nn.Module):

@@ -22,12 +22,11 @@ def _by_slices(x, size):
     for axis in (2, 1):
         length = x.shape[axis] // size * size
         parts = [jax.lax.slice_in_dim(x, i, length, size, axis) for i in range(size)]
-        x = functools.reduce(lambda a, b: jnp.where(a >= b, a, b), parts)
+        x = functools.reduce(lambda a, b: jnp.where((a >= b) | jnp.isnan(a), a, b), parts)
     return x
 
 
-def _backward(size, x, gradient):
-    return jax.vjp(lambda x: _by_slices(x, size), x)[1](gradient)
-
-
-max_pool.defvjp(lambda x, size: (max_pool(x, size), x), _backward)
+max_pool.defvjp(
+    lambda x, size: jax.vjp(functools.partial(_by_slices, size=size), x),
+    lambda size, pull, gradient: pull(gradient),
+)

@@ -8,7 +8,7 @@ import optax
 import pytest
 
 from training.parallel import MeshDevices, Replicas
-from training.step import ema_of, fetch, init_state, make_train_step, repeat, several_steps
+from training.step import ema_of, fetch, init_state, make_train_step, several_steps
 from training.task import Task
 from training.tasks.classification import classification
 
@@ -72,11 +72,11 @@ def assert_close(a, b, tolerance):
 def test_accumulation_is_the_same_step(x64):
     task = classification({"model": Network()})
     runs = {}
-    for accumulate, unroll in ((1, True), (2, True), (4, True), (4, False)):
-        step = jax.jit(make_train_step(task, {"model": momentum}, noise, accumulate=accumulate, unroll=unroll))
-        runs[accumulate, unroll] = train(step, start(task), [batch(i) for i in range(5)])
+    for accumulate in (1, 2, 4):
+        step = jax.jit(make_train_step(task, {"model": momentum}, noise, accumulate=accumulate))
+        runs[accumulate] = train(step, start(task), [batch(i) for i in range(5)])
     for run in runs.values():
-        assert_close(run, runs[1, True], 1e-12)
+        assert_close(run, runs[1], 1e-12)
 
 
 def test_several_steps_in_a_call_are_the_same_steps():
@@ -85,12 +85,11 @@ def test_several_steps_in_a_call_are_the_same_steps():
     feeds = [jax.tree.map(lambda x: np.float32(x) if x.dtype == np.float64 else x, batch(i)) for i in range(10)]
     expected, reports = train(jax.jit(step), start(task), feeds)
     stacked = [jax.tree.map(lambda *x: np.stack(x), *feeds[i : i + 5]) for i in (0, 5)]
-    for unroll in (True, False):
-        state, found = train(jax.jit(several_steps(step, unroll)), start(task), stacked)
-        assert int(state.step) == 10
-        assert_close(state, expected, 1e-5)
-        losses = np.concatenate([r["loss"] for r in found])
-        np.testing.assert_allclose(losses, [r["loss"] for r in reports], atol=1e-5)
+    state, found = train(jax.jit(several_steps(step)), start(task), stacked)
+    assert int(state.step) == 10
+    assert_close(state, expected, 1e-5)
+    losses = np.concatenate([r["loss"] for r in found])
+    np.testing.assert_allclose(losses, [r["loss"] for r in reports], atol=1e-5)
 
 
 def test_the_loss_is_the_mean_over_what_has_a_label(x64):
@@ -215,11 +214,3 @@ def test_a_resident_batch_is_the_streamed_batch():
         assert x.dtype == resident[name].dtype
         np.testing.assert_array_equal(x, resident[name])
         np.testing.assert_array_equal(x, fetch({}, streamed)[name])
-
-
-@pytest.mark.parametrize("unroll", [True, False])
-def test_repeat_is_a_loop(unroll):
-    xs = {"a": jnp.arange(5.0), "b": jnp.arange(10.0).reshape(5, 2)}
-    carry, ys = repeat(lambda c, x: (c + x["a"], x["b"] * c), 1.0, xs, unroll)
-    assert float(carry) == 11
-    np.testing.assert_array_equal(ys[:, 0], [0, 2, 8, 24, 56])
