@@ -24,13 +24,13 @@ ledger: $(VENV)/ready
 $(VENV)/ready: pyproject.toml requirements.lock
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check uv
-	$(BIN)/uv pip install --quiet --python $(BIN)/python -r requirements.lock
+	$(BIN)/uv pip install --quiet --compile-bytecode --python $(BIN)/python -r requirements.lock
 	$(BIN)/uv pip install --quiet --python $(BIN)/python --no-deps -e .
 	touch $@
 
 # What a cluster, a database or a tracker wants: the tests try them all.
 $(VENV)/extras: $(VENV)/ready requirements-extras.lock
-	$(BIN)/uv pip install --quiet --python $(BIN)/python -r requirements-extras.lock
+	$(BIN)/uv pip install --quiet --compile-bytecode --python $(BIN)/python -r requirements-extras.lock
 	touch $@
 
 # TensorFlow prepares the stock sets of TFDS and nothing else, so it has an environment of its own.

@@ -21,3 +21,4 @@ def test_values_and_gradients_are_those_of_linen_with_ties_and_a_remainder(shape
 def test_what_is_no_number_stays_visible(place):
     x = jnp.zeros((1, 2, 2, 1)).at[0, *place, 0].set(jnp.nan)
     assert jnp.isnan(max_pool(x)).all()
+    assert jnp.isnan(jax.value_and_grad(lambda x: max_pool(x).sum())(x)[0])
