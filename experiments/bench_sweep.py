@@ -3,12 +3,10 @@
 All is counted: start-up, compilation with a warm cache, evaluation, checkpoints. A trial is the page as it stands. What
 each alternative is measured on stands in its row; of trials that are trained one by one fewer will do.
 
-What bounds one program on two cores, where 32 trials on digits take 101 s: nearly nine tenths are steps, of which 3 ms
-of a core for each trial, about 140 million operations of products and what passes over the maps between them. The rest
-is start-up, checkpoints of 32 runs at a time (1.4 s each of six times) and the end. It was 4.2 times as fast as a
-process each while such a process took 14.5 s; that takes 8.8 s by now, and the program as long as ever. To train slots
-side by side with `vmap` takes 1.1 times as long for two, 1.9 for eight; maps with the examples innermost, 1.15; several
-steps a call, 1.4, for then each slot augments what it sees by itself.
+What bounds one program on two cores: of the 101 s that 32 trials on digits take nearly nine tenths are steps, about 140
+million operations of products for each trial and what passes over the maps between them. The rest is start-up,
+checkpoints of 32 runs at a time and the end. Slower, when timed by hand: to train slots of a core side by side with
+`vmap`, maps with the examples innermost, and several steps a call, for then each slot augments what it sees by itself.
 """
 
 import json
