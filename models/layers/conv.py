@@ -71,13 +71,14 @@ def _product(geometry, w, x):
     """`output`, as one product of matrices."""
     # Channels first, so that what is copied lies together: one row of an image at least.
     pads = [(*pad, 0) for pad in geometry.padding]
-    patches = jax.lax.pad(x, jnp.zeros((), x.dtype), [(0, 0, 0), *pads, (0, 0, 0)]).transpose(3, 0, 1, 2)
-    for axis in (0, 1):  # all rows, then all columns: h + w pieces and not h × w
-        starts = range(0, geometry.extent[axis], geometry.dilation[axis])
-        pieces = [(start, start + geometry.spread[axis], geometry.strides[axis]) for start in starts]
-        patches = jnp.concatenate([jax.lax.slice_in_dim(patches, *piece, axis + 2) for piece in pieces])
-    y = w.swapaxes(0, 1).reshape(-1, w.shape[3]).T @ patches.reshape(len(patches), -1)
-    return y.reshape(-1, *patches.shape[1:]).transpose(1, 2, 3, 0)
+    x = jax.lax.pad(x, jnp.zeros((), x.dtype), [(0, 0, 0), *pads, (0, 0, 0)]).transpose(3, 0, 1, 2)
+    tops, lefts = map(np.arange, (0, 0), geometry.extent, geometry.dilation)
+    (height, width), (down, right) = geometry.spread, geometry.strides
+    # In a loop, which takes x as it is: of slices beside each other every one would compute anew what x comes from.
+    rows = jax.lax.map(lambda top: jax.lax.dynamic_slice_in_dim(x, top, height, 2)[:, :, ::down], tops)
+    patches = jnp.stack([rows[..., left : left + width : right] for left in lefts])
+    y = w.swapaxes(0, 1).reshape(-1, w.shape[3]).T @ patches.reshape(w[..., 0].size, -1)
+    return y.reshape(-1, *patches.shape[3:]).transpose(1, 2, 3, 0)
 
 
 @partial(jax.custom_vjp, nondiff_argnums=(0,))
