@@ -9,8 +9,10 @@ TFDS's stock builders need TensorFlow for this (pip install 'fovea[tensorflow]')
 import argparse
 import contextlib
 import io
+import logging
 import pathlib
 import textwrap
+import urllib.parse
 
 from data.errors import DataError, choose
 
@@ -36,7 +38,9 @@ def prepare(name: str, data_dir: str | None = None, manual_dir: str | None = Non
 
     Raises DataError for what can be put right: no TensorFlow, no files, no network.
     """
+    import requests
     import tensorflow_datasets as tfds
+    from tensorflow_datasets.core.download import downloader
 
     builder = find_builder(name, data_dir)
     if builder.is_prepared():
@@ -50,9 +54,17 @@ def prepare(name: str, data_dir: str | None = None, manual_dir: str | None = Non
         # same names: in a shared folder the second set would silently be written with the images of the first.
         extract_dir=root / "downloads" / "extracted" / name.replace("/", "_"),
     )
+    downloader.MAX_RETRIES = 4  # its own ten take minutes before they say that there is no network
+    logging.getLogger("urllib3").setLevel(logging.ERROR)  # no line for each
     try:
         with contextlib.redirect_stdout(io.StringIO()):  # TFDS's banners; its progress bars stay, on stderr
             builder.download_and_prepare(file_format="array_record", download_config=config)
+    except requests.ConnectionError as error:
+        host = urllib.parse.urlsplit(error.request.url).hostname
+        raise DataError(
+            f"tfds:{name} is not in {root}, and {host} cannot be reached: without a network, "
+            f"python -m data.prepare --name {name} --data_dir {root} --manual_dir FOLDER takes its original files"
+        ) from error
     except Exception as error:
         if "No module named 'tensorflow'" in _messages(error):
             raise DataError(

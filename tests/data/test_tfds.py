@@ -4,11 +4,13 @@ import importlib.util
 import io
 import os
 import pathlib
+import socket
 
 import numpy as np
 import pytest
 import tensorflow_datasets as tfds
 from PIL import Image
+from urllib3.util import Retry
 
 from data import DataError, cache, open_source
 from data.pipeline import Feed, resident_arrays
@@ -115,6 +117,21 @@ def test_errors_name_the_remedy(data_dir, name, split, message):
 def test_missing_manual_dir(data_dir):
     with pytest.raises(DataError, match=r"no folder data\.manual_dir='absent'"):
         open_source("tfds:mnist", "train", data_dir=data_dir, manual_dir="absent")
+
+
+def test_no_network_is_said_after_a_few_tries(tmp_path, monkeypatch):
+    asked = []
+
+    def nowhere(host, *args, **kwargs):
+        asked.append(host)
+        raise socket.gaierror(socket.EAI_NONAME, "Name or service not known")
+
+    monkeypatch.setattr(socket, "getaddrinfo", nowhere)
+    monkeypatch.setattr(Retry, "sleep", lambda *args: None)
+    with pytest.raises(DataError, match=r"storage\.googleapis\.com cannot be reached: .* --manual_dir FOLDER") as error:
+        open_source("tfds:mnist", "train", data_dir=str(tmp_path))
+    assert "\n" not in str(error.value)
+    assert len(asked) <= 4 * 5  # files × (one try and four more)
 
 
 @pytest.mark.skipif(importlib.util.find_spec("tensorflow") is not None, reason="TensorFlow is installed")
