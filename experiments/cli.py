@@ -23,6 +23,7 @@ from experiments.launch import PLACES, PRINTED
 from models.errors import ModelError
 from training.errors import TrainingError
 
+EXIT_FAILED = 1
 EXIT_BAD_INPUT = 2
 EXIT_INTERRUPTED = 75  # EX_TEMPFAIL: saved, start the same command again
 USER_ERRORS = (PageError, DataError, ModelError, TrainingError)  # one line each; anything else is a bug of ours
@@ -131,7 +132,7 @@ def _parser() -> argparse.ArgumentParser:
     metric = "of the records; else that by which the page's task ranks checkpoints. A trial's value is its best"
     sweep.add_argument("--metric", metavar="NAME", help=metric)
     sweep.add_argument("--goal", metavar="max|min", help="else as the metric has it")
-    sweep.add_argument("--trials", type=int, metavar="N", help="32")
+    sweep.add_argument("--trials", type=int, metavar="N", help="32; of a grid, all")
     sweep.add_argument("--sampler", metavar="NAME", help="tpe, random, grid or cmaes")
     sweep.add_argument("--pruner", metavar="NAME", help="none, median, hyperband or asha: ends trials that lag behind")
     sweep.add_argument("--seed", type=int, metavar="S", help="of the sampler")

@@ -12,7 +12,6 @@ import numpy as np
 from ml_collections import ConfigDict
 
 from experiments.build import Parts
-from experiments.cli import USER_ERRORS
 from experiments.component import PageError
 from experiments.run import Run
 from experiments.sweep import Sweep
@@ -61,9 +60,13 @@ class Crew:
     def work(self, stop: Callable[[bool], bool]) -> None:
         """Raises Interrupted after `stop`; what was under way is saved, for whoever goes on."""
         while (taken := self._waiting.pop(0) if self._waiting else self._take()) is not None:
+            if stop(True):
+                for left in (taken, *self._waiting):
+                    self.sweep.release(left.trial)
+                raise loop.Interrupted
             try:
                 kind = self._kind(taken)
-            except USER_ERRORS as error:
+            except Exception as error:  # whatever a network has against its fields: this trial's end, and no other's
                 self._ended(taken, error)
                 continue
             varied = [key for key in self.sweep.spaces if key == "train.seed" or key in kind.first.parts.numbers]
@@ -94,7 +97,7 @@ class Crew:
             self._kinds.clear()
             jax.clear_caches()
         run = Run(Parts(taken.page), self.sweep.workdir(taken.trial.number))
-        _ = run.parts.abstract_state  # what a network has against its fields is said now
+        _ = run.parts.abstract_state  # which a network may refuse
         self._kinds.append(Kind(run, signature(taken.page, run.parts.numbers)))
         return self._kinds[-1]
 

@@ -37,7 +37,7 @@ def gather(folders: Sequence[pathlib.Path]) -> dict[str, Any]:
       runs: see `run`.
       sweeps: see `sweep`.
       goals: metric -> "min" or "max", of those that have a better end.
-      ledger: rows as text, column by column, with their `command`.
+      ledger: rows as text, column by column, with their `command`, and the numbers by which they are sorted.
 
     Raises:
       PageError: a folder that is not there, or has neither a run nor a sweep in it; a file that is no JSON.
@@ -57,8 +57,8 @@ def gather(folders: Sequence[pathlib.Path]) -> dict[str, Any]:
         "steps": list(packed),
         "runs": runs,
         "sweeps": [{"label": label(path), **sweep(path)} for path in found if (path / SWEEP).exists()],
-        "goals": {name: goal for name in sorted(metrics) if (goal := _goal(name))},
-        "ledger": [{**book.cells(row), "command": row["command"]} for row in book.rows(book.RESULTS)],
+        "goals": {name: goal for name in sorted(metrics) if (goal := book.goal(name))},
+        "ledger": [_ledger(row) for row in book.rows(book.RESULTS)],
     }
 
 
@@ -186,10 +186,9 @@ def _base(folders: list[pathlib.Path]) -> pathlib.Path:
     return base.parent if (base / STORED).exists() else base
 
 
-def _goal(metric: str) -> str | None:
-    if book.lower_is_better(metric):
-        return "min"
-    return "max" if book.higher_is_better(metric) else None
+def _ledger(row) -> dict[str, Any]:
+    keys = {"published": "published", "ours": "mean", "steps": "steps", "wall time": "seconds"}
+    return {**book.cells(row), "command": row["command"], "keys": {name: row.get(key) for name, key in keys.items()}}
 
 
 def _pictures(named) -> Iterator[dict[str, Any]]:

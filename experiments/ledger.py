@@ -15,6 +15,7 @@ from typing import Any
 from experiments import page as pages
 from experiments.component import PageError, near
 from experiments.fingerprint import FREE, fingerprint
+from training.atomic import replace
 
 RESULTS = pathlib.Path(__file__).parent / "results"
 
@@ -67,9 +68,7 @@ def add(workdirs: Iterable[pathlib.Path], results: pathlib.Path) -> dict[str, An
         shutil.copyfile(study, _picture(results, f"{name}_{study.stem}"))
     if studies:
         found["evaluations"] = json.loads((workdirs[0] / "eval.json").read_text())
-    path = results / f"{name}.json"
-    path.with_suffix(".partial").write_text(json.dumps(found, indent=1) + "\n")
-    path.with_suffix(".partial").rename(path)
+    replace(results / f"{name}.json", json.dumps(found, indent=1) + "\n")
     render(results)
     return found
 
@@ -78,7 +77,7 @@ def page_of(config: Mapping[str, Any], where: Any = "this page") -> str:
     """The name of the page that a stored configuration is. Raises PageError naming the nearest, and what differs."""
     differences = {}
     for name in pages.pages():
-        lines = pages.difference(pages.canonical(pages.load(name)), _complete(config))
+        lines = pages.difference(pages.canonical(pages.load(name)), pages.completed(config))
         differences[name] = [line for line in lines if not line.startswith(FREE)]
         if not differences[name]:
             return name
@@ -214,11 +213,6 @@ def _table(names, found):
     return "".join(f"| {' | '.join(line)} |\n" for line in lines)
 
 
-def _complete(config):
-    """With the defaults of keys that are younger than the run."""
-    return pages.canonical(pages.from_canonical(config))
-
-
 def _published(paper):
     where = (
         f", table {paper['table']}" if str(paper["table"]).isdigit() else f", {paper['table']}" * bool(paper["table"])
@@ -232,12 +226,9 @@ def _published(paper):
     }
 
 
-def lower_is_better(metric: str) -> bool:
-    return metric.endswith(_LOWER)
-
-
-def higher_is_better(metric: str) -> bool:
-    return metric.endswith(_HIGHER)
+def goal(metric: str) -> str | None:
+    """Whether less of a metric is better, "min", or more, "max"; None where its name does not say."""
+    return "min" if metric.endswith(_LOWER) else "max" if metric.endswith(_HIGHER) else None
 
 
 def _status(metric, ours, published, tolerance):
@@ -245,13 +236,8 @@ def _status(metric, ours, published, tolerance):
         return "measured"
     # A hair of slack: 0.0090 + 0.0005 is no more than 0.0095 on paper.
     over, slack = ours - published, tolerance + 1e-9 * abs(published)
-    if lower_is_better(metric):
-        good = over <= slack
-    elif higher_is_better(metric):
-        good = -over <= slack
-    else:
-        good = abs(over) <= slack
-    return "reproduced" if good else "missed"
+    worse = {"min": over, "max": -over, None: abs(over)}[goal(metric)]
+    return "reproduced" if worse <= slack else "missed"
 
 
 def _join(summaries, key):

@@ -206,13 +206,18 @@ def from_canonical(stored: Mapping[str, Any]) -> ConfigDict:
     return page(**{name: _drop_none(section) for name, section in stored.items()})
 
 
+def completed(stored: Mapping[str, Any]) -> dict[str, Any]:
+    """What was stored, canonical, with the defaults of keys that are younger than it."""
+    return canonical(from_canonical(stored))
+
+
 def check_stored(workdir: pathlib.Path, config: ConfigDict) -> None:
     """Raises PageError if a work directory holds another page, or one that is not readable."""
     path = workdir / STORED
     if not path.exists():
         return
     try:
-        stored = canonical(from_canonical(json.loads(path.read_text())))
+        stored = completed(json.loads(path.read_text()))
     except ValueError as error:
         raise PageError(f"{path} is not readable: {error}") from error
     if differing := difference(stored, canonical(config)):

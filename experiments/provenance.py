@@ -16,6 +16,8 @@ import jax
 from ml_collections import ConfigDict
 
 from experiments.fingerprint import fingerprint
+from experiments.storage import masked
+from training.atomic import replace
 
 ROOT = pathlib.Path(__file__).parents[1]
 ENVIRONMENT = "environment.json"
@@ -55,7 +57,7 @@ def note(workdir: pathlib.Path) -> None:
     start = {
         "time": f"{datetime.datetime.now().astimezone():%Y-%m-%d %H:%M:%S %z}",
         "host": platform.node(),
-        "command": sys.argv,
+        "command": list(map(masked, sys.argv)),
         "processes": jax.process_count(),
         "devices": dict(collections.Counter(device.device_kind for device in jax.devices())),
         "commit": commit(),
@@ -64,9 +66,7 @@ def note(workdir: pathlib.Path) -> None:
         "packages": _packages(),
     }
     if not starts or {**starts[-1], "time": None} != {**start, "time": None}:
-        partial = path.with_suffix(".partial")
-        partial.write_text(json.dumps([*starts, start], indent=1))
-        partial.rename(path)
+        replace(path, json.dumps([*starts, start], indent=1))
 
 
 @functools.cache  # it takes longer than all else that a trial begins with

@@ -25,6 +25,7 @@ from experiments.page import LOCK, STORED, SUMMARY, canonical, check_stored, hyp
 from experiments.provenance import note, origin
 from models.counting import count_macs
 from training import loop, parallel
+from training.atomic import replace
 from training.checkpoint import Checkpoints
 from training.errors import TrainingError
 from training.evaluate import compute, make_evaluate_step, make_predict_step, totals, variables
@@ -278,7 +279,7 @@ class Run:
             films(self.workdir)
             summary |= {"seconds": round(records.seconds, 1), "startup_seconds": journal.startup}
             summary |= journal.body["origin"]
-            (self.workdir / SUMMARY).write_text(json.dumps(summary, indent=1))
+            replace(self.workdir / SUMMARY, json.dumps(summary, indent=1))
         return summary
 
     def _check_page(self) -> None:
@@ -286,10 +287,7 @@ class Run:
         if self.checkpoints.steps() and not self.fork:
             check_stored(self.workdir, self.page)
         if parallel.is_main():
-            path = self.workdir / STORED
-            partial = path.with_suffix(".partial")
-            partial.write_text(json.dumps(canonical(self.page), indent=1))
-            partial.rename(path)
+            replace(self.workdir / STORED, json.dumps(canonical(self.page), indent=1))
 
     @contextlib.contextmanager
     def _locked(self):

@@ -9,7 +9,6 @@ takes up from its last checkpoint. Nothing here imports jax.
 import contextlib
 import dataclasses
 import fcntl
-import importlib
 import json
 import math
 import os
@@ -24,11 +23,14 @@ from ml_collections import ConfigDict
 from optuna.trial import TrialState
 
 from experiments import page as pages
+from experiments.cmaes import CmaEsSampler
 from experiments.component import PageError, near
 from experiments.spaces import combinations, spaces
+from experiments.storage import reached, storage
+from training.atomic import replace
 
 SWEEP, RESULTS, BEST, TRIALS = "sweep.json", "results.json", "best.py", "trials"
-STUDY, LOCK, CLAIM = "study.journal", "sweep.lock", "claim"
+LOCK, CLAIM = "sweep.lock", "claim"
 SAMPLERS = ("tpe", "random", "grid", "cmaes")
 PRUNERS = ("none", "median", "hyperband", "asha")
 GOALS = {"max": "maximize", "min": "minimize"}
@@ -108,11 +110,13 @@ class Sweep:
                 if trial.state == TrialState.RUNNING and trial.number not in self._claims and self._claim(trial.number):
                     # Optuna has no other way to go on with a trial that another process has begun.
                     return self._suggested(optuna.trial.Trial(self.study, trial._trial_id))
-            if not fresh or len(known) >= self.limit:
+            waiting = sum(trial.state == TrialState.WAITING for trial in known)  # of a worker killed before it asked
+            begun = len(known) - waiting
+            if not fresh or begun >= self.limit:
                 return None
-            self.study.sampler = self._sampler(len(known))
-            if self._grid:
-                self.study.enqueue_trial(combinations(self.spaces)[len(known)])
+            self.study.sampler = self._sampler(begun)
+            if self._grid and not waiting:
+                self.study.enqueue_trial(combinations(self.spaces)[begun])
             trial = self.study.ask()
             self._claim(trial.number)
             return self._suggested(trial)
@@ -189,9 +193,9 @@ class Sweep:
         """Writes `results.json`, and `best.py` once there is a best trial; returns the results."""
         with self._locked():
             found = self.results(importance)
-            self._replace(RESULTS, json.dumps(found, indent=1) + "\n")
+            replace(self.folder / RESULTS, json.dumps(found, indent=1) + "\n")
             if found["best"] is not None:
-                self._replace(BEST, self._best_page(found))
+                replace(self.folder / BEST, self._best_page(found))
         return found
 
     def ended(self) -> bool:
@@ -234,18 +238,13 @@ class Sweep:
             f"def get_config():\n    return override(load({quoted(self.plan.page)}), CHANGES)\n"
         )
 
-    def _replace(self, name, text):
-        partial = self.folder / f"{name}.partial"
-        partial.write_text(text)
-        partial.replace(self.folder / name)
-
     # Storage.
 
     def _study(self) -> optuna.Study:
-        plan, storage = self.plan, _storage(self.plan.storage, self.folder)
+        plan, kept = self.plan, storage(self.plan.storage, self.folder)
         names = dict(study_name=plan.study, direction=GOALS[plan.goal])
-        with _reached(plan.storage):
-            return optuna.create_study(storage=storage, pruner=self._pruner(), load_if_exists=True, **names)
+        with reached(plan.storage):
+            return optuna.create_study(storage=kept, pruner=self._pruner(), load_if_exists=True, **names)
 
     def _sampler(self, existing: int):
         # A worker that joins, or goes on, draws its own; one alone draws the same in every sweep of this seed.
@@ -258,7 +257,7 @@ class Sweep:
                     "random": lambda: optuna.samplers.RandomSampler(seed=seed),
                     "grid": optuna.samplers.RandomSampler,  # never asked: all are enqueued
                     "tpe": lambda: optuna.samplers.TPESampler(seed=seed, multivariate=True, constant_liar=True),
-                    "cmaes": lambda: optuna.samplers.CmaEsSampler(seed=seed, warn_independent_sampling=False),
+                    "cmaes": lambda: CmaEsSampler(seed=seed, warn_independent_sampling=False),
                 }[self.plan.sampler]()
         return self._made
 
@@ -317,56 +316,17 @@ def begin(folder: pathlib.Path, plan: Plan) -> Sweep:
             folder.mkdir(parents=True, exist_ok=True)
         except OSError as error:
             raise PageError(f"cannot write the folder {folder}: {error.strerror}") from error
-        _storage(plan.storage, folder, probe=True)
-    partial = path.with_suffix(".partial")
-    partial.write_text(json.dumps(new, indent=1) + "\n")
-    partial.replace(path)
+        storage(plan.storage, folder, probe=True)
+    try:
+        replace(path, json.dumps(new, indent=1) + "\n")
+    except OSError as error:
+        raise PageError(f"cannot write {path}: {error.strerror}") from error
     return Sweep(folder)
 
 
 def unique(page: str) -> str:
     """A name for a study that no other has."""
     return f"{pathlib.Path(page).stem}-{time.strftime('%Y%m%d-%H%M%S')}-{os.urandom(3).hex()}"
-
-
-_DRIVERS = {"postgresql": "postgresql+psycopg", "mysql": "mysql+pymysql", "sqlite": "sqlite"}
-
-
-def _storage(url: str, folder: pathlib.Path, probe: bool = False):
-    """Where the study is kept. Raises PageError for a URL of no database that optuna can use."""
-    if not url:
-        from optuna.storages.journal import JournalFileBackend, JournalFileOpenLock, JournalStorage
-
-        path = str(folder / STUDY)
-        return None if probe else JournalStorage(JournalFileBackend(path, lock_obj=JournalFileOpenLock(path)))
-    kind, separator, rest = url.partition("://")
-    if not separator or kind.partition("+")[0] not in _DRIVERS:
-        raise PageError(f"--storage {_masked(url)}: a URL like postgresql://user:password@host/database, or mysql://…")
-    driver = _DRIVERS.get(kind, kind)
-    module = driver.partition("+")[2]
-    try:
-        importlib.import_module(module or "sqlite3")
-    except ImportError as error:
-        raise PageError(f"--storage {_masked(url)} wants {module}: pip install -e '.[storage]'") from error
-    with _reached(url):
-        return optuna.storages.RDBStorage(f"{driver}://{rest}", engine_kwargs={"pool_pre_ping": True})
-
-
-@contextlib.contextmanager
-def _reached(url: str) -> Iterator[None]:
-    """Makes one line of whatever a database's driver raises."""
-    try:
-        yield
-    except Exception as error:
-        line = (str(error).strip() or type(error).__name__).splitlines()[0]
-        raise PageError(f"--storage {_masked(url)} cannot be reached: {line}") from error
-
-
-def _masked(url: str) -> str:
-    """Without the password."""
-    head, at, tail = url.rpartition("@")
-    user, colon, _ = head.rpartition(":")
-    return f"{user}:…@{tail}" if at and colon and not user.endswith("/") and "//" in user else url
 
 
 def _number(value):

@@ -76,6 +76,9 @@ class StopSignal:
     def __exit__(self, *_):
         for number, handler in self._before.items():
             signal.signal(number, handler)
+            outer = getattr(handler, "__self__", None)
+            if self._received and isinstance(outer, StopSignal):  # a run of several: it may have ended all the same
+                outer._received = True
 
     def _handle(self, number, frame):
         if self._received:

@@ -122,9 +122,12 @@ def numbers(section: Mapping) -> dict[str, float]:
 
 
 def _load(section, name, table):
-    """The function behind `name`: an entry of the table, or "module:function"."""
+    """The function behind `name`: an entry of the table, or "optax…:function".
+
+    Of no other module: the name may stand in a work directory that somebody else made, and reading it runs nothing.
+    """
     module, _, attribute = table.get(name, name).partition(":")
-    if not attribute:
+    if not attribute or (name not in table and module.partition(".")[0] != "optax"):
         raise TrainingError(f"{section}.name={name!r} is unknown{_nearest(name, table)}")
     try:
         return getattr(importlib.import_module(module), attribute)

@@ -15,6 +15,7 @@ from typing import Any, Protocol
 
 import numpy as np
 
+from training.atomic import replace
 from training.errors import TrainingError, choose
 
 NAMES = "trackers.json"  # in the work directory: {tracker: what it calls the run}
@@ -61,7 +62,7 @@ def open_trackers(
         opened.append(tracker)
         if getattr(tracker, "id", None):
             known[name] = tracker.id
-            path.write_text(json.dumps(known))
+            replace(path, json.dumps(known))
     return opened
 
 

@@ -18,6 +18,7 @@ from experiments.build import build
 from experiments.component import PageError
 from experiments.page import override
 from training import pictures
+from training.atomic import replace
 from training.records import plain
 from training.tiling import predict_tiled
 
@@ -55,9 +56,7 @@ def _measure(options, overrides) -> dict:
     path = run.workdir / EVALUATIONS
     records = json.loads(path.read_text()) if path.exists() else []
     same = lambda other: all(other.get(key, {}) == record[key] for key in ("split", "step", "given"))
-    partial = path.with_suffix(".partial")
-    partial.write_text(json.dumps([*(r for r in records if not same(r)), record], indent=1))
-    partial.rename(path)
+    replace(path, json.dumps([*(r for r in records if not same(r)), record], indent=1))
     return record
 
 

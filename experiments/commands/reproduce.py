@@ -24,14 +24,13 @@ from data.errors import DataError
 from data.prepare import find_builder
 from experiments import ledger as book
 from experiments.build import build
+from experiments.cli import EXIT_FAILED, EXIT_INTERRUPTED
 from experiments.commands.runs import state
-from experiments.commands.train import EXIT_INTERRUPTED
 from experiments.component import PageError
 from experiments.page import PLAIN, SUMMARY, canonical, load, override, pages
-from training.loop import Interrupted
+from training.loop import Interrupted, StopSignal
 from training.records import read
 
-EXIT_FAILED = 1
 GRACE = 30.0  # seconds before the end of a budget, in which a run that is still under way saves; at most a tenth of it
 START = 15.0  # seconds in which a process may have done a first step: less is not worth trying
 MARGIN = 1.1  # a page is begun when what it is expected to take, times this, is left
@@ -87,10 +86,13 @@ def one(page: ConfigDict, name: str, seeds: int | Sequence[int] | None, root: pa
 def train_seeds(page: ConfigDict, seeds: Sequence[int], folder: pathlib.Path) -> list[pathlib.Path]:
     """Trains the page once for each seed, in FOLDER/seed<N>; what has ended is left as it is. Returns the folders."""
     workdirs = [folder / f"seed{seed}" for seed in seeds]
-    for seed, workdir in zip(seeds, workdirs, strict=True):
-        if not (workdir / SUMMARY).exists():
-            say(f"seed {seed} in {workdir}")
-            build(override(page, [("train.seed", str(seed))]), workdir).train()
+    with StopSignal() as stop:
+        for seed, workdir in zip(seeds, workdirs, strict=True):
+            if stop(True):
+                raise Interrupted(f"0 of seed {seed}")
+            if not (workdir / SUMMARY).exists():
+                say(f"seed {seed} in {workdir}")
+                build(override(page, [("train.seed", str(seed))]), workdir).train()
     return workdirs
 
 

@@ -6,6 +6,7 @@ All of it is read from the work directories, so no jax is needed and no server.
 import argparse
 import fcntl
 import json
+import math
 import os
 import pathlib
 import platform
@@ -19,8 +20,8 @@ from rich.console import Console
 from rich.table import Table
 
 from experiments.component import PageError
-from experiments.ledger import lower_is_better
-from experiments.page import LOCK, STORED, SUMMARY, difference
+from experiments.ledger import goal
+from experiments.page import LOCK, STORED, SUMMARY, completed, difference
 from training.records import read
 
 
@@ -31,7 +32,10 @@ def ps(options: argparse.Namespace) -> None:
         raise PageError(f"there is no folder {root}")
     table = Table("run", "state", "step", "examples/s", "best")
     for workdir in sorted(find(root)):
-        found = look(workdir)
+        try:
+            found = look(workdir)
+        except (KeyError, TypeError, ValueError):  # a config.json that is not ours
+            continue
         table.add_row(str(workdir.relative_to(root)), *(found[name] for name in ("state", "step", "speed", "best")))
     _print(table)
 
@@ -89,15 +93,15 @@ def holder(workdir: pathlib.Path) -> dict[str, Any]:
 
 
 def _best(records, wanted: str) -> str:
-    """The best value of a metric over the records of the last split measured; of `wanted`, else of the first."""
+    """The best (else the last) value of a metric, over the last split measured: of `wanted`, else of the first."""
     for split in ("test/", "validation/"):
         rows = [r for r in records if any(name.startswith(split) for name in r)]
         names = [k for k, v in rows[-1].items() if k.startswith(split) and isinstance(v, float | int)] if rows else []
         if names:
             name = split + wanted if split + wanted in names else names[0]
             values = [row[name] for row in rows if row.get(name) is not None]
-            best = (min if lower_is_better(name) else max)(values, default=float("nan"))
-            return f"{name} {best:.4g}"
+            best = {"min": min, "max": max}.get(goal(name), lambda found: found[-1])
+            return f"{name} {best(values or [math.nan]):.4g}"
     return ""
 
 
@@ -146,7 +150,8 @@ def ended(folder: pathlib.Path) -> list[tuple[Mapping, Mapping]]:
     found = [workdir for workdir in sorted(find(folder)) if (workdir / SUMMARY).exists()]
     if not found:
         raise PageError(f"no run has ended in {folder}")
-    runs = [tuple(json.loads((w / name).read_text()) for name in (STORED, SUMMARY)) for w in found]
+    stored = lambda workdir, name: json.loads((workdir / name).read_text())
+    runs = [(completed(stored(workdir, STORED)), stored(workdir, SUMMARY)) for workdir in found]
     for workdir, (page, _) in zip(found, runs, strict=True):
         lines = [line for line in difference(runs[0][0], page) if not line.startswith("train.seed:")]
         if lines:

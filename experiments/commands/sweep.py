@@ -13,11 +13,11 @@ from rich.table import Table
 
 from experiments import page as pages
 from experiments.build import Parts
-from experiments.cli import EXIT_INTERRUPTED
+from experiments.cli import EXIT_FAILED, EXIT_INTERRUPTED
 from experiments.component import PageError, near
 from experiments.crew import Crew, reported
 from experiments.launch import Job, local, submit, where
-from experiments.ledger import lower_is_better
+from experiments.ledger import goal
 from experiments.spaces import combinations, spaces
 from experiments.sweep import BEST, RESULTS, Plan, Sweep, begin, unique
 from experiments.trials import use_cores
@@ -25,6 +25,7 @@ from training import loop
 
 SLOTS = {"cpu": 16}  # trials of one program; further ones gain nothing on a CPU, and would be chosen knowing less
 MANY = 32  # on accelerators, which they fill
+TRIALS = 32  # unless a number is given, or all values of a grid
 SHOWN = 10  # trials in the table
 
 say = Console(stderr=True, highlight=False, soft_wrap=True, markup=False).print
@@ -45,12 +46,18 @@ def sweep(options: argparse.Namespace) -> int:
         local.shares(place.devices, options.workers)  # what is not there is said before anything is written
     if options.vectorize != "no":
         use_cores(options.page)
+    here = place.on == "local" and options.workers == 1 and place.devices is None
+    if not here:
+        jax.config.update("jax_platforms", "cpu")  # the accelerators are for the workers
     plan = planned(options)
     found = begin(folder, plan)
     say(f"{found.limit} trials of {plan.page} for the {plan.goal} of {plan.metric}, in {folder}")
-    if place.on == "local" and options.workers == 1 and place.devices is None:
+    if here:
         return work(found, options.vectorize)
-    command = ["sweep", "--worker", "--workdir", str(folder.absolute()), "--vectorize", options.vectorize]
+    together = options.vectorize
+    if together == "auto" and options.workers > 1:  # else the first to come would take all trials
+        together = str(min(MANY, math.ceil(found.limit / options.workers)))
+    command = ["sweep", "--worker", "--workdir", str(folder.absolute()), "--vectorize", together]
     jobs = submit(command, place, folder, copies=options.workers)
     for job in jobs:
         say(f"{job.name}\n  to follow: tail -f {job.log}")
@@ -68,20 +75,20 @@ def planned(options: argparse.Namespace) -> Plan:
         if name not in known:
             raise PageError(f"sweep() of {options.config}: unknown key {name!r}{near(name, known)}")
     given = {name: value for name in known if (value := getattr(options, name)) is not None}
-    defaults = dict(trials=32, sampler="tpe", pruner="none", seed=0)
+    defaults = dict(sampler="tpe", pruner="none", seed=0)
     chosen = {**defaults, **own, **given}
     chosen["over"] = {**{k: str(v) for k, v in own.get("over", {}).items()}, **dict(given.get("over", []))}
     if not chosen["over"]:
         raise PageError("--over KEY=SPACE says what is searched, as in --over schedule.peak=log:1e-4..1e-1")
     page = options.config if not options.config.endswith(".py") else str(pathlib.Path(options.config).absolute())
     over = spaces(chosen["over"], options.page)
-    if chosen["sampler"] == "grid":
-        combinations(over)  # a range has no end of values: that is said now
-    if chosen["trials"] < 1:
+    count = len(combinations(over)) if chosen["sampler"] == "grid" else TRIALS
+    if chosen.setdefault("trials", count) < 1:
         raise PageError(f"--trials {chosen['trials']} is less than 1")
-    metric, goal = _aim(Parts(pages.override(options.page, [("devices.kind", "mesh")])), chosen.get("metric"))
+    one_device = [("devices.kind", "mesh"), ("devices.fsdp", "1")]
+    aim = _aim(Parts(pages.override(options.page, one_device)), chosen.get("metric"), chosen.get("goal"))
     return Plan(
-        **{"page": page, "goal": goal, **chosen, "metric": metric},
+        **{"page": page, **chosen, **aim},
         overrides=[list(pair) for pair in options.overrides],
         config=pages.canonical(options.page),
         storage=options.storage or "",
@@ -89,17 +96,19 @@ def planned(options: argparse.Namespace) -> Plan:
     )
 
 
-def _aim(parts: Parts, metric: str | None) -> tuple[str, str]:
-    """The metric, else that by which the page's task ranks checkpoints, and its goal."""
+def _aim(parts: Parts, metric: str | None, wanted: str | None) -> dict[str, str]:
+    """The metric, else that by which the page's task ranks checkpoints, and the goal, else the one that it has."""
     best = parts.task.best
     if not metric and not (best and parts.has("validation")):
         raise PageError("--metric NAME: the page has no validation split, or its task no metric that ranks checkpoints")
-    metric = metric or f"validation/{best.removeprefix('-')}"
-    names = reported(parts)
+    ranks = f"validation/{best.removeprefix('-')}"
+    metric, names = metric or ranks, reported(parts)
     if metric not in names:
         raise PageError(f"--metric {metric}: the page never reports it{near(metric, names)}")
-    lower = best.startswith("-") if metric == f"validation/{best.removeprefix('-')}" else lower_is_better(metric)
-    return metric, "min" if lower else "max"
+    own = ("min" if best.startswith("-") else "max") if metric == ranks else goal(metric)
+    if not (wanted or own):
+        raise PageError(f"--goal min or max: the name of {metric} does not say which is better")
+    return {"metric": metric, "goal": wanted or own}
 
 
 def work(sweep: Sweep, vectorize: str) -> int:
@@ -140,8 +149,11 @@ def attend(sweep: Sweep, jobs: list[Job]) -> int:
     if sweep.ended():
         conclude(sweep)
         return 0
+    if not any(codes):
+        say("the trials that are left are those of other workers")
+        return 0
     say(f"fovea: {sum(map(bool, codes))} of {len(jobs)} workers did not end well; the same command goes on")
-    return EXIT_INTERRUPTED if EXIT_INTERRUPTED in codes else max(codes)
+    return EXIT_INTERRUPTED if EXIT_INTERRUPTED in codes else EXIT_FAILED
 
 
 def conclude(sweep: Sweep) -> None:

@@ -202,7 +202,6 @@ function configurationSection() {
 
 function ledgerSection() {
   const names = ["page", "metric", "published", "ours", "status", "steps", "seeds", "wall time", "commit", "date"];
-  const numeric = new Set(["published", "ours", "steps", "wall time"]);
   const rows = data.ledger.map((row) => ({
     cells: {
       ...row,
@@ -222,9 +221,9 @@ function ledgerSection() {
         ),
       ),
     },
-    keys: row,
+    keys: { ...row, ...row.keys },
   }));
-  const columns = names.map((name) => ({ name, number: numeric.has(name) }));
+  const columns = names.map((name) => ({ name, number: name in (data.ledger[0].keys) }));
   return section(
     "ledger",
     "Ledger of reproductions",

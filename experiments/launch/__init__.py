@@ -96,6 +96,14 @@ def where(options: argparse.Namespace) -> Where:
     return Where(on, options.devices, options.hosts, options.address, given)
 
 
+def made(folder: pathlib.Path) -> None:
+    """Makes a folder where there is none. Raises PageError where it cannot be written."""
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise PageError(f"cannot write the folder {folder}: {error.strerror}") from error
+
+
 def log_of(folder: pathlib.Path, copy: int, host: int = 0) -> pathlib.Path:
     """What a host of a copy prints: log.txt, log1.txt, …; of further hosts log-1.txt, log1-1.txt, …"""
     return folder / f"log{copy or ''}{f'-{host}' if host else ''}.txt"

@@ -6,12 +6,12 @@ import subprocess
 import sys
 
 from experiments.component import PageError
-from experiments.launch import FOVEA, Job, Where, free_port, joined, log_of
+from experiments.launch import FOVEA, Job, Where, free_port, joined, log_of, made
 
 
 def submit(command: list[str], where: Where, folder: pathlib.Path, copies: int) -> list[Job]:
     environments = iter(shares(where.devices, copies * where.hosts))
-    folder.mkdir(parents=True, exist_ok=True)
+    made(folder)
     jobs = []
     for copy in range(copies):
         coordinator, processes = f"127.0.0.1:{free_port()}", []

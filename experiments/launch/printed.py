@@ -26,8 +26,9 @@ def tpu(command: Sequence[str], workdir: pathlib.Path) -> str:
         "git clone '$REPOSITORY' fovea && cd fovea && python3 -m venv .venv"
         " && .venv/bin/pip install -r requirements.lock && .venv/bin/pip install -e '.[tpu]'"
     )
-    start = f"mkdir -p {shlex.quote(str(workdir))} && cd fovea && nohup .venv/bin/fovea"
-    start += f" {shlex.join([*command, '--distributed'])} < /dev/null >> {log} 2>&1 &"
+    # In braces: else all of the line would go on in the background, and hold the connection open.
+    start = f"mkdir -p {shlex.quote(str(workdir))} && cd fovea && {{ nohup .venv/bin/fovea"
+    start += f" {shlex.join([*command, '--distributed'])} < /dev/null >> {log} 2>&1 & }}"
     stop = f"fovea/.venv/bin/fovea stop {shlex.quote(str(workdir))}"
     return f"""\
 # edit: which slice, and where the code is; {workdir} has to be shared by its hosts (Filestore, say)

@@ -229,5 +229,15 @@ def test_tpu(fovea, tmp_path):
     assert "--worker=all" in calls[2] and install.startswith("git clone 'https://")
     words = shlex.split(start)
     assert words[words.index("--workdir") + 1] == str(tmp_path / "a run") and "--distributed" in words
+    # It returns at once, although what it starts goes on.
+    began, home = tmp_path / "began", tmp_path / "home"
+    installed = home / "fovea" / ".venv" / "bin" / "fovea"
+    installed.parent.mkdir(parents=True)
+    installed.write_text(f"#!/bin/sh\ntouch '{began}'\nwhile [ -e '{began}' ]; do sleep 0.1; done\n")
+    installed.chmod(0o755)
+    subprocess.run(["bash", "-c", start], cwd=home, capture_output=True, check=True, timeout=120)
+    while not began.exists():
+        time.sleep(0.1)
+    began.unlink()
     assert shlex.split(follow) == ["tail", "-f", str(tmp_path / "a run" / "log.txt")]
     assert shlex.split(stop)[-2:] == ["stop", str(tmp_path / "a run")]

@@ -4,6 +4,7 @@ import importlib.metadata
 import json
 import platform
 import subprocess
+import sys
 
 import pytest
 
@@ -73,3 +74,9 @@ def test_a_run_notes_its_machine(trained):
     assert (start["host"], start["processes"], start["devices"]) == (platform.node(), 1, {"cpu": 8})
     assert start["packages"]["jax"] == importlib.metadata.version("jax")
     assert "packages" not in json.loads((trained / "summary.json").read_text())
+
+
+def test_no_password_is_noted(repository, tmp_path, monkeypatch):
+    monkeypatch.setattr(sys, "argv", ["fovea", "sweep", "--storage", "postgresql://me:secret@host/db"])
+    (start,) = noted(tmp_path)
+    assert start["command"][-1] == "postgresql://me:…@host/db"

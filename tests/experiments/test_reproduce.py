@@ -2,6 +2,8 @@
 
 import json
 import math
+import os
+import signal
 import subprocess
 import sys
 import time
@@ -10,7 +12,10 @@ import pytest
 
 from experiments import cli, ledger
 from experiments import page as pages
+from experiments.commands import reproduce
 from experiments.commands.reproduce import Job, carry_out, end_within, gather
+from experiments.page import load
+from training.loop import Interrupted, StopSignal
 
 PAGE = """
 from experiments.page import page
@@ -55,6 +60,21 @@ def test_each_seed_is_trained_and_the_row_added(root, capsys):
     assert cli.main(command[:2] + command[4:]) == 0  # the seeds of the row; what has ended is not run again
     assert (root / "one" / "seed0" / "summary.json").stat().st_mtime_ns == before
     assert json.loads((ledger.RESULTS / "one.json").read_text())["seeds"] == [0, 1]
+
+
+def test_a_signal_as_a_seed_ends_begins_no_other(tmp_path, monkeypatch):
+    begun = []
+
+    class Ends:
+        def train(self):
+            begun.append(self)
+            with StopSignal():
+                os.kill(os.getpid(), signal.SIGTERM)
+
+    monkeypatch.setattr(reproduce, "build", lambda page, workdir: Ends())
+    with pytest.raises(Interrupted, match="0 of seed 1"):
+        reproduce.train_seeds(load("mlp_digits"), [0, 1], tmp_path)
+    assert len(begun) == 1
 
 
 @pytest.mark.parametrize(

@@ -54,6 +54,8 @@ def test_a_line_for_each_run(fovea, tmp_path):
     folder(tmp_path / "a" / "seed0")
     folder(tmp_path / "a" / "seed1")
     (folder(tmp_path / "b") / "checkpoints").mkdir()
+    (tmp_path / "foreign").mkdir()
+    (tmp_path / "foreign" / pages.STORED).write_text('{"architectures": ["ViTModel"]}')
     lines = [line.split("│") for line in fovea("ps", tmp_path).out.splitlines() if "killed" in line]
     assert [line[1].strip() for line in lines] == ["a/seed0", "a/seed1", "b"]
     steps = pages.load("mlp_digits").train.steps
@@ -107,6 +109,9 @@ def test_two_folders_of_seeds_compared(fovea, tmp_path):
     for seed, (a, b) in enumerate([(0.9, 0.95), (0.91, 0.96), (0.92, 0.94)]):
         folder(tmp_path / "a" / f"seed{seed}", seed, **{"test/accuracy": a})
         folder(tmp_path / "b" / f"seed{seed}", seed, lr=0.2, **{"test/accuracy": b})
+    younger = json.loads((tmp_path / "a" / "seed1" / pages.STORED).read_text())
+    del younger["track"]  # it was trained before there was such a section
+    (tmp_path / "a" / "seed1" / pages.STORED).write_text(json.dumps(younger))
     out = fovea("compare", tmp_path / "a", tmp_path / "b").out
     assert f"schedule.peak: {tmp_path / 'a'} 0.1, {tmp_path / 'b'} 0.2" in out
     assert "train.seed" not in out

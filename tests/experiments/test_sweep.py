@@ -4,6 +4,7 @@ import gc
 import json
 import os
 import pathlib
+import pickle
 import shutil
 import signal
 import socket
@@ -15,15 +16,17 @@ import numpy as np
 import pytest
 
 from experiments import crew
+from experiments.build import Parts
+from experiments.commands import sweep as sweep_command
 from experiments.commands.runs import state
-from experiments.commands.sweep import conclude
+from experiments.commands.sweep import attend, conclude
 from experiments.component import PageError
 from experiments.crew import Crew
-from experiments.launch import FOVEA, Where, submit
+from experiments.launch import FOVEA, Job, Where, submit
 from experiments.page import canonical, load, override
 from experiments.spaces import combinations, space, spaces
 from experiments.sweep import Plan, Sweep, begin
-from training.loop import Interrupted
+from training.loop import Interrupted, StopSignal
 from training.records import read
 
 PAGE = "mlp_digits"
@@ -107,6 +110,10 @@ def test_a_grid_wants_values():
         ("--over schedule.peak=1..2 --metric validation/acuracy", "did you mean 'validation/accuracy'?"),
         ("--over schedule.peak=1..2 --metric test/accuracy", "--metric test/accuracy: the page never reports it"),
         ("--over schedule.peak=1..2 --goal up", "--goal up: there is max, min"),
+        (
+            "--over schedule.peak=1..2 --metric train/gradient_norm",
+            "--goal min or max: the name of train/gradient_norm",
+        ),
         ("--over schedule.peak=1..2 --sampler tpa", "--sampler tpa: did you mean 'tpe'?"),
         ("--over schedule.peak=1..2 --sampler grid", "a grid wants values"),
         ("--over schedule.peak=1..2 --trials 0", "--trials 0 is less than 1"),
@@ -220,9 +227,22 @@ def test_a_network_that_cannot_be(tmp_path):
     assert "did you mean 'relu'?" in results["trials"][2]["why"]
 
 
+def test_whatever_a_network_raises_stops_no_other(tmp_path, monkeypatch):
+    def parts(page):
+        if page.model.activation == "tanh":
+            raise ZeroDivisionError("of a kind")
+        return Parts(page)
+
+    monkeypatch.setattr(crew, "Parts", parts)
+    results = worked(tmp_path, planned(trials=2, over={"model.activation": "tanh,relu"}, sampler="grid"))
+    assert states(results) == ["failed", "complete"] and results["trials"][0]["why"] == "of a kind"
+
+
 def test_a_grid_is_done_once(tmp_path):
     over = {"schedule.peak": "0.001,0.01", "train.seed": "0,1"}
-    results = worked(tmp_path, planned(trials=32, over=over, sampler="grid"))
+    sweep = begin(tmp_path, planned(trials=32, over=over, sampler="grid"))
+    sweep.study.enqueue_trial(combinations(sweep.spaces)[0])  # by a worker that was killed just then
+    results = worked(tmp_path, sweep.plan)
     tried = [(trial["params"]["schedule.peak"], trial["params"]["train.seed"]) for trial in results["trials"]]
     assert tried == [(0.001, 0), (0.001, 1), (0.01, 0), (0.01, 1)] and states(results) == ["complete"] * 4
 
@@ -243,6 +263,23 @@ def test_what_lags_behind_is_pruned(tmp_path, slots):
     assert states(results)[9:] == ["pruned"] * 2 and results["trials"][10]["step"] < 12
     assert state(tmp_path / "trials" / "0010") == "pruned"
     assert results["best"] < 9
+
+
+def test_a_study_that_would_run_code(tmp_path):
+    """CMA-ES keeps its state pickled."""
+    sweep = begin(tmp_path, planned(trials=3, over={"schedule.peak": "1e-3..1e-1"}, sampler="cmaes"))
+
+    class Bomb:
+        def __reduce__(self):
+            return pathlib.Path.touch, (tmp_path / "exploded",)
+
+    trial = sweep.take()
+    sweep.report(trial, 8, 0.5)
+    sweep.study._storage.set_trial_system_attr(trial._trial_id, "cma:optimizer:0", pickle.dumps(Bomb()).hex())
+    sweep.tell(trial)
+    with pytest.raises(PageError, match=r"no state of CMA-ES but pathlib"):
+        sweep.take()
+    assert not (tmp_path / "exploded").exists()
 
 
 @pytest.mark.parametrize("sampler", ["tpe", "cmaes"])
@@ -324,8 +361,35 @@ def test_interrupted_it_leaves_its_trials_to_others(tmp_path):
         Crew(sweep, 8).work(lambda boundary: next(asked) == 5)
     assert states(sweep.results()) == ["running", "running"]
     assert state(tmp_path / "trials" / "0000") == "interrupted"
+    with pytest.raises(Interrupted):
+        Crew(Sweep(tmp_path), 1).work(lambda boundary: True)
     Crew(Sweep(tmp_path), 1).work(lambda boundary: False)
     assert states(sweep.results()) == ["complete", "complete"]
+
+
+def test_a_signal_during_one_trial_ends_the_sweep():
+    with StopSignal() as of_sweep:
+        with StopSignal() as of_trial:
+            os.kill(os.getpid(), signal.SIGTERM)
+            assert of_trial(True) and not of_sweep(True)
+        assert of_sweep(True)
+
+
+@pytest.mark.parametrize(("codes", "code"), [((0, 0), 0), ((0, -9), 1), ((75, 2), 75)])
+def test_workers_that_leave_trials(tmp_path, codes, code):
+    jobs = [Job("a worker", tmp_path, "", lambda code=code: code, lambda: None) for code in codes]
+    assert attend(begin(tmp_path, planned()), jobs) == code
+
+
+def test_what_workers_are_told(fovea, tmp_path, monkeypatch):
+    """Each takes its share, and all of a grid is theirs."""
+    told = []
+    monkeypatch.setattr(sweep_command, "submit", lambda command, *rest, **more: told.append(command) or [])
+    monkeypatch.setattr(sweep_command, "attend", lambda found, jobs: told.append(found.limit) or 0)
+    seeds = ",".join(map(str, range(40)))
+    grid = ["--sampler", "grid", "--over", f"train.seed={seeds}", "--workers", "4"]
+    assert fovea("sweep", "--config", PAGE, "--workdir", tmp_path, *grid).code == 0
+    assert told[0][-2:] == ["--vectorize", "10"] and told[1] == 40
 
 
 # Elsewhere.

@@ -1,0 +1,9 @@
+"""Files that are replaced as a whole: who reads one, or is killed while writing it, finds the old text or the new."""
+
+import pathlib
+
+
+def replace(path: pathlib.Path, text: str) -> None:
+    partial = path.with_name(f"{path.name}.partial")
+    partial.write_text(text)
+    partial.replace(path)
