@@ -2,14 +2,14 @@
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
-# Compiled programs are kept between runs: a second start takes seconds.
-export JAX_COMPILATION_CACHE_DIR ?= $(CURDIR)/.cache/jax
 
 .PHONY: train test lint ledger tensorflow clean
 
 train: $(VENV)/ready
 	$(BIN)/fovea train --config lenet5_digits --workdir workdir/lenet5_digits
 
+# What the tests compile is kept here, and not among what the user's runs do.
+test: export JAX_COMPILATION_CACHE_DIR ?= $(CURDIR)/.cache/jax
 test: $(VENV)/extras
 	JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS=0 $(BIN)/python -m pytest
 

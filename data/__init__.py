@@ -9,7 +9,7 @@ import importlib
 import inspect
 from collections.abc import Callable
 
-from data.errors import DataError, choose
+from data.errors import DataError, unknown
 
 SOURCES = {
     "binarized_mnist": "data.binarized_mnist:binarized_mnist",
@@ -28,7 +28,7 @@ def find_source(name: str) -> tuple[Callable, str]:
     """`"tfds:cifar10"` -> (the function that opens it, `"cifar10"`). Raises DataError for an unknown name."""
     kind, _, argument = name.partition(":")
     if kind not in SOURCES:
-        raise choose("data set", kind, SOURCES)
+        raise unknown("data set", kind, SOURCES)
     module, function = SOURCES[kind].split(":")
     return getattr(importlib.import_module(module), function), argument
 
@@ -39,7 +39,7 @@ def open_source(name: str, split: str, **options):
     known = list(inspect.signature(function).parameters)[2:]
     for option in options:
         if option not in known:
-            raise choose(f"option of data set {name}", option, known)
+            raise unknown(f"option of data set {name}", option, known)
     return function(argument, split, **options)
 
 

@@ -4,11 +4,11 @@ Salakhutdinov and Murray, "On the Quantitative Analysis of Deep Belief Networks"
 """
 
 import pathlib
-import zipfile
 
 import numpy as np
 
 from data.errors import DataError
+from data.npz import read_arrays
 from data.source import ArraySource, Info, normalisation, slice_arrays
 
 SPLITS = ("train", "valid", "test")
@@ -23,9 +23,8 @@ def binarized_mnist(argument: str, split: str) -> ArraySource:
     if not path.is_file():
         raise DataError(f"no file {argument!r}: write 'binarized_mnist:path/to/binarized_mnist_packed.npz'")
     try:
-        with np.load(path, allow_pickle=False) as archive:
-            packed = {name: archive[name] for name in SPLITS}
-    except (OSError, ValueError, AttributeError, TypeError, KeyError, zipfile.BadZipFile) as error:
+        packed = read_arrays(path, SPLITS)
+    except ValueError as error:
         raise DataError(f"cannot read {', '.join(SPLITS)} in {path}: {error}") from error
     by_split = {}
     for name, bits in packed.items():

@@ -3,7 +3,7 @@
 import numpy as np
 from PIL import Image
 
-from data.errors import DataError, choose
+from data.errors import DataError, unknown
 
 CROPS = ("center", "random", "resize")
 MODES = {1: "L", 3: "RGB", 4: "RGBA"}
@@ -13,7 +13,7 @@ CORRUPT = (OSError, SyntaxError, ValueError, EOFError, Image.DecompressionBombEr
 def check_crop(crop: str, image_size: int | None):
     """Raises DataError unless `crop` exists and has the size it needs."""
     if crop not in CROPS:
-        raise choose("data.crop", crop, CROPS)
+        raise unknown("data.crop", crop, CROPS)
     if crop == "random" and image_size is None:
         raise DataError("data.crop='random' needs data.image_size")
 
@@ -25,6 +25,16 @@ def decode(file, channels: int, size: int | None, crop: str, key: np.ndarray | N
             image = Image.fromarray((np.asarray(image) // 257).astype(np.uint8))
         image = fit(image.convert(MODES[channels]), size, crop, key)
         return np.asarray(image).reshape(image.height, image.width, channels)
+
+
+def read_image(
+    file, channels: int, size: int | None = None, crop: str = "center", key: np.ndarray | None = None, hint: str = ""
+) -> np.ndarray:
+    """`decode`, but raises DataError that names a file which cannot be decoded; its message ends in `hint`."""
+    try:
+        return decode(file, channels, size, crop, key)
+    except CORRUPT as error:
+        raise DataError(f"cannot read image {file}: {error}{hint}") from error
 
 
 def fit(image: Image.Image, size: int | None, crop: str, key: np.ndarray | None) -> Image.Image:

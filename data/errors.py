@@ -8,7 +8,7 @@ class DataError(ValueError):
     """What the user can put right about the data: what is wrong, where, and the nearest valid choice."""
 
 
-def choose(what: str, given: str, choices: Iterable[str]) -> DataError:
+def unknown(what: str, given: str, choices: Iterable[str]) -> DataError:
     """The error for a name that is not among `choices`; names the near miss, else all that exist."""
     choices = list(choices)
     near = difflib.get_close_matches(given, choices, n=1, cutoff=0.5)

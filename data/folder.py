@@ -1,6 +1,5 @@
 """Images in folders: a sub-folder per class, or a CSV file that lists file and label."""
 
-import concurrent.futures
 import csv
 import functools
 import pathlib
@@ -9,13 +8,14 @@ import warnings
 import numpy as np
 from PIL import Image
 
-from data.decode import CORRUPT, check_crop, decode
+from data.decode import CORRUPT, check_crop, read_image
 from data.errors import DataError
-from data.source import Info, Source, normalisation
+from data.source import Info, Source, in_threads, normalisation
 from data.splits import resolve
 
 SPLITS = ("train", "validation", "val", "test")
 SUFFIXES = {".jpg", ".jpeg", ".png", ".bmp", ".gif", ".webp", ".tif", ".tiff", ".ppm", ".pgm"}
+HINT = "; data.skip_corrupt=True leaves it out"
 
 Listing = list[tuple[pathlib.Path, str]]  # (file, class name) of every example of a split
 
@@ -50,10 +50,9 @@ def folder(
     if not argument or not path.exists():
         raise DataError(f"no folder {argument!r}: write 'folder:path/to/images' or 'folder:path/to/labels.csv'")
     listings = _read_csv(path) if path.is_file() else _read_folders(path)
-    read = functools.partial(read_image, channels=channels, size=image_size, crop=crop)
-    skipped: tuple[str, ...] = ()
+    read = functools.partial(read_image, channels=channels, size=image_size, crop=crop, hint=HINT)
     if skip_corrupt:
-        listings, skipped = _leave_out_corrupt(listings, read)
+        listings = _leave_out_corrupt(listings, read)
 
     classes = tuple(sorted({label for listing in listings.values() for _, label in listing}))
     if len(classes) < 2:
@@ -65,13 +64,13 @@ def folder(
         width, height = _common_size([file for listing in listings.values() for file, _ in listing])
     else:
         width = height = image_size
-    mean, std = normalisation(mean, std, lambda: np.stack(_map(read, first[:stats_images])), channels)
+    mean, std = normalisation(mean, std, lambda: np.stack(in_threads(read, first[:stats_images])), channels)
 
     parts = resolve(split, {name: len(listing) for name, listing in listings.items()})
     files, names = zip(*[example for name, a, b in parts for example in listings[name][a:b]], strict=True)
     number = {name: i for i, name in enumerate(classes)}
     labels = np.array([number[name] for name in names], np.int32)
-    return ImageFiles(files, labels, read, Info(classes, (height, width, channels), mean, std, skipped))
+    return ImageFiles(files, labels, read, Info(classes, (height, width, channels), mean, std))
 
 
 class ImageFiles(Source):
@@ -90,23 +89,6 @@ class ImageFiles(Source):
 
     def resident(self):
         return None if self.read.keywords["crop"] == "random" else self.read_all()
-
-
-def read_image(file: pathlib.Path, channels: int, size: int | None, crop: str, key=None) -> np.ndarray:
-    """One image [H, W, C] uint8. Raises DataError that names a file which cannot be decoded."""
-    try:
-        return decode(file, channels, size, crop, key)
-    except CORRUPT as error:
-        raise _corrupt(file, error) from error
-
-
-def _corrupt(file: pathlib.Path, error: Exception) -> DataError:
-    return DataError(f"cannot read image {file}: {error}; data.skip_corrupt=True leaves it out")
-
-
-def _map(function, files: list[pathlib.Path]) -> list:
-    with concurrent.futures.ThreadPoolExecutor() as pool:  # PIL decodes outside the interpreter's lock
-        return list(pool.map(function, files))
 
 
 def _read_folders(path: pathlib.Path) -> dict[str, Listing]:
@@ -140,21 +122,21 @@ def _read_csv(path: pathlib.Path) -> dict[str, Listing]:
     return {"train": listing}
 
 
-def _leave_out_corrupt(listings: dict[str, Listing], read) -> tuple[dict[str, Listing], tuple[str, ...]]:
+def _leave_out_corrupt(listings: dict[str, Listing], read) -> dict[str, Listing]:
     def fault(file: pathlib.Path) -> str | None:
         try:
             read(file)
         except DataError:
             return str(file)
 
-    faults = {f for listing in listings.values() for f in _map(fault, [file for file, _ in listing]) if f}
+    faults = {f for listing in listings.values() for f in in_threads(fault, [file for file, _ in listing]) if f}
     if faults:
         warnings.warn(f"left out {len(faults)} corrupt images, the first is {min(faults)}", stacklevel=3)
     kept = {name: [e for e in listing if str(e[0]) not in faults] for name, listing in listings.items()}
     for name, listing in kept.items():
         if not listing:
             raise DataError(f"every image of split {name!r} is corrupt, the first is {min(faults)}")
-    return kept, tuple(sorted(faults))
+    return kept
 
 
 def _common_size(files: list[pathlib.Path]) -> tuple[int, int]:
@@ -165,9 +147,9 @@ def _common_size(files: list[pathlib.Path]) -> tuple[int, int]:
             with Image.open(file) as image:
                 return image.size
         except CORRUPT as error:
-            raise _corrupt(file, error) from error
+            raise DataError(f"cannot read image {file}: {error}{HINT}") from error
 
-    sizes = _map(header, files)
+    sizes = in_threads(header, files)
     for file, size in zip(files, sizes, strict=True):
         if size != sizes[0]:
             raise DataError(f"{files[0]} has size {sizes[0]} and {file} has {size}: set data.image_size")

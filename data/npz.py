@@ -2,6 +2,7 @@
 
 import pathlib
 import zipfile
+import zlib
 
 import numpy as np
 
@@ -46,12 +47,21 @@ def npz(
     return ArraySource(slice_arrays(by_split, split), info)
 
 
+def read_arrays(path: pathlib.Path, names: tuple[str, ...] = ()) -> dict[str, np.ndarray]:
+    """The arrays of an .npz, or `names` alone, and never a pickle. Raises ValueError if they cannot be read."""
+    try:
+        with np.load(path, allow_pickle=False) as archive:
+            return {name: archive[name] for name in names or archive.files}
+    # What NumPy raises on a file of another kind, one that is cut off and one without such a name.
+    except (OSError, AttributeError, TypeError, KeyError, EOFError, zipfile.BadZipFile, zlib.error) as error:
+        raise ValueError(str(error)) from error
+
+
 def _read(path: pathlib.Path) -> dict[str, dict[str, np.ndarray]]:
     """split -> image [N, H, W, C] uint8 and label [N] of any type, train first."""
     try:
-        with np.load(path, allow_pickle=False) as archive:
-            arrays = {name: archive[name] for name in archive.files}
-    except (OSError, ValueError, AttributeError, TypeError, EOFError, zipfile.BadZipFile) as error:
+        arrays = read_arrays(path)
+    except ValueError as error:
         raise DataError(f"cannot read {path} as .npz without pickled objects: {error}") from error
     names = {x[2:]: (x, f"y_{x[2:]}") for x in arrays if x.startswith("x_")} or {"train": ("image", "label")}
     by_split = {}

@@ -1,6 +1,5 @@
 """Images with masks: two folders whose files belong together by their names."""
 
-import concurrent.futures
 import pathlib
 import re
 
@@ -8,10 +7,10 @@ import numpy as np
 from PIL import Image
 from scipy import ndimage
 
-from data.decode import CORRUPT, decode
+from data.decode import CORRUPT, read_image
 from data.errors import DataError
 from data.folder import SUFFIXES
-from data.source import Info, Source, normalisation
+from data.source import Info, Source, in_threads, normalisation
 from data.splits import resolve
 from data.weight_map import class_weights, weight_map
 
@@ -80,7 +79,7 @@ class PairFiles(Source):
         self.pairs, self.table, self.resize, self.border_weight, self.info = pairs, table, resize, border_weight, info
         if border_weight:
             k = len(info.classes)
-            masks = _in_threads(lambda pair: read_mask(pair[1], table), pairs)
+            masks = in_threads(lambda pair: read_mask(pair[1], table), pairs)
             self.balance = np.append(class_weights(sum(np.bincount(m[m >= 0], minlength=k) for m in masks)), 0.0)
 
     def __len__(self):
@@ -109,14 +108,6 @@ class PairFiles(Source):
         return image, mask
 
 
-def read_image(file: pathlib.Path, channels: int) -> np.ndarray:
-    """One image [H, W, C] uint8, of its own size. Raises DataError that names a file which cannot be decoded."""
-    try:
-        return decode(file, channels, None, "center")
-    except CORRUPT as error:
-        raise DataError(f"cannot read image {file}: {error}") from error
-
-
 def read_mask(file: pathlib.Path, table: np.ndarray) -> np.ndarray:
     """One mask [H, W] int16. Raises DataError that names a file which is no mask or has a value that is no class."""
     values = _values(file)
@@ -143,7 +134,7 @@ def _class_of_value(classes: tuple[str, ...], void: int | None, masks: list[path
     """[256] int16: the class that a value in a mask stands for, IGNORED or INVALID."""
     k = len(classes)
     if not k:
-        present = set().union(*_in_threads(lambda mask: np.unique(_values(mask)).tolist(), masks)) - {void}
+        present = set().union(*in_threads(lambda mask: np.unique(_values(mask)).tolist(), masks)) - {void}
         k = 2 if present <= {0, 255} else max(present) + 1
         if k == 256:
             raise DataError(
@@ -209,8 +200,3 @@ def _by_key(folder: pathlib.Path, match: str) -> dict[str, pathlib.Path]:
 
 def _size(pixels: np.ndarray) -> str:
     return "×".join(map(str, pixels.shape[:2]))
-
-
-def _in_threads(function, items: list) -> list:
-    with concurrent.futures.ThreadPoolExecutor() as pool:  # PIL decodes outside the interpreter's lock
-        return list(pool.map(function, items))

@@ -15,11 +15,9 @@ from data.errors import DataError
 from data.source import Source
 
 
-def indices(seed: int, step: int, batch_size: int, num_examples: int, shuffle: bool = True) -> np.ndarray:
+def indices(seed: int, step: int, batch_size: int, num_examples: int) -> np.ndarray:
     """Ids [batch_size] int64 of the batch at `step`, any batch size: every example is used equally often."""
     epochs, places = _positions(step, batch_size, num_examples)
-    if not shuffle:
-        return places
     ids = np.empty(batch_size, np.int64)
     for epoch in range(epochs[0], epochs[-1] + 1):
         ids[epochs == epoch] = _permutation(seed, epoch, num_examples)[places[epochs == epoch]]
@@ -107,11 +105,10 @@ class Feed(_Feed):
     """
 
     seed: int = 0
-    shuffle: bool = True
 
     def __getitem__(self, step):
         rows = self._rows()
-        ids = indices(self.seed, step, self.batch_size, len(self.source), self.shuffle)[rows]
+        ids = indices(self.seed, step, self.batch_size, len(self.source))[rows]
         epochs, _ = _positions(step, self.batch_size, len(self.source))
         return self._batch(ids, np.stack([np.full_like(ids, self.seed), epochs[rows]], axis=1))
 

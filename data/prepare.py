@@ -14,7 +14,7 @@ import pathlib
 import textwrap
 import urllib.parse
 
-from data.errors import DataError, choose
+from data.errors import DataError, unknown
 
 
 def find_builder(name: str, data_dir: str | None = None):
@@ -27,7 +27,7 @@ def find_builder(name: str, data_dir: str | None = None):
         builder = tfds.builder(name, data_dir=data_dir and pathlib.Path(data_dir).expanduser())
     except tfds.core.DatasetNotFoundError as error:
         known = tfds.list_builders(with_community_datasets=False)
-        raise choose("TFDS data set", name, known) from error
+        raise unknown("TFDS data set", name, known) from error
     except ValueError as error:  # a configuration or a version that the set does not have
         raise DataError(f"tfds:{name}: {_brief(error)}") from error
     return builder

@@ -2,6 +2,7 @@
 
 import concurrent.futures
 import dataclasses
+from collections.abc import Callable, Iterable
 
 import numpy as np
 
@@ -16,14 +17,12 @@ class Info:
     classes: names of the classes, label i is `classes[i]`.
     shape: (H, W, C) of every image.
     mean, std: one number a channel, over pixels in [0, 1] of the training split.
-    skipped: corrupt files that were left out.
     """
 
     classes: tuple[str, ...]
     shape: tuple[int, int, int]
     mean: tuple[float, ...]
     std: tuple[float, ...]
-    skipped: tuple[str, ...] = ()
 
 
 class Source:
@@ -50,8 +49,7 @@ class Source:
     def read_all(self) -> dict[str, np.ndarray]:
         """All examples, fetched by threads, without keys."""
         chunks = np.array_split(np.arange(len(self)), -(-len(self) // 256))
-        with concurrent.futures.ThreadPoolExecutor() as pool:
-            parts = list(pool.map(self.fetch, chunks))
+        parts = in_threads(self.fetch, chunks)
         return {k: np.concatenate([part[k] for part in parts]) for k in parts[0]}
 
 
@@ -69,6 +67,12 @@ class ArraySource(Source):
 
     def resident(self):
         return self.arrays
+
+
+def in_threads(function: Callable, items: Iterable) -> list:
+    """`function` of each of `items`, in their order."""
+    with concurrent.futures.ThreadPoolExecutor() as pool:  # PIL decodes outside the interpreter's lock
+        return list(pool.map(function, items))
 
 
 def slice_arrays(by_split: dict[str, dict[str, np.ndarray]], spec: str) -> dict[str, np.ndarray]:

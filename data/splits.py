@@ -5,7 +5,7 @@ https://www.tensorflow.org/datasets/splits
 
 import re
 
-from data.errors import DataError, choose
+from data.errors import DataError, unknown
 
 _PART = re.compile(r"([\w-]+)(?:\[(-?\d+%?)?:(-?\d+%?)?\])?")
 
@@ -24,7 +24,7 @@ def resolve(spec: str, sizes: dict[str, int]) -> list[tuple[str, int, int]]:
             raise DataError(f"cannot read split {spec!r}: write 'train[:90%]' or 'train[100:200]+test'")
         name, start, stop = match.groups()
         if name not in sizes:
-            raise choose("split", name, sizes)
+            raise unknown("split", name, sizes)
         size = sizes[name]
         start, stop = _bound(start or "0", size, part), _bound(stop or str(size), size, part)
         if start >= stop:

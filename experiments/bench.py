@@ -1,4 +1,4 @@
-"""How fast it is: the loop against a bare step, the streaming path, and how both scale.
+"""How fast it is: the loop against a bare step, the streaming path, how both scale, and the start.
 
 The machine may be shared and noisy. So what is compared runs in short alternating blocks of one process, or in
 alternating processes, and what is reported are medians.
@@ -15,17 +15,18 @@ import sys
 import tempfile
 import time
 from collections import deque
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 import jax
 import matplotlib
 from ml_collections import ConfigDict
-from rich.console import Console
 
 from data.prepare import find_builder
 from experiments.build import Parts
+from experiments.launch import FOVEA, flags
 from experiments.page import SUMMARY, load, override
+from experiments.terminal import say
 from training import loop
 from training.errors import TrainingError
 from training.records import Records
@@ -33,8 +34,6 @@ from training.records import Records
 BLOCK_SECONDS = 1.0
 BLOCKS = 12
 STARTS = 5
-
-say = Console(stderr=True, highlight=False, soft_wrap=True, markup=False).print
 
 
 # Measurements: each gives a row, name -> number, or row after row.
@@ -91,12 +90,8 @@ def startup(page: str, overrides: list[tuple[str, str]], cache: pathlib.Path) ->
     environment |= {"XDG_CACHE_HOME": str(cache), "MPLCONFIGDIR": matplotlib.get_cachedir()}
     with tempfile.TemporaryDirectory() as folder:
         workdir = pathlib.Path(folder) / "run"
-        command = [sys.executable, "-P", "-m", "experiments.cli", "train", "--config", page, "--workdir", str(workdir)]
-        command += [f"--config.{key}={value}" for key, value in [*ONE_STEP, *overrides]]
-        done = subprocess.run(command, env=environment, capture_output=True, text=True)
-        if done.returncode:
-            reason = (done.stderr.strip().splitlines() or ["no reason given"])[-1]
-            raise TrainingError(f"bench: {page} failed: {reason}")
+        command = [*FOVEA, "train", "--config", page, "--workdir", str(workdir), *flags([*ONE_STEP, *overrides])]
+        run(command, page, environment)
         return {"startup_seconds": json.loads((workdir / SUMMARY).read_text())["startup_seconds"]}
 
 
@@ -244,8 +239,7 @@ class Process:
         except (BrokenPipeError, json.JSONDecodeError) as error:
             self._child.wait()
             self._errors.seek(0)
-            reason = (self._errors.read().strip().splitlines() or ["no reason given"])[-1]
-            raise TrainingError(f"bench: {self._what} failed: {reason}") from error
+            raise TrainingError(f"bench: {self._what} failed: {_complaint(self._errors.read())}") from error
 
 
 class Elsewhere(Process):
@@ -266,6 +260,21 @@ def answer() -> None:
     rows = measure(override(load(page), [tuple(pair) for pair in json.loads(overrides)]))
     for _ in sys.stdin:
         print(json.dumps(next(rows)), flush=True)
+
+
+def run(command: Sequence[str], what: str, environment: Mapping[str, str] | None = None) -> str:
+    """What a process prints. Raises TrainingError with the last line that one which failed has written."""
+    try:
+        done = subprocess.run(command, env=environment, capture_output=True, text=True)
+    except OSError as error:
+        raise TrainingError(f"bench: {what}: {error.strerror}") from error
+    if done.returncode:
+        raise TrainingError(f"bench: {what} failed: {_complaint(done.stderr)}")
+    return done.stdout.strip()
+
+
+def _complaint(errors: str) -> str:
+    return (errors.strip().splitlines() or ["no reason given"])[-1]
 
 
 def median_of(rows: list[dict[str, float]]) -> dict[str, float]:

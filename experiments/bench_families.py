@@ -28,7 +28,6 @@ import dataclasses
 import os
 import pathlib
 import statistics
-import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
@@ -39,9 +38,10 @@ import jax
 import jax.numpy as jnp
 from ml_collections import ConfigDict
 
-from experiments.bench import BLOCK_SECONDS, BareStep, Elsewhere, Process, median_of, number_of, say
+from experiments.bench import BLOCK_SECONDS, BareStep, Elsewhere, Process, median_of, number_of, run
 from experiments.build import Parts
 from experiments.page import override
+from experiments.terminal import say
 from training.errors import TrainingError
 
 TURNS = 3
@@ -57,7 +57,7 @@ WANTED = {"cpu": {"matmul": 1.0, "convolution": 0.8}, "gpu": {"matmul": 1.2, "co
 
 
 def training(page: ConfigDict, seconds: float = BLOCK_SECONDS) -> Iterator[dict[str, Any]]:
-    """Of a page's train step, over about so long a time for each row."""
+    """Rows for a page's train step, each timed for about so many seconds."""
     bare = BareStep(page)
     return rows(bare.time, bare.first_seconds, bare.parameters, page.train.batch_size, seconds)
 
@@ -170,9 +170,9 @@ FAMILIES = {
 
 def families_suite(torch: str = sys.executable) -> Iterator[dict[str, Any]]:
     """Each family in turn. `torch`: a Python that has torch, timm and diffusers; without them it is left out."""
-    backend = run_python(sys.executable, "import jax; print(jax.default_backend())")
+    backend = run([sys.executable, "-c", "import jax; print(jax.default_backend())"], "jax")
     try:
-        yield {"beside": run_python(torch, VERSIONS)}
+        yield {"beside": run([torch, "-P", "-c", VERSIONS], torch)}
     except TrainingError as error:
         yield {"beside": f"nothing: {error}"}
         torch = None
@@ -224,14 +224,3 @@ def compare(name: str, family: Family, backend: str, torch: str | None) -> Itera
             wanted = WANTED["cpu" if cpu else "gpu"][family.bound]
             against = {"family": name, "against": variant, "bound": family.bound, "ratio": ratio}
             yield {**against, "wanted": wanted, "ok": ratio >= wanted}
-
-
-def run_python(python: str, code: str) -> str:
-    """What a line of Python prints. Raises TrainingError with the last line of its complaint."""
-    try:
-        done = subprocess.run([python, "-P", "-c", code], capture_output=True, text=True)
-    except OSError as error:
-        raise TrainingError(f"bench: {python}: {error.strerror}") from error
-    if done.returncode:
-        raise TrainingError(f"bench: {python}: {(done.stderr.strip().splitlines() or ['no reason given'])[-1]}")
-    return done.stdout.strip()

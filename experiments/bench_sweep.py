@@ -12,17 +12,17 @@ checkpoints of 32 runs at a time and the end. Slower, when timed by hand: to tra
 import json
 import pathlib
 import statistics
-import subprocess
 import tempfile
 import time
 from collections.abc import Iterator
 from typing import Any
 
 from data import open_source
-from experiments.bench import say
+from experiments.bench import run
 from experiments.launch import FOVEA
 from experiments.page import SUMMARY, load
 from experiments.sweep import RESULTS, TRIALS
+from experiments.terminal import say
 from training.errors import TrainingError
 from training.records import read
 
@@ -82,16 +82,8 @@ def _subject(page, overrides, on_cpu, on_accelerator, folder):
 def timed(*arguments) -> float:
     """Seconds that a `fovea` command takes in a process of its own."""
     began = time.perf_counter()
-    fovea(*arguments)
+    run([*FOVEA, *map(str, arguments)], f"fovea {arguments[0]}")
     return time.perf_counter() - began
-
-
-def fovea(*arguments) -> None:
-    """Raises TrainingError with the last line of a command that failed."""
-    done = subprocess.run([*FOVEA, *map(str, arguments)], capture_output=True, text=True)
-    if done.returncode:
-        reason = (done.stderr.strip().splitlines() or ["no reason given"])[-1]
-        raise TrainingError(f"bench: fovea {arguments[0]} failed: {reason}")
 
 
 def _speed(workdir: pathlib.Path) -> float:

@@ -54,7 +54,7 @@ def _age() -> float:
 
 
 class _Parser(argparse.ArgumentParser):
-    """What is wrong with the arguments is one line, as all that is wrong."""
+    """Reports bad arguments in one line, as every mistake of a user is."""
 
     def error(self, message):
         self.exit(EXIT_BAD_INPUT, f"fovea: {message} ({self.prog} --help)\n")
@@ -232,7 +232,7 @@ def _choices(text: str) -> tuple[str, list[str]]:
 
 
 def _space(text: str) -> tuple[str, str]:
-    """ "optimizer.lr=log:1e-4..1e-1" -> the key and its space."""
+    """ "schedule.peak=log:1e-4..1e-1" -> the key and its space."""
     key, _, space = text.partition("=")
     if not key or not space:
         raise argparse.ArgumentTypeError(f"{text!r} is not like schedule.peak=log:1e-4..1e-1")

@@ -1,7 +1,7 @@
 """What the numbers of a page depend on, in ten digits: its recipe, and the code that carries it out.
 
-Of the code it takes the files that the page's components and the builder import, so that a change of another network
-is none of this page. It is computed from the files alone: a clone without history gives the same digits.
+Of the code it takes the files that the page's components and the builder import, so that a change of another
+network is no change of this page. It is computed from the files alone: a clone without history gives the same digits.
 """
 
 import ast

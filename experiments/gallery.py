@@ -89,7 +89,7 @@ class Gallery:
         return self.devices.predict_step(lambda *arguments: {"image": predict(*arguments)["image"]})
 
 
-def hang(pictures: dict[str, np.ndarray], workdir: pathlib.Path, step: int, records) -> None:
+def save_snapshots(pictures: dict[str, np.ndarray], workdir: pathlib.Path, step: int, records) -> None:
     """Keeps pictures of a step, as files and for TensorBoard."""
     for name, picture in pictures.items():
         (workdir / name).mkdir(exist_ok=True)
@@ -97,7 +97,7 @@ def hang(pictures: dict[str, np.ndarray], workdir: pathlib.Path, step: int, reco
         records.image(name, step, picture)
 
 
-def films(workdir: pathlib.Path) -> None:
+def save_gifs(workdir: pathlib.Path) -> None:
     """A GIF of each kind of picture there is."""
     for name in ("samples", "reconstructions"):
         if any((workdir / name).glob("*.png")):

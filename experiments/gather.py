@@ -17,9 +17,9 @@ import numpy as np
 from PIL import Image
 
 from experiments import ledger as book
-from experiments.commands.runs import find, state
 from experiments.component import PageError
 from experiments.page import STORED, SUMMARY
+from experiments.workdirs import find, state
 from training.records import SECONDS, read
 
 SWEEP, RESULTS = "sweep.json", "results.json"

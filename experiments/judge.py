@@ -4,14 +4,13 @@ import functools
 import hashlib
 import json
 import pathlib
-import zipfile
-import zlib
 
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
 import numpy as np
 
+from data.npz import read_arrays
 from experiments.component import PageError
 from experiments.page import STORED, from_canonical
 from models.classification.inception_v3 import InceptionV3
@@ -166,7 +165,7 @@ class Inception:
         network, image = InceptionV3(variant="fid", num_classes=1008), jnp.zeros((1, SIDE, SIDE, 3))
         try:
             like = jax.eval_shape(functools.partial(network.init, train=False), jax.random.key(0), image)
-            weights = from_torch(read_arrays(path), like)
+            weights = from_torch(read_weights(path), like)
         except ValueError as error:
             raise PageError(f"{judge} does not hold the network's weights: {error}") from error
         self.name = f"inception_v3-{fingerprint(weights)}"
@@ -182,12 +181,11 @@ class Inception:
         return 2 * jax.image.resize(images, (len(images), SIDE, SIDE, 3), "bilinear", antialias=False) - 1
 
 
-def read_arrays(path: pathlib.Path) -> dict[str, np.ndarray]:
+def read_weights(path: pathlib.Path) -> dict[str, np.ndarray]:
     """The arrays of an .npz, and never a pickle. Raises ValueError if the file is something else."""
     try:
-        with np.load(path, allow_pickle=False) as archive:
-            arrays = {name: archive[name] for name in archive.files}
-    except (OSError, ValueError, AttributeError, TypeError, EOFError, zipfile.BadZipFile, zlib.error) as error:
+        arrays = read_arrays(path)
+    except ValueError as error:
         raise ValueError("it is no .npz of arrays") from error
     if not all(isinstance(array, np.ndarray) for array in arrays.values()):  # torch's own files are zips too
         raise ValueError("it is a zip, but no .npz of arrays")

@@ -125,6 +125,12 @@ def locate(name: str) -> pathlib.Path:
     return path
 
 
+def anywhere(name: str) -> str:
+    """The name of a page, or the path of its file, as it is understood in every folder."""
+    path = locate(name)
+    return name if path.parent == CONFIGS else str(path.absolute())
+
+
 def pages() -> list[str]:
     """The short names of all pages."""
     return sorted(p.stem for p in CONFIGS.glob("*.py") if p.stem != "__init__")
@@ -167,10 +173,7 @@ def override(config: ConfigDict, overrides: Iterable[tuple[str, str]]) -> Config
     for path, text in overrides:
         if path.endswith(".name"):
             continue
-        *parents, key = path.split(".")
-        node = _node(config, parents, path)
-        if key not in node:
-            raise PageError(f"--config.{path}: unknown key {key!r}{near(key, node)}")
+        node, key = _place(config, path)
         _set(node, key, _parse(text, node, key, f"--config.{path}"), f"--config.{path}={text}")
     return config.lock()
 
@@ -284,6 +287,22 @@ def _set(node, key, value, what):
         name = {int: "an int", str: "a text"}.get(kind, f"a {kind.__name__}")
         like = f" like {node[key]!r}" if node[key] not in (None, "", ()) else ""
         raise PageError(f"{what}: {key} is {name}{like}") from error
+
+
+def kind(config: ConfigDict, path: str) -> type:
+    """The type of "section.key", as overrides have to be of. Raises PageError for a key that there is not."""
+    check_sections([(path, "")])
+    node, key = _place(config, path)
+    return node.get_type(key)
+
+
+def _place(config, path):
+    """The section in which "section.key" stands, and its key there."""
+    *parents, key = path.split(".")
+    node = _node(config, parents, path)
+    if key not in node:
+        raise PageError(f"--config.{path}: unknown key {key!r}{near(key, node)}")
+    return node, key
 
 
 def _node(config, parents, path):

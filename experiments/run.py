@@ -19,7 +19,7 @@ from ml_collections import ConfigDict
 
 from experiments.build import ROLES, Parts
 from experiments.component import near
-from experiments.gallery import Gallery, films, hang
+from experiments.gallery import Gallery, save_gifs, save_snapshots
 from experiments.judge import judge, make_referee
 from experiments.page import LOCK, STORED, SUMMARY, canonical, check_stored, hyperparameters
 from experiments.provenance import note, origin
@@ -75,7 +75,7 @@ class Run:
                 arguments=arguments,
                 devices=devices,
                 journal=journal,
-                evaluate=functools.partial(self._judge, journal.records),
+                evaluate=functools.partial(self._draw_and_validate, journal.records),
                 stop=stop,
                 examples_per_step=self.page.train.batch_size,
                 count_macs=macs,
@@ -109,8 +109,8 @@ class Run:
                 records.track(self.page.track.to, self.page.track.project, hyperparameters(self.page))
             if records and restored:
                 records.say(f"resuming from step {start}")
-            journal = loop.Journal(parts.intervals, self.checkpoints, records, body["window"], fixed)
-            journal.describe, journal.watch, journal.began = self._learning_rates, watch or journal.watch, began
+            own = dict(describe=self._learning_rates, began=began) | ({"watch": watch} if watch else {})
+            journal = loop.Journal(parts.intervals, self.checkpoints, records, body["window"], fixed, **own)
             try:
                 yield start, host, journal
             finally:
@@ -218,11 +218,11 @@ class Run:
         """With what takes too long to be looked at through training."""
         return self._measure(state, role) | (judge(self, state, role) if self.page.train.judge else {})
 
-    def _judge(self, records, state):
+    def _draw_and_validate(self, records, state):
         """Shows what the state can draw, and measures it."""
         pictures = self.gallery.snapshots(state)
         if records:
-            hang(pictures, self.workdir, int(self.devices.get(state.step)), records)
+            save_snapshots(pictures, self.workdir, int(self.devices.get(state.step)), records)
         return self._validate(state)
 
     def _validate(self, state):
@@ -260,7 +260,8 @@ class Run:
 
         Leaves the pictures and, at last, `summary.json` in the work directory.
         """
-        from experiments.report import figures  # matplotlib takes half a second, which the first step need not wait for
+        # matplotlib takes half a second, which the first step need not wait for
+        from experiments.figures import figures
         from training import pictures
 
         records, state, step = journal.records, *self.restore()[:2]
@@ -276,7 +277,7 @@ class Run:
                 pictures.save(figure, self.workdir / f"{name}.png")
                 records.image(name, self.page.train.steps, pictures.pixels(figure))
         if records:
-            films(self.workdir)
+            save_gifs(self.workdir)
             summary |= {"seconds": round(records.seconds, 1), "startup_seconds": journal.startup}
             summary |= journal.body["origin"]
             replace(self.workdir / SUMMARY, json.dumps(summary, indent=1))

@@ -5,15 +5,15 @@ log:1e-4..1e-1     a number between the two, its logarithm uniform
 20,32,44           one of these
 """
 
+import contextlib
 import dataclasses
 import itertools
-from collections.abc import Iterable, Mapping
-from typing import Any
+from collections.abc import Iterable, Iterator, Mapping
 
 from ml_collections import ConfigDict
 
 from experiments.component import PageError
-from experiments.page import flat, override
+from experiments.page import kind, override
 
 
 @dataclasses.dataclass(frozen=True)
@@ -54,7 +54,7 @@ def space(key: str, text: str, page: ConfigDict) -> Space:
             raise PageError(f"{where}: a space is log:LOW..HIGH, LOW..HIGH or A,B,C")
         if len(set(choices)) < len(choices):
             raise PageError(f"{where}: a value stands there twice")
-        _try(page, key, choices, where)
+        _try(page, key, choices)
         return Space(text, choices)
     try:
         low, high = map(float, bounds.split(".."))
@@ -64,12 +64,12 @@ def space(key: str, text: str, page: ConfigDict) -> Space:
         raise PageError(f"{where}: the range is empty: {low:g} is not less than {high:g}")
     if log and low <= 0:
         raise PageError(f"{where}: a logarithm wants numbers above 0, not {low:g}")
-    kind = type(flat(_try(page, key, [repr(low)], where, lenient=True).to_dict())[key])
-    whole = kind is int
+    with _as_over():
+        whole = kind(page, key) is int
     if whole and not (low.is_integer() and high.is_integer()):
         raise PageError(f"{where}: {key} is an int: its bounds are ints too")
     ends = [str(int(x)) if whole else repr(x) for x in (low, high)]
-    _try(page, key, ends, where)
+    _try(page, key, ends)
     return Space(text, low=low, high=high, log=log, whole=whole)
 
 
@@ -83,13 +83,17 @@ def combinations(spaces: Mapping[str, Space]) -> list[dict[str, str]]:
     ]
 
 
-def _try(page, key, values: Iterable[str], where, lenient: bool = False) -> Any:
-    """The page with the last of the values; an error says --over where it would say --config."""
-    try:
+def _try(page, key, values: Iterable[str]) -> None:
+    """Raises a PageError unless the key may have all of the values."""
+    with _as_over():
         for value in values:
-            changed = override(page, [(key, value)])
-        return changed
+            override(page, [(key, value)])
+
+
+@contextlib.contextmanager
+def _as_over() -> Iterator[None]:
+    """An error says --over where it would say --config."""
+    try:
+        yield
     except PageError as error:
-        if lenient and "is an int" in str(error):  # 8..64 of an int reads as floats at first
-            return override(page, [(key, "1")])
         raise PageError(str(error).replace("--config.", "--over ", 1)) from error

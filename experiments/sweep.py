@@ -1,9 +1,9 @@
 """A sweep: many trials of one page, which differ in the keys that it searches over.
 
-All of it stands in a folder: `sweep.json` says what is searched, `trials/0007` is the work directory of a trial, and
-`results.json`, the pictures and `best.py` are written anew after each. Optuna chooses; what it knows, the study, is
-kept in the folder too, or in a database. Any number of workers may join. What one that is killed leaves behind, another
-takes up from its last checkpoint. Nothing here imports jax.
+All of it stands in a folder: `sweep.json` says what is searched, `trials/0007` is the work directory of a trial,
+`results.json` and `best.py` are written anew after each, and pictures at the end. Optuna chooses; what it knows, the
+study, is kept in the folder too, or in a database. Any number of workers may join. What one that is killed leaves
+behind, another takes up from its last checkpoint. Nothing here imports jax.
 """
 
 import contextlib

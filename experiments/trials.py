@@ -185,7 +185,7 @@ class Stretch:
         return ended
 
     def _placed(self, trees: list) -> Any:
-        """What the slots have, stacked; in a free slot stands something, of which nothing is used."""
+        """What the slots have, stacked; a free slot holds a copy that nothing uses."""
         each = [trees[0]] * self.devices.count
         for place, tree in zip(self.places, trees, strict=True):
             each[place] = tree
@@ -199,7 +199,7 @@ class Stretch:
         return self._placed(feeds), {}
 
     def _settle(self, due: list[Slot]) -> None:
-        """Hands every slot its numbers, and those that are `due` what is to be done now and then."""
+        """Hands every slot its numbers; logs, evaluates and saves those that are `due`."""
         program, states, calls = self.program, self.states, self.program.parts.intervals.steps_per_call
         recent, self.recent = self.devices.get(self.recent), []
         rate, waited = self.clock.read(self.calls)
@@ -210,20 +210,20 @@ class Stretch:
         with self.clock.paused():
             for place, slot in zip(self.places, self.slots, strict=True):
                 own = lambda place=place: _of(host(), place)
-                judge = functools.partial(self._judge, slot.run, sums, place)
+                validate = functools.partial(self._validate, slot.run, sums, place)
                 first = slot.done - len(recent) * calls + 1
                 try:
                     for step in range(first, slot.done + 1):
                         call, n = divmod(step - first, calls)
                         slot.journal.add(step, {k: float(np.ravel(x[place])[n]) for k, x in recent[call].items()})
                     if slot in due or self.stopped:
-                        slot.journal.settle(slot.done, speed=speed, evaluate=judge, state=own, stops=self.stopped)
+                        slot.journal.settle(slot.done, speed=speed, evaluate=validate, state=own, stops=self.stopped)
                     if self.stopped and slot.done < program.parts.intervals.steps:
                         raise loop.Interrupted(slot.done)
                 except (TrainingError, loop.Pruned, loop.Interrupted) as error:
                     slot.error = error
 
-    def _judge(self, run: Run, sums: Callable[[], dict], place: int):
+    def _validate(self, run: Run, sums: Callable[[], dict], place: int):
         if not run.parts.has("validation"):
             return {}, None
         return run.ranked(compute(self.program.task, _of(sums(), place)), self.states)

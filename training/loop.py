@@ -144,7 +144,7 @@ class Journal:
         state: Callable[[], Any],
         stops: bool,
     ) -> None:
-        """Does what is due after `done` steps; the arguments are called for what of it they give.
+        """Logs, evaluates and saves what is due after `done` steps; each callable is called only if it is needed.
 
         Args:
           speed: what goes into the record about time.

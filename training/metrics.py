@@ -98,8 +98,8 @@ def confusion(num_classes: int) -> Metric:
     return Metric(_count_pairs(num_classes, "label"), compute)
 
 
-def overlap(num_classes: int, label: str = "masks") -> Metric:
-    """Segmentation: how `outputs["prediction"]` [B, H, W] covers `batch[label]` [B, H, W], over all pixels.
+def overlap(num_classes: int) -> Metric:
+    """Segmentation: how `outputs["prediction"]` [B, H, W] covers `batch["masks"]` [B, H, W], over all pixels.
 
     `pixel_accuracy`; per class `iou` = TP/(TP + FP + FN) and `dice` = 2TP/(2TP + FP + FN) [K], NaN for a
     class that is neither there nor predicted; `mean_iou` and `mean_dice` over the other classes.
@@ -120,4 +120,4 @@ def overlap(num_classes: int, label: str = "masks") -> Metric:
             "confusion": matrix,
         }
 
-    return Metric(_count_pairs(num_classes, label), compute)
+    return Metric(_count_pairs(num_classes, "masks"), compute)

@@ -113,12 +113,12 @@ class Replicas:
         return jax.pmap(step, axis_name=self.axis_name, donate_argnums=0)
 
     def evaluate_step(self, step):
-        """step(variables, resident, feed, frozen, key) -> sums over the batch: here, over the global one."""
+        """step(params, stats, resident, feed, frozen, key) -> sums over the batch: here, over the global one."""
         summed = lambda *args: jax.lax.psum(step(*args), self.axis_name)
         return jax.pmap(summed, axis_name=self.axis_name)
 
     def predict_step(self, step):
-        """step(variables, resident, feed, frozen, key) -> outputs per example."""
+        """step(params, stats, resident, feed, frozen, key) -> outputs per example."""
         return jax.pmap(step, axis_name=self.axis_name)
 
 

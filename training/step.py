@@ -127,9 +127,12 @@ def make_train_step(
                 grad, opt_state[player], params[player], value=value, grad=grad, value_fn=value_fn
             )
             params = {**params, player: optax.apply_updates(params[player], change)}
-            metrics |= {"loss": value, "gradient_norm": optax.tree.norm(grad)}
-            metrics |= {"update_norm": optax.tree.norm(change)}
-            metrics |= {"parameter_norm": optax.tree.norm(params[player])}
+            metrics |= {
+                "loss": value,
+                "gradient_norm": optax.tree.norm(grad),
+                "update_norm": optax.tree.norm(change),
+                "parameter_norm": optax.tree.norm(params[player]),
+            }
             prefix = "" if len(task.names) == 1 else f"{player}/"
             report |= {prefix + name: number for name, number in metrics.items()}
         t = state.step.astype(jnp.float32)

@@ -39,8 +39,6 @@ class Task:
       sample: optional (params, stats, key, condition, frozen, **static) -> images [B, H, W, C], scaled as those of a
         batch. `condition` is a batch of what is asked for: `id` [B], the number of each sample, from which its noise
         is drawn; `label` [B] where a class is asked for.
-      collect: optional host-side evaluator over all predictions, keyed by example id: (predictions, source) ->
-        dictionary of numbers.
       explain: optional, what `fovea predict` shows of one example, on the host: (image [H, W, C] uint8, outputs, info)
         -> (a line of text, {name: picture [H, W, 1 or 3] uint8}).
       dense: the outputs are per pixel, [B, H, W, ...], so that images of any size are answered in tiles.
@@ -58,7 +56,6 @@ class Task:
     fresh: bool = False
     frozen: Callable = _nothing
     sample: Callable | None = None
-    collect: Callable | None = None
     explain: Callable | None = None
     dense: bool = False
     reconstructs: bool = False
@@ -79,6 +76,25 @@ def stream(key: jax.Array, name: str) -> jax.Array:
 def example_keys(key: jax.Array, ids: jax.Array) -> jax.Array:
     """One key per example, [B]. It depends on the example and not on the device that happens to hold it."""
     return jax.vmap(jax.random.fold_in, (None, 0))(key, ids)
+
+
+def init_network(network, key: jax.Array, *inputs, **options) -> tuple[dict, dict]:
+    """(params, stats) of one network for `inputs`, of which the shapes alone matter."""
+    variables = network.init(key, *inputs, train=False, **options)
+    params = variables.pop("params")
+    return params, variables
+
+
+def apply_in_training(network, params, stats, key: jax.Array, ids: jax.Array, *inputs, **options) -> tuple:
+    """(output, new stats) of one network for `inputs`; its dropout is drawn from `key` and the examples' `ids` [B]."""
+    return network.apply(
+        {"params": params, **stats},
+        *inputs,
+        train=True,
+        **options,
+        mutable=list(stats),
+        rngs={"dropout": module_key(key, ids)},
+    )
 
 
 def sample_labels(network, condition: dict) -> jax.Array | None:

@@ -16,7 +16,7 @@ import typing
 from collections.abc import Callable
 from importlib import import_module
 
-from data.errors import DataError, choose
+from data.errors import DataError, unknown
 
 # name -> "module:function". A function takes the arguments of the specification, and the keyword `info`
 # where it needs to know the data; it returns `augment(batch, keys) -> batch` for float images in [0, 1], one
@@ -96,7 +96,7 @@ def _scaling(info, scale: str, dtype: str):
     import numpy as np
 
     if scale not in SCALES:
-        raise choose("scale", scale, SCALES)
+        raise unknown("scale", scale, SCALES)
     mean, std = {
         "standardise": (info.mean, info.std),
         "unit": (0.0, 1.0),
@@ -116,7 +116,7 @@ def _to_float(image, dtype: str):
 def _build(spec: str, info) -> Callable:
     name, args, kwargs = _parse(spec)
     if name not in AUGMENTATIONS:
-        raise choose("augmentation", name, AUGMENTATIONS)
+        raise unknown("augmentation", name, AUGMENTATIONS)
     module, function = AUGMENTATIONS[name].split(":")
     factory = getattr(import_module(module), function)
 
@@ -124,7 +124,7 @@ def _build(spec: str, info) -> Callable:
     supplied = {"info": info} if parameters.pop("info", None) else {}
     for key in kwargs:
         if key not in parameters:
-            raise choose(f"argument of {name}", key, parameters)
+            raise unknown(f"argument of {name}", key, parameters)
     try:
         bound = inspect.Signature(list(parameters.values())).bind(*args, **kwargs)
     except TypeError as error:

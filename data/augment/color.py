@@ -22,9 +22,11 @@ def color_jitter(
     *,
     info,
 ):
-    """Brightness, contrast and saturation by factors uniform in [max(0, 1 - s), 1 + s], in a random order;
-    then the hue by a turn uniform in ±`hue`, at most 0.5 (torchvision's ColorJitter shuffles the hue as
-    well)."""
+    """Change brightness, contrast and saturation in a random order, then the hue.
+
+    For an argument s the factor is uniform in [max(0, 1 - s), 1 + s], the turn of the hue in ±`hue`, at most 0.5.
+    torchvision's ColorJitter shuffles the hue as well.
+    """
     check_range("hue", hue, 0, 0.5)
     if hue > 0:
         _check_rgb("a hue", info)
@@ -55,11 +57,10 @@ def grayscale(probability: float = 0.2):
 
 
 def pca_color(strength: float = 0.1, covariance: tuple = IMAGENET_COVARIANCE, *, info):
-    """Add Σ p_i α_i λ_i to every pixel, with α ~ N(0, strength²) once per image (Krizhevsky et al. 2012,
-    sec. 4.1).
+    """Add Σ p_i α_i λ_i to every pixel (Krizhevsky et al. 2012, sec. 4.1).
 
-    p and λ are the eigenvectors and eigenvalues of the `covariance` (3 rows of 3) of the data's RGB in [0,
-    1].
+    α ~ N(0, strength²) is drawn once per image; p and λ are the eigenvectors and eigenvalues of the `covariance`
+    (3 rows of 3) of the data's RGB in [0, 1].
     """
     _check_rgb("the covariance", info)
     check_range("strength", strength, 0)
@@ -76,8 +77,10 @@ def pca_color(strength: float = 0.1, covariance: tuple = IMAGENET_COVARIANCE, *,
 
 
 def gaussian_blur(size: int, sigma: tuple = (0.1, 2.0), probability: float = 0.5):
-    """Blur with `size` × `size` taps (odd; SimCLR takes a tenth of the side) and sigma uniform in the
-    interval."""
+    """Blur with a Gaussian of `size` × `size` taps, its sigma uniform in the interval.
+
+    `size` is odd; SimCLR takes a tenth of the side.
+    """
     if size < 1 or size % 2 == 0:
         raise DataError(f"size is an odd number of pixels, not {size}")
     if len(sigma) != 2 or not 0 < sigma[0] <= sigma[1]:

@@ -51,8 +51,7 @@ def flip(probability: float = 0.5):
 
 
 def rotate(degrees: float):
-    """Turn about the centre by an angle uniform in ±`degrees`; corners from outside are black (ignored in
-    masks)."""
+    """Turn about the centre by an angle uniform in ±`degrees`; what lies outside is black (ignored in masks)."""
     return affine(degrees)
 
 

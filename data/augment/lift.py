@@ -16,8 +16,7 @@ SAMPLING = {
 
 
 def over_images(change, probability: float = 1.0):
-    """Lift `change(image [H, W, C], key) -> image`, which leaves pixels in place, applied with
-    `probability`."""
+    """Lift `change(image [H, W, C], key) -> image`, applied with `probability`; pixels stay in place."""
     check_range("probability", probability, 0, 1)
 
     def changed(image, key):

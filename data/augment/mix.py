@@ -1,8 +1,8 @@
-"""Augmentations that join two examples: the label becomes `mix` [B] of the own and 1 - `mix` of `label_mix`
-[B].
+"""Augmentations that join two examples.
 
-The partner is the neighbour in the pair (0, 1), (2, 3), ..., so it is the same on one device and on many, as
-long as each holds an even number of examples; the last of an odd number is its own partner.
+The label becomes `mix` [B] of the own and 1 - `mix` of `label_mix` [B]. The partner is the neighbour in the pair
+(0, 1), (2, 3), ..., so it is the same on one device and on many, as long as each holds an even number of examples;
+the last of an odd number is its own partner.
 """
 
 import jax
@@ -25,10 +25,10 @@ def mixup(alpha: float = 0.2):
 
 
 def cutmix(alpha: float = 1.0, probability: float = 1.0):
-    """A rectangle of 1 - λ of the area comes from the partner, λ ~ Beta(alpha, alpha) (Yun et al. 2019, eq.
-    1-2).
+    """A rectangle of 1 - λ of the area comes from the partner (Yun et al. 2019, eq. 1-2).
 
-    Its centre is uniform, and λ is corrected for what lies outside the image, as in the authors' code.
+    λ ~ Beta(alpha, alpha). The rectangle's centre is uniform, and λ is corrected for what lies outside the image, as
+    in the authors' code.
     """
     check_range("alpha", alpha, 1e-3)
     check_range("probability", probability, 0, 1)

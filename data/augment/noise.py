@@ -6,8 +6,10 @@ from data.augment.lift import over_images
 
 
 def binarise():
-    """Each pixel is 1 with the probability of its grey level, else 0: dynamic binarisation (Salakhutdinov and
-    Murray 2008)."""
+    """Each pixel is 1 with the probability of its grey level, else 0: dynamic binarisation.
+
+    Salakhutdinov and Murray 2008.
+    """
     return over_images(lambda image, key: jax.random.bernoulli(key, image).astype(image.dtype))
 
 

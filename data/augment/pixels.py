@@ -1,7 +1,7 @@
-"""What can be done to the colours of one image [H, W, C], float in [0, 1]: plain functions without
-randomness.
+"""What can be done to the colours of one image [H, W, C], float in [0, 1].
 
-Those that Pillow has too (ImageOps, ImageEnhance) agree with it up to its rounding to 256 levels.
+Plain functions without randomness. Those that Pillow has too (ImageOps, ImageEnhance) agree with it up to its
+rounding to 256 levels.
 """
 
 import jax
@@ -28,8 +28,7 @@ def smooth(image):
 
 
 def shift_hue(image, turn):
-    """Move the hue of an RGB image by `turn`, in turns of the colour circle, by way of hue, saturation,
-    value."""
+    """Move the hue of an RGB image by `turn`, in turns of the colour circle, by way of HSV."""
     red, green, blue = (image[..., index : index + 1] for index in range(3))
     value = jnp.maximum(jnp.maximum(red, green), blue)
     chroma = value - jnp.minimum(jnp.minimum(red, green), blue)

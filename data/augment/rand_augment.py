@@ -56,8 +56,7 @@ def _draw(key):
 
 
 def move(field, choice, sign, strength, linear, fill):
-    """The five movements of `field` [H, W, ...]; any other choice leaves it exactly as it is. strength in
-    [0, 1]."""
+    """The five movements of `field` [H, W, ...] at `strength` in [0, 1]; any other choice leaves it as it is."""
     height, width = field.shape[:2]
 
     def amount(name, most):
@@ -77,8 +76,7 @@ def move(field, choice, sign, strength, linear, fill):
 
 
 def recolor(image, choice, sign, strength):
-    """The eight changes of tone of `image` [H, W, C]; any other choice leaves it as it is. strength in [0,
-    1]."""
+    """The eight changes of tone of `image` [H, W, C] at `strength` in [0, 1]; any other choice leaves it as it is."""
 
     def chosen(*names):
         return [choice == OPERATIONS.index(name) for name in names]

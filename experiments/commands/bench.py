@@ -4,14 +4,14 @@ import argparse
 import json
 import pathlib
 
-from rich.console import Console
 from rich.table import Table
 
-from experiments.bench import loop_against_step, loop_suite, say, scale_suite, startup_suite, stream_suite
+from experiments.bench import loop_against_step, loop_suite, scale_suite, startup_suite, stream_suite
 from experiments.bench_families import families_suite
 from experiments.bench_sweep import sweep_suite
 from experiments.component import PageError, near
 from experiments.provenance import origin
+from experiments.terminal import say, show
 
 SUITES = {
     "loop": loop_suite,
@@ -35,13 +35,11 @@ def bench(options: argparse.Namespace) -> None:
         out.write_text(json.dumps(report, indent=1) + "\n")  # already now: a suite takes minutes
     # Asked last, since it takes the device, which a suite's own processes need.
     out.write_text(json.dumps({**report, **origin()}, indent=1) + "\n")
-    console = Console()
-    console.width = max(console.width, 120)  # in a file or a pipe it would be 80
     for group in _alike(report["rows"]):
         table = Table(*(name.replace("_", " ") for name in group[0]))
         for row in group:
             table.add_row(*map(_text, row.values()))
-        console.print(table)
+        show(table)
     print(f"written to {out}")
 
 

@@ -11,7 +11,7 @@ from rich.console import Console
 from rich.progress import track
 from rich.table import Table
 
-from data.decode import CORRUPT, decode
+from data.decode import read_image
 from data.errors import DataError
 from data.source import Info
 from experiments.build import build
@@ -127,8 +127,8 @@ def read(file: pathlib.Path, info: Info, size: int | None, crop: str) -> np.ndar
 def load(file: pathlib.Path, channels: int, size: int | None, crop: str) -> np.ndarray:
     """An image [H, W, C] uint8, as data/decode.py crops it. Raises DataError naming a file that is none."""
     try:
-        return decode(file, channels, size, crop)
-    except FileNotFoundError as error:
-        raise DataError(f"there is no image {file}") from error
-    except CORRUPT as error:
-        raise DataError(f"cannot read image {file}: {error}") from error
+        return read_image(file, channels, size, crop)
+    except DataError as error:
+        if isinstance(error.__cause__, FileNotFoundError):
+            raise DataError(f"there is no image {file}") from error
+        raise

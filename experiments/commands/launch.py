@@ -4,9 +4,9 @@ import argparse
 import pathlib
 
 from experiments import page as pages
-from experiments.commands.runs import holder
 from experiments.component import PageError
-from experiments.launch import printed, submit, where
+from experiments.launch import flags, printed, submit, where
+from experiments.workdirs import holder
 from training.errors import choose
 from training.trackers import TRACKERS
 
@@ -14,9 +14,8 @@ from training.trackers import TRACKERS
 def launch(options: argparse.Namespace) -> int:
     place, workdir = where(options), pathlib.Path(options.workdir).absolute()
     check(options.page, workdir)
-    page = str(pages.locate(options.config).absolute()) if options.config.endswith(".py") else options.config
-    command = ["train", "--config", page, "--workdir", str(workdir)]
-    command += [f"--config.{key}={value}" for key, value in options.overrides]
+    page = pages.anywhere(options.config)
+    command = ["train", "--config", page, "--workdir", str(workdir), *flags(options.overrides)]
     if place.on == "tpu":
         print(printed.tpu(command, workdir), end="")
         return 0

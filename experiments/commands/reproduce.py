@@ -25,17 +25,17 @@ from data.prepare import find_builder
 from experiments import ledger as book
 from experiments.build import build
 from experiments.cli import EXIT_FAILED, EXIT_INTERRUPTED
-from experiments.commands.runs import state
 from experiments.component import PageError
+from experiments.launch import FOVEA, flags
 from experiments.page import PLAIN, SUMMARY, canonical, load, override, pages
+from experiments.terminal import say, show
+from experiments.workdirs import state
 from training.loop import Interrupted, StopSignal
 from training.records import read
 
 GRACE = 30.0  # seconds before the end of a budget, in which a run that is still under way saves; at most a tenth of it
 START = 15.0  # seconds in which a process may have done a first step: less is not worth trying
 MARGIN = 1.1  # a page is begun when what it is expected to take, times this, is left
-
-say = Console(stderr=True, highlight=False, soft_wrap=True, markup=False).print
 
 
 def reproduce(options: argparse.Namespace) -> int:
@@ -59,9 +59,7 @@ def reproduce(options: argparse.Namespace) -> int:
     table = Table("page", "seeds", "outcome")
     for name, outcome in outcomes.items():
         table.add_row(name, ", ".join(str(seed) for job in jobs if job.name == name for seed in job.seeds), outcome)
-    console = Console()
-    console.width = max(console.width, 120)  # in a file or a pipe it would be 80
-    console.print(table)
+    show(table)
     if stopped:
         return EXIT_INTERRUPTED
     return EXIT_FAILED if any(outcome.startswith("failed") for outcome in outcomes.values()) else 0
@@ -222,8 +220,7 @@ def carry_out(
 def train_elsewhere(job: Job, overrides, root: pathlib.Path, seconds: float, grace: float) -> str:
     """What became of a process that trains the page and adds its row, and that ends in `seconds`."""
     seeds = "".join(f"{seed}," for seed in job.seeds)
-    command = [sys.executable, "-P", "-m", "experiments.cli", "reproduce", job.name, "--seeds", seeds]
-    command += ["--workdir", str(root), *(f"--config.{key}={value}" for key, value in overrides)]
+    command = [*FOVEA, "reproduce", job.name, "--seeds", seeds, "--workdir", str(root), *flags(overrides)]
     # In a session of its own, so that Ctrl-C reaches it once, through us: a second one would stop it unsaved.
     child = subprocess.Popen(command, stdout=subprocess.DEVNULL, start_new_session=True)
     code, in_time = end_within(child, seconds, grace)

@@ -4,7 +4,6 @@ All of it is read from the work directories, so no jax is needed and no server.
 """
 
 import argparse
-import fcntl
 import json
 import math
 import os
@@ -13,15 +12,15 @@ import platform
 import signal
 import statistics
 import warnings
-from collections.abc import Iterator, Mapping
-from typing import Any
+from collections.abc import Mapping
 
-from rich.console import Console
 from rich.table import Table
 
 from experiments.component import PageError
 from experiments.ledger import goal
-from experiments.page import LOCK, STORED, SUMMARY, completed, difference
+from experiments.page import STORED, SUMMARY, completed, difference
+from experiments.terminal import show
+from experiments.workdirs import find, holder, state
 from training.records import read
 
 
@@ -37,21 +36,7 @@ def ps(options: argparse.Namespace) -> None:
         except (KeyError, TypeError, ValueError):  # a config.json that is not ours
             continue
         table.add_row(str(workdir.relative_to(root)), *(found[name] for name in ("state", "step", "speed", "best")))
-    _print(table)
-
-
-def _print(table: Table) -> None:
-    console = Console()
-    console.width = max(console.width, 120)  # in a file or a pipe it would be 80
-    console.print(table)
-
-
-def find(root: pathlib.Path) -> Iterator[pathlib.Path]:
-    """The work directories in a folder, itself included; none is looked for inside another."""
-    for folder, inner, files in os.walk(root):
-        if STORED in files:
-            inner.clear()
-            yield pathlib.Path(folder)
+    show(table)
 
 
 def look(workdir: pathlib.Path) -> dict[str, str]:
@@ -65,31 +50,6 @@ def look(workdir: pathlib.Path) -> dict[str, str]:
         "speed": f"{last['time/examples_per_s']:,.0f}",
         "best": _best(records, config["paper"]["metric"].rpartition("/")[2]),
     }
-
-
-def state(workdir: pathlib.Path) -> str:
-    """finished | running | failed: why | interrupted | killed, of a run that left no word."""
-    if (workdir / SUMMARY).exists():
-        return "finished"
-    said = holder(workdir)
-    return "running" if said["held"] else said.get("ended", "killed").partition("\n")[0]
-
-
-def holder(workdir: pathlib.Path) -> dict[str, Any]:
-    """What the process that trains there, or did so last, said of itself: `pid`, `host`, `ended`; `held` while it runs.
-
-    A lock outlives no process, whatever became of it.
-    """
-    try:
-        with (workdir / LOCK).open() as handle:
-            try:
-                fcntl.flock(handle, fcntl.LOCK_SH | fcntl.LOCK_NB)
-                held = False
-            except OSError:
-                held = True
-            return {**json.loads(handle.read() or "{}"), "held": held}
-    except (OSError, json.JSONDecodeError):
-        return {"held": False}
 
 
 def _best(records, wanted: str) -> str:
@@ -129,20 +89,20 @@ def compare(options: argparse.Namespace) -> None:
         values = [[summary[name] for _, summary in runs if summary.get(name) is not None] for runs in (first, second)]
         if all(values):
             table.add_row(name, *compared(*values))
-    _print(table)
+    show(table)
 
 
 def compared(a: list[float], b: list[float]) -> tuple[str, str, str, str]:
     """Mean ± deviation of both, their difference, and how probable so large a one is without a cause."""
     from scipy.stats import ttest_ind  # takes longer than all that `ps` does
 
-    show = lambda x: f"{statistics.fmean(x):.5g}" + (f" ± {statistics.stdev(x):.2g} ({len(x)})" if len(x) > 1 else "")
+    text = lambda x: f"{statistics.fmean(x):.5g}" + (f" ± {statistics.stdev(x):.2g} ({len(x)})" if len(x) > 1 else "")
     p = "one seed"
     if min(len(a), len(b)) > 1:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # of numbers that are all the same, for which there is no p
             p = f"{ttest_ind(a, b, equal_var=False).pvalue:.2g}".replace("nan", "")
-    return show(a), show(b), f"{statistics.fmean(b) - statistics.fmean(a):+.4g}", p
+    return text(a), text(b), f"{statistics.fmean(b) - statistics.fmean(a):+.4g}", p
 
 
 def ended(folder: pathlib.Path) -> list[tuple[Mapping, Mapping]]:

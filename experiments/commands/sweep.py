@@ -20,6 +20,7 @@ from experiments.launch import Job, local, submit, where
 from experiments.ledger import goal
 from experiments.spaces import combinations, spaces
 from experiments.sweep import BEST, RESULTS, Plan, Sweep, begin, unique
+from experiments.terminal import say, show
 from experiments.trials import use_cores
 from training import loop
 
@@ -27,8 +28,6 @@ SLOTS = {"cpu": 16}  # trials of one program; further ones gain nothing on a CPU
 MANY = 32  # on accelerators, which they fill
 TRIALS = 32  # unless a number is given, or all values of a grid
 SHOWN = 10  # trials in the table
-
-say = Console(stderr=True, highlight=False, soft_wrap=True, markup=False).print
 
 
 def sweep(options: argparse.Namespace) -> int:
@@ -80,7 +79,7 @@ def planned(options: argparse.Namespace) -> Plan:
     chosen["over"] = {**{k: str(v) for k, v in own.get("over", {}).items()}, **dict(given.get("over", []))}
     if not chosen["over"]:
         raise PageError("--over KEY=SPACE says what is searched, as in --over schedule.peak=log:1e-4..1e-1")
-    page = options.config if not options.config.endswith(".py") else str(pathlib.Path(options.config).absolute())
+    page = pages.anywhere(options.config)
     over = spaces(chosen["over"], options.page)
     count = len(combinations(over)) if chosen["sampler"] == "grid" else TRIALS
     if chosen.setdefault("trials", count) < 1:
@@ -177,16 +176,14 @@ def print_table(found) -> None:
     table = Table("trial", found["metric"], "step", *found["over"], "seconds")
     rows = [row for row in found["trials"] if row["value"] is not None and row["state"] != "failed"]
     rows.sort(key=lambda row: row["value"], reverse=found["goal"] == "max")
-    show = lambda x: f"{x:.4g}" if isinstance(x, float) else str(x)
+    text = lambda x: f"{x:.4g}" if isinstance(x, float) else str(x)
     for row in rows[:SHOWN]:
         value = f"{row['value']:.5g}" + (" (pruned)" if row["state"] == "pruned" else "")
         seconds = "" if row["seconds"] is None else f"{row['seconds']:.0f}"
         table.add_row(
-            str(row["number"]), value, str(row["step"]), *(show(row["params"][key]) for key in found["over"]), seconds
+            str(row["number"]), value, str(row["step"]), *(text(row["params"][key]) for key in found["over"]), seconds
         )
-    console = Console()
-    console.width = max(console.width, 120)  # in a file or a pipe it would be 80
-    console.print(table)
+    show(table)
     counts = {}
     for row in found["trials"]:
         counts[row["state"]] = counts.get(row["state"], 0) + 1

@@ -3,7 +3,7 @@
     fovea reproduce lenet5_original_mnist --seeds 3
 
 The paper's network: the partial table of C3, trainable subsampling, scaled tanh, RBF output (60,000 parameters). It
-is trained by momentum and cross-entropy over the distances instead of the paper's stochastic Levenberg-Marquardt.
+is trained by Adam on the cross-entropy over the distances instead of the paper's stochastic Levenberg-Marquardt.
 """
 
 from experiments.page import page

@@ -104,6 +104,11 @@ def made(folder: pathlib.Path) -> None:
         raise PageError(f"cannot write the folder {folder}: {error.strerror}") from error
 
 
+def flags(overrides: Sequence[tuple[str, str]]) -> list[str]:
+    """The arguments that change keys of a page."""
+    return [f"--config.{key}={value}" for key, value in overrides]
+
+
 def log_of(folder: pathlib.Path, copy: int, host: int = 0) -> pathlib.Path:
     """What a host of a copy prints: log.txt, log1.txt, …; of further hosts log-1.txt, log1-1.txt, …"""
     return folder / f"log{copy or ''}{f'-{host}' if host else ''}.txt"

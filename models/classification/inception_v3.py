@@ -14,6 +14,7 @@ import jax.numpy as jnp
 from models.errors import ModelError, choose
 from models.layers.dropout import Dropout
 from models.layers.norm import batch_norm
+from models.layers.precision import exact
 
 SMALLEST = 75  # pixels a side that leave one pixel of the last map
 
@@ -153,4 +154,4 @@ class InceptionV3(nn.Module):
             x = Mixed(branches, around if branches["branch_pool"] else halve, layer, name=name)(x)
         x = Dropout(self.dropout_rate)(x.mean((1, 2)), train)
         x = nn.Dense(self.num_classes, name="fc", **types)(x)
-        return x.astype(jnp.promote_types(x.dtype, jnp.float32))
+        return exact(x)

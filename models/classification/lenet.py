@@ -15,6 +15,7 @@ import numpy as np
 from models.errors import ModelError, choose
 from models.layers.conv import conv
 from models.layers.pool import max_pool
+from models.layers.precision import exact
 
 # What differs between the network of 1998 (60,000 trainable parameters) and the one taught today (61,706).
 VARIANTS = {
@@ -122,7 +123,7 @@ class RBFOutput(nn.Module):
         """x: [B, 84] -> [B, 10]: minus the squared distance to each code, so that the nearest wins."""
         if self.num_classes != len(DIGIT_CODES):
             raise ModelError(f'output="rbf" has codes for ten digits, not for {self.num_classes} classes')
-        x = x.astype(jnp.promote_types(x.dtype, jnp.float32))
+        x = exact(x)
         return -jnp.square(x[:, None] - DIGIT_CODES.astype(x.dtype)).sum(-1)
 
 
@@ -177,4 +178,4 @@ class LeNet5(nn.Module):
         x = squash(conv(120, name="c5")(x))  # a convolution that covers the whole of its input
         x = squash(dense(84, name="f6")(x.reshape(len(x), -1)))
         x = choose({"rbf": RBFOutput, "linear": dense}, "output", output)(self.num_classes, name="output")(x)
-        return x.astype(jnp.promote_types(x.dtype, jnp.float32))
+        return exact(x)

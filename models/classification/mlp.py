@@ -8,6 +8,7 @@ import jax.numpy as jnp
 
 from models.errors import choose
 from models.layers.dropout import Dropout
+from models.layers.precision import exact
 
 ACTIVATIONS = {"relu": nn.relu, "tanh": nn.tanh, "gelu": partial(nn.gelu, approximate=False)}
 
@@ -37,4 +38,4 @@ class MLP(nn.Module):
             x = activation(dense(units, name=f"hidden_{i}")(x))
             x = Dropout(self.dropout_rate)(x, train)
         x = dense(self.num_classes, name="output")(x)
-        return x.astype(jnp.promote_types(x.dtype, jnp.float32))
+        return exact(x)

@@ -15,6 +15,7 @@ import jax.numpy as jnp
 
 from models.errors import choose
 from models.layers.norm import batch_norm
+from models.layers.precision import exact
 
 # Blocks per stage. Up to 34 layers a block is two 3×3 convolutions, from 50 on a bottleneck.
 DEPTHS = {18: (2, 2, 2, 2), 34: (3, 4, 6, 3), 50: (3, 4, 6, 3), 101: (3, 4, 23, 3), 152: (3, 8, 36, 3)}
@@ -113,4 +114,4 @@ class ResNet(nn.Module):
             kernel_init=nn.initializers.variance_scaling(1 / 3, "fan_in", "uniform"),
             name="fc",
         )(x)
-        return x.astype(jnp.promote_types(x.dtype, jnp.float32))
+        return exact(x)

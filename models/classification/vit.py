@@ -14,6 +14,7 @@ import jax.numpy as jnp
 from models.errors import ModelError, choose
 from models.layers.attention import SelfAttention
 from models.layers.dropout import Dropout
+from models.layers.precision import exact
 
 # Table 1; Ti and S are of Steiner et al., "How to train your ViT?", 2021, table 1.
 VARIANTS = {
@@ -108,7 +109,7 @@ class ViT(nn.Module):
         if self.representation:
             x = nn.tanh(nn.Dense(self.representation, name="representation", **types)(x))
         x = nn.Dense(self.num_classes, kernel_init=nn.initializers.zeros, name="head", **types)(x)
-        return x.astype(jnp.promote_types(x.dtype, jnp.float32))
+        return exact(x)
 
     def adapt(self, name, value, shape):
         """A parameter of this network, trained on square images of another size -> of the shape wanted here.

@@ -13,8 +13,10 @@ import jax
 import jax.numpy as jnp
 
 from models.errors import ModelError, choose
+from models.generative.gan import condition
 from models.layers.conv import ConvTranspose
 from models.layers.norm import batch_norm
+from models.layers.precision import exact
 
 kernel_init = nn.initializers.normal(0.02)
 
@@ -56,7 +58,7 @@ class Generator(nn.Module):
         count = halvings(height, width)
 
         if self.conditional:
-            z = jnp.concatenate([z, jax.nn.one_hot(label, self.num_classes, dtype=z.dtype)], axis=-1)
+            z = condition(z, label, self.num_classes)
         start = (height >> count, width >> count)
         x = deconv(self.width << (count - 1), start, padding="VALID", name="deconv0")(z[:, None, None])
         x = nn.relu(norm(name="norm0")(x))
@@ -64,7 +66,7 @@ class Generator(nn.Module):
             x = deconv(self.width << (count - 1 - i), (4, 4), strides=(2, 2), name=f"deconv{i}")(x)
             x = nn.relu(norm(name=f"norm{i}")(x))
         x = deconv(channels, (4, 4), strides=(2, 2), name=f"deconv{count}")(x)
-        return nn.tanh(x.astype(jnp.promote_types(x.dtype, jnp.float32)))
+        return nn.tanh(exact(x))
 
 
 class Discriminator(nn.Module):
@@ -101,4 +103,4 @@ class Discriminator(nn.Module):
                 x = norm(name=f"norm{i}")(x)
             x = nn.leaky_relu(x, 0.2)
         x = conv(1, x.shape[1:3], padding="VALID", name=f"conv{count}")(x)
-        return x[:, 0, 0, 0].astype(jnp.promote_types(x.dtype, jnp.float32))
+        return exact(x[:, 0, 0, 0])

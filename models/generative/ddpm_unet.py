@@ -12,6 +12,7 @@ import jax.numpy as jnp
 from models.errors import ModelError
 from models.layers.attention import SelfAttention
 from models.layers.dropout import Dropout
+from models.layers.precision import exact
 
 uniform = nn.initializers.variance_scaling(1.0, "fan_avg", "uniform")
 zeros = nn.initializers.zeros
@@ -141,4 +142,4 @@ class DDPMUNet(nn.Module):
 
         x = nn.swish(nn.GroupNorm(self.groups, epsilon=1e-6, name="norm_out", **types)(x))
         x = conv(channels, kernel_init=zeros, name="conv_out")(x)
-        return x.astype(jnp.promote_types(x.dtype, jnp.float32))
+        return exact(x)

@@ -13,6 +13,7 @@ import jax.numpy as jnp
 
 from models.errors import choose
 from models.layers.mlp import MLP
+from models.layers.precision import exact
 
 OUTPUTS = {"linear": lambda x: x, "tanh": nn.tanh, "sigmoid": nn.sigmoid}
 
@@ -41,7 +42,7 @@ class Generator(nn.Module):
             z = condition(z, label, self.num_classes)
         widths = (*self.hidden, math.prod(self.shape))
         x = MLP(widths, dtype=self.dtype, param_dtype=self.param_dtype)(z)
-        x = choose(OUTPUTS, "output", self.output)(x.astype(jnp.promote_types(x.dtype, jnp.float32)))
+        x = choose(OUTPUTS, "output", self.output)(exact(x))
         return x.reshape(len(x), *self.shape)
 
 
@@ -61,4 +62,4 @@ class Discriminator(nn.Module):
         if self.conditional:
             x = condition(x, label, self.num_classes)
         x = MLP((*self.hidden, 1), dtype=self.dtype, param_dtype=self.param_dtype)(x)
-        return x[:, 0].astype(jnp.promote_types(x.dtype, jnp.float32))
+        return exact(x[:, 0])

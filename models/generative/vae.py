@@ -13,6 +13,7 @@ import jax.numpy as jnp
 from models.errors import ModelError
 from models.layers.conv import ConvTranspose
 from models.layers.mlp import MLP
+from models.layers.precision import exact
 
 
 class ConvEncoder(nn.Module):
@@ -109,8 +110,3 @@ class ConvVAE(Autoencoder):
             raise ModelError(f"{height}×{width} cannot be halved {len(self.widths)} times")
         self.encoder = ConvEncoder(self.widths, 2 * self.latent, **types)
         self.decoder = ConvDecoder(self.widths, (height, width, self.outputs * channels), **types)
-
-
-def exact(x):
-    """Densities and divergences are computed in float32 at least."""
-    return x.astype(jnp.promote_types(x.dtype, jnp.float32))

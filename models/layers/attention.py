@@ -9,6 +9,7 @@ import jax
 import jax.numpy as jnp
 
 from models.errors import ModelError
+from models.layers.precision import exact
 
 
 class SelfAttention(nn.Module):
@@ -38,7 +39,7 @@ class SelfAttention(nn.Module):
         )
         scores = jnp.einsum("bqhd,bkhd->bhqk", query / math.sqrt(split[-1]), key)
         # The exponentials are taken in float32 at least: in bfloat16 small weights would vanish.
-        weights = jax.nn.softmax(scores.astype(jnp.promote_types(scores.dtype, jnp.float32)))
+        weights = jax.nn.softmax(exact(scores))
         self.sow("intermediates", "weights", weights)
         heads = jnp.einsum("bhqk,bkhd->bqhd", weights.astype(value.dtype), value)
         return dense(kernel_init=self.out_init, name="out")(heads.reshape(x.shape))

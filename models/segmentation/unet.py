@@ -15,6 +15,7 @@ from models.layers.conv import ConvTranspose
 from models.layers.dropout import Dropout
 from models.layers.norm import batch_norm
 from models.layers.pool import max_pool
+from models.layers.precision import exact
 
 # "A Gaussian distribution with a standard deviation of √(2/N)", section 3; flax's `he_normal` is truncated.
 he_normal = nn.initializers.variance_scaling(2.0, "fan_in", "normal")
@@ -101,7 +102,7 @@ class UNet(nn.Module):
             x = jnp.concatenate(align(skips.pop(), x), axis=-1)
             x = double(features, name=f"up{i}")(x)
         x = nn.Conv(self.num_classes, (1, 1), kernel_init=he_normal, name="head", **types)(x)
-        return x.astype(jnp.promote_types(x.dtype, jnp.float32))
+        return exact(x)
 
     def sides(self, output):
         """Sides (input, output) of the smallest image that this network answers with a side of at least `output`."""

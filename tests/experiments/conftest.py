@@ -10,8 +10,8 @@ import jax
 import pytest
 
 from experiments.cli import main
-from experiments.commands.runs import find, holder
 from experiments.launch import Where, slurm
+from experiments.workdirs import find, holder
 
 SMALL = dict(batch_size=64, steps=4, log_every=2, evaluate_every=4, checkpoint_every=2)
 

@@ -15,6 +15,7 @@ from scipy.stats import ttest_ind
 
 from experiments import page as pages
 from experiments.commands import runs
+from experiments.workdirs import state
 from training.records import read
 
 ROOT = pathlib.Path(__file__).parents[2]
@@ -39,15 +40,15 @@ def folder(path, seed=0, lr=0.1, **summary) -> pathlib.Path:
 
 
 def test_states(tmp_path, trained):
-    assert runs.state(trained) == "finished"
-    assert runs.state(folder(tmp_path / "killed")) == "killed"
+    assert state(trained) == "finished"
+    assert state(folder(tmp_path / "killed")) == "killed"
     said = {"interrupted": "interrupted", "failed": "failed: the loss is not finite"}
     for name, ended in said.items():
         (folder(tmp_path / name) / pages.LOCK).write_text(json.dumps({"pid": 1, "host": "a", "ended": f"{ended}\nat"}))
-        assert runs.state(tmp_path / name) == ended  # one line, however long the reason
+        assert state(tmp_path / name) == ended  # one line, however long the reason
     with (folder(tmp_path / "running") / pages.LOCK).open("w") as handle:
         fcntl.flock(handle, fcntl.LOCK_EX)
-        assert runs.state(tmp_path / "running") == "running"
+        assert state(tmp_path / "running") == "running"
 
 
 def test_a_line_for_each_run(fovea, tmp_path):
@@ -80,7 +81,7 @@ def test_a_thousand_runs_in_a_second(tmp_path):
 def test_a_run_that_fails_leaves_word(fovea, small, tmp_path):
     result = fovea("train", "--config", "mlp_digits", "--workdir", tmp_path / "run", **small, **{"schedule.peak": 1e30})
     assert result.code == 2
-    assert runs.state(tmp_path / "run") == "failed: " + result.error.splitlines()[-1].removeprefix("fovea: ")
+    assert state(tmp_path / "run") == "failed: " + result.error.splitlines()[-1].removeprefix("fovea: ")
 
 
 def test_stopped_and_gone_on(fovea, tmp_path):
@@ -89,10 +90,10 @@ def test_stopped_and_gone_on(fovea, tmp_path):
     process = subprocess.Popen([*command, *steps], cwd=ROOT, stderr=subprocess.DEVNULL)
     while process.poll() is None and not read(tmp_path):
         time.sleep(0.05)
-    assert runs.state(tmp_path) == "running"
+    assert state(tmp_path) == "running"
     assert fovea("stop", tmp_path).code == 0
     assert process.wait() == 75
-    assert runs.state(tmp_path) == "interrupted"
+    assert state(tmp_path) == "interrupted"
     assert fovea("stop", tmp_path).error == f"fovea: nothing runs in {tmp_path}\n"
 
 

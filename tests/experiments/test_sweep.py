@@ -18,7 +18,6 @@ import pytest
 from experiments import crew
 from experiments.build import Parts
 from experiments.commands import sweep as sweep_command
-from experiments.commands.runs import state
 from experiments.commands.sweep import attend, conclude
 from experiments.component import PageError
 from experiments.crew import Crew
@@ -26,6 +25,7 @@ from experiments.launch import FOVEA, Job, Where, submit
 from experiments.page import canonical, load, override
 from experiments.spaces import combinations, space, spaces
 from experiments.sweep import Plan, Sweep, begin
+from experiments.workdirs import state
 from training.loop import Interrupted, StopSignal
 from training.records import read
 

@@ -71,13 +71,6 @@ def test_unlabelled_examples_weigh_nothing(batch):
     assert sums["accuracy"] == (logits.argmax(-1) == batch["label"])[keep].sum()
 
 
-def test_weights_multiply(batch):
-    w = jnp.arange(B) / 2.0
-    value, weight, *_ = run({**batch, "weight": w})
-    np.testing.assert_allclose(value, (w * cross_entropy(train_logits(batch), batch["label"])).sum(), rtol=1e-5)
-    assert weight == w.sum()
-
-
 def test_smoothing_comes_from_the_option_and_from_hyper(batch):
     logits, smoothed = train_logits(batch), 0.8 * jax.nn.one_hot(batch["label"], K) + 0.2 / K
     expected = optax.softmax_cross_entropy(logits, smoothed).sum()

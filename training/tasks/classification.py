@@ -11,19 +11,18 @@ and where augmentation has blended two examples (mixup: Zhang et al. 2018; CutMi
 
 import flax.linen as nn
 import jax
-import jax.numpy as jnp
 
 from training import metrics
 from training.losses import softmax_cross_entropy
-from training.task import Task, module_key
+from training.task import Task, apply_in_training, init_network
 
 
 def classification(networks: dict[str, nn.Module], *, label_smoothing: float = 0.0, top_k: int = 5) -> Task:
     """Trains `networks["model"]`, a module (image [B, H, W, C], train) -> logits [B, K].
 
     The batch has `image` and `label` [B] (−1: no label, weight 0), after mixup or CutMix also `mix` [B] (λ)
-    and `label_mix` [B], and may have `weight` [B]. Predictions are `logits`, `prediction`, its `probability`
-    and the `loss` [B], which is the plain cross-entropy.
+    and `label_mix` [B]. Predictions are `logits`, `prediction`, its `probability` and the `loss` [B], which is the
+    plain cross-entropy.
 
     Args:
       label_smoothing: ε; `hyper["task"]["label_smoothing"]` is used instead where it is given.
@@ -32,19 +31,12 @@ def classification(networks: dict[str, nn.Module], *, label_smoothing: float = 0
     model = networks["model"]
 
     def init(key, batch):
-        variables = model.init(key, batch["image"][:1], train=False)
-        params = variables.pop("params")
-        return {"model": params}, {"model": variables}
+        params, stats = init_network(model, key, batch["image"][:1])
+        return {"model": params}, {"model": stats}
 
     def loss(player, params, stats, batch, key, frozen, hyper):
         smoothing = hyper["task"].get("label_smoothing", label_smoothing)
-        logits, new_stats = model.apply(
-            {"params": params["model"], **stats["model"]},
-            batch["image"],
-            train=True,
-            mutable=list(stats["model"]),
-            rngs={"dropout": module_key(key, batch["id"])},
-        )
+        logits, moved = apply_in_training(model, params["model"], stats["model"], key, batch["id"], batch["image"])
         guess = logits.argmax(-1)
 
         def judge(label):
@@ -56,9 +48,9 @@ def classification(networks: dict[str, nn.Module], *, label_smoothing: float = 0
             share, other = batch["mix"], judge(batch["label_mix"])
             values, hits = share * values + (1 - share) * other[0], share * hits + (1 - share) * other[1]
             labelled &= batch["label_mix"] >= 0
-        weight = labelled * batch.get("weight", jnp.ones_like(values))
+        weight = labelled.astype(values.dtype)
         sums = {"accuracy": (weight * hits).sum()}
-        return (weight * values).sum(), weight.sum(), ({"model": new_stats}, sums)
+        return (weight * values).sum(), weight.sum(), ({"model": moved}, sums)
 
     def predict(params, stats, batch, key, frozen):
         logits = model.apply({"params": params["model"], **stats["model"]}, batch["image"], train=False)

@@ -20,9 +20,7 @@ from training import metrics
 from training.errors import TrainingError, choose
 from training.likelihoods import total
 from training.losses import per_example, squared_error
-from training.task import Task, example_keys, module_key, sample_labels, stream
-
-SAMPLERS = ("ancestral", "ddim")
+from training.task import Task, apply_in_training, example_keys, init_network, sample_labels, stream
 
 
 def diffusion(
@@ -64,7 +62,11 @@ def diffusion(
     model = networks["model"]
     full = choose(process.SCHEDULES, "task.schedule", schedule)(steps)
     target_of, start_of = choose(process.TARGETS, "task.target", target)
-    choose(dict.fromkeys(SAMPLERS), "task.sampler", sampler)
+    samplers = {
+        "ancestral": partial(process.ancestral_step, variance=variance),
+        "ddim": partial(process.ddim_step, eta=eta),
+    }
+    step_back = choose(samplers, "task.sampler", sampler)
     choose(dict.fromkeys(("large", "small")), "task.variance", variance)
     if scale != "symmetric":
         raise TrainingError(f"diffusion needs images in [-1, 1]: data.scale='symmetric', not {scale!r}")
@@ -94,10 +96,8 @@ def diffusion(
         return jnp.where(batch["label"] >= 0, batch["label"], model.null) if model.conditional else None
 
     def init(key, batch):
-        x = batch["image"][:1]
-        variables = model.init(key, x, jnp.zeros(1, jnp.int32), train=False)
-        params = variables.pop("params")
-        return {"model": params}, {"model": variables}
+        params, stats = init_network(model, key, batch["image"][:1], jnp.zeros(1, jnp.int32))
+        return {"model": params}, {"model": stats}
 
     def loss(player, params, stats, batch, key, frozen, hyper):
         start, ids = batch["image"], batch["id"]
@@ -109,15 +109,7 @@ def diffusion(
             share = hyper["task"].get("drop_label", drop_label)
             drop = jax.vmap(lambda key: jax.random.bernoulli(key, share))(keys("drop"))
             label = {"label": jnp.where(drop, model.null, labels(batch))}
-        output, moved = model.apply(
-            {"params": params["model"], **stats["model"]},
-            x,
-            index,
-            train=True,
-            **label,
-            mutable=list(stats["model"]),
-            rngs={"dropout": module_key(key, ids)},
-        )
+        output, moved = apply_in_training(model, params["model"], stats["model"], key, ids, x, index, **label)
         values = per_example(squared_error(output, target_of(start, noise, alpha_bar)))
         return values.sum(), jnp.asarray(len(values), values.dtype), ({"model": moved}, {})
 
@@ -159,12 +151,8 @@ def diffusion(
                 output = untold + guidance * (told - untold)
             return jnp.clip(start_of(output, x, alpha_bar), -1, 1)
 
-        step = {
-            "ancestral": partial(process.ancestral_step, variance=variance),
-            "ddim": partial(process.ddim_step, eta=eta),
-        }[sampler]
         keys = example_keys(key, condition["id"])
-        return process.sample(denoise, step, full.respaced(steps), keys, info.shape)
+        return process.sample(denoise, step_back, full.respaced(steps), keys, info.shape)
 
     return Task(
         players=("model",),

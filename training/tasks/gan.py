@@ -17,7 +17,7 @@ import jax.numpy as jnp
 
 from training import metrics
 from training.errors import TrainingError, choose
-from training.task import Task, example_keys, module_key, sample_labels, stream
+from training.task import Task, example_keys, init_network, module_key, sample_labels, stream
 
 # name -> (of the adversary: (real, fake) -> [B]; of the generator: fake -> [B])
 LOSSES = {
@@ -99,8 +99,7 @@ def gan(
         inputs = {"generator": noise(key, first["id"]), adversary: first["image"]}
         params, stats = {}, {}
         for name in networks:
-            stats[name] = networks[name].init(stream(key, name), inputs[name], train=False, **label)
-            params[name] = stats[name].pop("params")
+            params[name], stats[name] = init_network(networks[name], stream(key, name), inputs[name], **label)
         if gradient_penalty and stats[adversary]:
             raise TrainingError(f"task.gradient_penalty needs a {adversary} without {', '.join(stats[adversary])}")
         fake, _ = apply("generator", params, stats, inputs["generator"], first, key, False)

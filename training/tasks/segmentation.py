@@ -16,8 +16,8 @@ import jax
 import jax.numpy as jnp
 
 from training import losses, metrics, overlays
-from training.errors import TrainingError
-from training.task import Task, module_key
+from training.errors import TrainingError, choose
+from training.task import Task, apply_in_training, init_network
 
 LOSSES = ("cross_entropy", "focal", "dice", "tversky")
 
@@ -48,13 +48,11 @@ def segmentation(
     model = networks["model"]
     sides = getattr(model, "sides", lambda output: (output, output))
     numbers = {"gamma": gamma, "alpha_fp": alpha_fp, "beta_fn": beta_fn}
-    if loss not in LOSSES:
-        raise TrainingError(f"task.loss={loss!r} is unknown: there is {', '.join(LOSSES)}")
+    choose(dict.fromkeys(LOSSES), "task.loss", loss)
 
     def init(key, batch):
-        variables = model.init(key, _mirror(batch["image"][:1], sides), train=False)
-        params = variables.pop("params")
-        return {"model": params}, {"model": variables}
+        params, stats = init_network(model, key, _mirror(batch["image"][:1], sides))
+        return {"model": params}, {"model": stats}
 
     def values_and_weights(logits, target, pixels, numbers):
         """[B, h, w] each for losses of pixels, [B, K] each for losses of regions."""
@@ -69,13 +67,7 @@ def segmentation(
 
     def loss_of(player, params, stats, batch, key, frozen, hyper):
         _check_fit(batch["image"].shape[1:3], sides)
-        logits, new_stats = model.apply(
-            {"params": params["model"], **stats["model"]},
-            batch["image"],
-            train=True,
-            mutable=list(stats["model"]),
-            rngs={"dropout": module_key(key, batch["id"])},
-        )
+        logits, moved = apply_in_training(model, params["model"], stats["model"], key, batch["id"], batch["image"])
         target = _centre(batch["masks"], logits).astype(jnp.int32)
         pixels = (target >= 0).astype(logits.dtype)
         if "weight_map" in batch:
@@ -85,7 +77,7 @@ def segmentation(
         right = losses.per_example(pixels * (logits.argmax(-1) == target)) / _positive(losses.per_example(pixels))
         weight_of_image = weights.reshape(len(weights), -1).sum(1)
         sums = {"pixel_accuracy": (weight_of_image * right).sum()}
-        return (weights * values).sum(), weights.sum(), ({"model": new_stats}, sums)
+        return (weights * values).sum(), weights.sum(), ({"model": moved}, sums)
 
     def predict(params, stats, batch, key, frozen):
         height, width = batch["image"].shape[1:3]
