@@ -92,7 +92,8 @@ def report(tmp_path_factory):
     fabricate(root / "runs")
     with pytest.MonkeyPatch.context() as patch:
         row = json.loads((ledger.RESULTS / "lenet5_mnist.json").read_text()) | {"command": "fovea reproduce", "age": ""}
-        patch.setattr(ledger, "rows", lambda results: [row])
+        others = [row | {"page": name, "seconds": seconds} for name, seconds in (("short", 33.0), ("long", 5400.0))]
+        patch.setattr(ledger, "rows", lambda results: [row, *others])
         (root / "report.html").write_text(render(gather([root / "runs"])))
     return root / "report.html"
 
@@ -259,7 +260,7 @@ def test_a_hover_and_the_arrow_keys_read_values(page):
     assert page.scale() == [200, 800]
 
 
-def test_the_keyboard_moves_thfall_the_samples(page):
+def test_the_keyboard_moves_through_all_the_samples(page):
     first, second, *_ = page.all("#samples figure input")  # those of the reconstructions follow
     source = lambda i: page.js(f"return document.querySelectorAll('#samples figure img')[{i}].src")
     last = source(0)
@@ -322,6 +323,13 @@ def test_best_final_numbers_are_marked(page):
     marks = [[mark.text for mark in row.find_elements(By.TAG_NAME, "mark")] for row in page.all("#numbers tbody tr")]
     assert marks == [["0.90909"], ["0.90909"], ["0.9", "0.90909"]]
     assert page.one("#ledger tbody td.number").text == "0.95 %"
+
+
+def test_the_ledger_is_sorted_by_its_numbers(page):
+    heads = {head.text: head for head in page.all("#ledger thead button")}
+    heads["wall time"].send_keys(Keys.ENTER)
+    shown = [[cell.text for cell in page.all(f"#ledger tbody {cell}")] for cell in ("th summary", "td:nth-child(8)")]
+    assert shown[0] == ["short", "lenet5_mnist", "long"] and shown[1][::2] == ["33 s", "1.5 h"]
 
 
 def test_a_hostile_name_is_only_a_name(page):
