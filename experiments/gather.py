@@ -165,6 +165,7 @@ def sweep(folder: pathlib.Path) -> dict[str, Any]:
         **{key: asked.get(key) for key in ("metric", "goal", "over", "sampler", "pruner")},
         "planned": asked.get("trials"),
         "trials": found["trials"],
+        "seconds": found.get("seconds"),
         "importance": found["importance"],
     }
 

@@ -182,12 +182,17 @@ class Sweep:
 
     def results(self, importance: bool = False) -> dict[str, Any]:
         """What `results.json` holds; `importance`, of each key, takes a second or more."""
-        rows = [self._row(trial) for trial in self.study.get_trials(deepcopy=False)]
+        known = self.study.get_trials(deepcopy=False)
+        rows = [self._row(trial) for trial in known]
         done = [row for row in rows if row["state"] == "complete"]
         pick = max if self.plan.goal == "max" else min
         best = pick(done, key=lambda row: row["value"], default={"number": None})["number"]
         plan = {name: getattr(self.plan, name) for name in ("metric", "goal", "over")}
-        return {**plan, "trials": rows, "best": best, "importance": self._importance(done) if importance else None}
+        ends = [trial.datetime_complete for trial in known if trial.datetime_complete]
+        starts = [trial.datetime_start for trial in known if trial.datetime_start]
+        seconds = (max(ends) - min(starts)).total_seconds() if ends else None  # of all: trials may run side by side
+        shares = self._importance(done) if importance else None
+        return {**plan, "trials": rows, "best": best, "seconds": seconds, "importance": shares}
 
     def write(self, importance: bool = False) -> dict[str, Any]:
         """Writes `results.json`, and `best.py` once there is a best trial; returns the results."""

@@ -14,14 +14,13 @@ function sweepSection(sweep, index) {
     name,
     trials.filter((t) => t.state === name).length,
   ]);
-  const sum = sweep.trials.map((trial) => trial.seconds || 0).reduce((a, b) => a + b, 0);
   const facts = [
     ["trials", `${trials.length}${sweep.planned > trials.length ? ` of ${sweep.planned}` : ""}`],
     ...counts.filter(([, count]) => count).map(([name, count]) => [name, String(count)]),
     ["metric", `${metric}, ${sweep.goal}`],
     ["sampler", sweep.sampler],
     ["pruner", sweep.pruner],
-    ["time, summed over trials", sum ? duration(sum) : null],
+    ["time from first to last", sweep.seconds ? duration(sweep.seconds) : null],
   ].filter(([, text]) => text);
   const content = section(
     `sweep-${index}`,

@@ -80,7 +80,8 @@ def fabricate(root):
         }
         for n, state in enumerate(states)
     ]
-    found = {"trials": trials, "best": 4, "importance": {"schedule.peak": 0.7, "optimizer.weight_decay": 0.3}}
+    importance = {"schedule.peak": 0.7, "optimizer.weight_decay": 0.3}
+    found = {"trials": trials, "best": 4, "seconds": 480.0, "importance": importance}
     (search / "results.json").write_text(json.dumps(found))
 
 
@@ -289,6 +290,7 @@ def test_everything_to_press_is_reached_by_tab_and_shows_it(page):
 
 def test_a_sweep(page):
     assert page.one(".winner").text.startswith("Best: 0.9 in trial 4")
+    assert page.one("#sweep-0 dl").text.endswith("8 min")
     paths = page.all("#sweep-0 path.trial")
     assert len(paths) == 6
     assert len(page.all("#sweep-0 path.trial.best")) == len(page.all("#sweep-0 tr.best")) == 1

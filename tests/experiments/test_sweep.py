@@ -178,6 +178,8 @@ def test_what_it_leaves(tmp_path, capsys):
         assert not any(name.startswith("test/") for r in read(workdir) for name in r)
     best = max(results["trials"], key=lambda trial: trial["value"])
     assert results["best"] == best["number"]
+    each = [trial["seconds"] for trial in results["trials"]]
+    assert max(each) <= results["seconds"] < sum(each)  # side by side
     conclude(Sweep(tmp_path))
     assert {"parallel.png", "slices.png", "importance.png"} <= {path.name for path in tmp_path.iterdir()}
     assert "6 complete" in capsys.readouterr().out
