@@ -3,10 +3,10 @@
 All is counted: start-up, compilation with a warm cache, evaluation, checkpoints. A trial is the page as it stands. What
 each alternative is measured on stands in its row; of trials that are trained one by one fewer will do.
 
-What bounds one program on two cores: of the 101 s that 32 trials on digits take nearly nine tenths are steps, about 140
-million operations of products for each trial and what passes over the maps between them. The rest is start-up,
-checkpoints of 32 runs at a time and the end. Slower, when timed by hand: to train slots of a core side by side with
-`vmap`, maps with the examples innermost, and several steps a call, for then each slot augments what it sees by itself.
+What bounds one program on two cores: nearly all of its time are steps, the products of each trial and what passes over
+the maps between them. The rest is start-up, checkpoints of 32 runs at a time and the end. No faster, timed by hand:
+slots of a core side by side by `vmap`, maps with the examples innermost, several steps a call, states updated in place
+in the loop over slots, batches in chunks, and XLA's other ways to multiply matrices (oneDNN, XNNPACK, wider vectors).
 """
 
 import json

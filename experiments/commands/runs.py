@@ -1,6 +1,6 @@
 """`fovea ps`, `fovea stop` and `fovea compare`: what runs there are, and how two of them differ.
 
-All of it is read from the work directories, so no jax is needed and no server.
+All of it is read from the work directories: there is no server. `ps` and `stop` need no jax.
 """
 
 import argparse
