@@ -38,13 +38,13 @@ def prepare(name: str, data_dir: str | None = None, manual_dir: str | None = Non
 
     Raises DataError for what can be put right: no TensorFlow, no files, no network.
     """
+    builder = find_builder(name, data_dir)
+    if builder.is_prepared():
+        return builder
     import requests
     import tensorflow_datasets as tfds
     from tensorflow_datasets.core.download import downloader
 
-    builder = find_builder(name, data_dir)
-    if builder.is_prepared():
-        return builder
     root = pathlib.Path(builder.data_dir_root)
     if manual_dir and not pathlib.Path(manual_dir).expanduser().is_dir():  # TFDS would turn to the network
         raise DataError(f"no folder data.manual_dir={manual_dir!r} with the original files of tfds:{name}")
@@ -60,7 +60,8 @@ def prepare(name: str, data_dir: str | None = None, manual_dir: str | None = Non
         with contextlib.redirect_stdout(io.StringIO()):  # TFDS's banners; its progress bars stay, on stderr
             builder.download_and_prepare(file_format="array_record", download_config=config)
     except requests.ConnectionError as error:
-        host = urllib.parse.urlsplit(error.request.url).hostname
+        # One that breaks off while a file is read does not say whose it was.
+        host = urllib.parse.urlsplit(error.request.url).hostname if error.request else "its server"
         raise DataError(
             f"tfds:{name} is not in {root}, and {host} cannot be reached: without a network, "
             f"python -m data.prepare --name {name} --data_dir {root} --manual_dir FOLDER takes its original files"
