@@ -27,6 +27,7 @@ from experiments.cmaes import CmaEsSampler
 from experiments.component import PageError, near
 from experiments.spaces import combinations, spaces
 from experiments.storage import reached, storage
+from experiments.workdirs import make_folder
 from training.atomic import replace
 
 SWEEP, RESULTS, BEST, TRIALS = "sweep.json", "results.json", "best.py", "trials"
@@ -317,10 +318,7 @@ def begin(folder: pathlib.Path, plan: Plan) -> Sweep:
     else:
         if (folder / pages.STORED).exists():
             raise PageError(f"{folder} is the work directory of a run: a sweep wants a folder of its own")
-        try:
-            folder.mkdir(parents=True, exist_ok=True)
-        except OSError as error:
-            raise PageError(f"cannot write the folder {folder}: {error.strerror}") from error
+        make_folder(folder)
         storage(plan.storage, folder, probe=True)
     try:
         replace(path, json.dumps(new, indent=1) + "\n")

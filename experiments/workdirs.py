@@ -1,4 +1,4 @@
-"""What work directories tell of their runs, without jax: where they are, and what becomes of them."""
+"""Folders of runs, without jax: where work directories are, what becomes of their runs, and how one is made."""
 
 import fcntl
 import json
@@ -7,6 +7,7 @@ import pathlib
 from collections.abc import Iterator
 from typing import Any
 
+from experiments.component import PageError
 from experiments.page import LOCK, STORED, SUMMARY
 
 
@@ -41,3 +42,11 @@ def holder(workdir: pathlib.Path) -> dict[str, Any]:
             return {**json.loads(handle.read() or "{}"), "held": held}
     except (OSError, json.JSONDecodeError):
         return {"held": False}
+
+
+def make_folder(folder: pathlib.Path) -> None:
+    """Makes a folder where there is none. Raises PageError where it cannot be written."""
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise PageError(f"cannot write the folder {folder}: {error.strerror}") from error

@@ -96,14 +96,6 @@ def where(options: argparse.Namespace) -> Where:
     return Where(on, options.devices, options.hosts, options.address, given)
 
 
-def made(folder: pathlib.Path) -> None:
-    """Makes a folder where there is none. Raises PageError where it cannot be written."""
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise PageError(f"cannot write the folder {folder}: {error.strerror}") from error
-
-
 def flags(overrides: Sequence[tuple[str, str]]) -> list[str]:
     """The arguments that change keys of a page."""
     return [f"--config.{key}={value}" for key, value in overrides]

@@ -6,12 +6,13 @@ import subprocess
 import sys
 
 from experiments.component import PageError
-from experiments.launch import FOVEA, Job, Where, free_port, joined, log_of, made
+from experiments.launch import FOVEA, Job, Where, free_port, joined, log_of
+from experiments.workdirs import make_folder
 
 
 def submit(command: list[str], where: Where, folder: pathlib.Path, copies: int) -> list[Job]:
     environments = iter(shares(where.devices, copies * where.hosts))
-    made(folder)
+    make_folder(folder)
     jobs = []
     for copy in range(copies):
         coordinator, processes = f"127.0.0.1:{free_port()}", []

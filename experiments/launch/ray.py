@@ -12,7 +12,8 @@ import traceback
 
 from experiments.cli import EXIT_INTERRUPTED, main
 from experiments.component import PageError
-from experiments.launch import RETRIES, Job, Where, free_port, joined, log_of, made, needs
+from experiments.launch import RETRIES, Job, Where, free_port, joined, log_of, needs
+from experiments.workdirs import make_folder
 
 _HANDED_ON = ("JAX_", "XLA_", "TFDS_", "WANDB_", "MLFLOW_")  # of the environment; Ray hands on nothing by itself
 
@@ -27,7 +28,7 @@ def submit(command: list[str], where: Where, folder: pathlib.Path, copies: int) 
         raise PageError(
             f"--hosts {where.hosts} --devices {gpus}: the Ray cluster has {len(nodes)} nodes with at most {most} GPUs"
         )
-    made(folder)
+    make_folder(folder)
     environment = {name: value for name, value in os.environ.items() if name.startswith(_HANDED_ON)}
     jobs = []
     for copy in range(copies):

@@ -9,7 +9,8 @@ from unittest import mock
 
 from experiments.cli import EXIT_INTERRUPTED
 from experiments.component import PageError, near
-from experiments.launch import FOVEA, RETRIES, Job, Where, log_of, made, needs
+from experiments.launch import FOVEA, RETRIES, Job, Where, log_of, needs
+from experiments.workdirs import make_folder
 
 CLUSTER = "slurm"  # as submitit calls it; its "local" acts as one on this machine
 
@@ -18,7 +19,7 @@ def submit(command: list[str], where: Where, folder: pathlib.Path, copies: int) 
     with mock.patch.dict(os.environ, SUBMITIT_LOG_LEVEL="NOCONFIG"):  # it would close the log handlers that there are
         submitit = needs("submitit", "launch")
     executor = _executor(submitit, where, folder)
-    made(folder)
+    make_folder(folder)
     try:
         with executor.batch():
             jobs = [executor.submit(Requeued(command, where.hosts, folder, copy)) for copy in range(copies)]
