@@ -17,9 +17,9 @@ import time
 from ml_collections import ConfigDict
 
 from data.errors import DataError
-from experiments import page as pages
-from experiments.component import PageError
+from experiments.errors import PageError
 from experiments.launch import PLACES, PRINTED
+from experiments.pages import schema as pages
 from models.errors import ModelError
 from training.errors import TrainingError
 

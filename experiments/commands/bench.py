@@ -6,11 +6,11 @@ import pathlib
 
 from rich.table import Table
 
-from experiments.bench import loop_against_step, loop_suite, scale_suite, startup_suite, stream_suite
-from experiments.bench_families import families_suite
-from experiments.bench_sweep import sweep_suite
-from experiments.component import PageError, near
-from experiments.provenance import origin
+from experiments.bench.families import families_suite
+from experiments.bench.loop import loop_against_step, loop_suite, scale_suite, startup_suite, stream_suite
+from experiments.bench.sweep import sweep_suite
+from experiments.errors import PageError, near
+from experiments.runs.provenance import origin
 from experiments.terminal import say, show
 
 SUITES = {

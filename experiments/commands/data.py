@@ -8,7 +8,7 @@ import jax
 import numpy as np
 
 from data.augment import make_augment
-from experiments.build import Parts
+from experiments.build.parts import Parts
 from training import pictures
 from training.errors import TrainingError
 from training.task import stream

@@ -14,9 +14,9 @@ from rich.table import Table
 from data.decode import read_image
 from data.errors import DataError
 from data.source import Info
-from experiments.build import build
-from experiments.component import PageError
-from experiments.page import override
+from experiments.errors import PageError
+from experiments.pages.schema import override
+from experiments.runs.run import build
 from training import pictures
 from training.atomic import replace
 from training.records import plain

@@ -3,10 +3,10 @@
 import argparse
 import pathlib
 
-from experiments import page as pages
-from experiments.component import PageError
+from experiments.errors import PageError
 from experiments.launch import flags, printed, submit, where
-from experiments.workdirs import holder
+from experiments.pages import schema as pages
+from experiments.runs.workdir import holder
 from training.errors import choose
 from training.trackers import TRACKERS
 

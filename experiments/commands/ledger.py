@@ -4,8 +4,8 @@ import argparse
 
 from rich.console import Console
 
-from experiments import ledger as book
-from experiments.component import PageError
+from experiments.errors import PageError
+from experiments.ledger import rows as book
 
 
 def ledger(options: argparse.Namespace) -> None:

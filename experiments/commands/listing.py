@@ -5,8 +5,8 @@ import ast
 import importlib.util
 import pathlib
 
-from experiments import page as pages
-from experiments.component import find, table
+from experiments.pages import schema as pages
+from experiments.pages.component import find, table
 
 KINDS = {"models": "model", "tasks": "task", "data": "data"}
 

@@ -9,10 +9,10 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
-from experiments.component import PageError
-from experiments.gather import gather
+from experiments.errors import PageError
+from experiments.report.gather import gather
 
-HTML = pathlib.Path(__file__).parents[1] / "html"
+HTML = pathlib.Path(__file__).parents[1] / "report" / "html"
 STYLES = ("uplot/uPlot.min.css", "report.css")
 SCRIPTS = ("page", "lines", "chart", "curves", "tables", "pictures", "plots", "sweeps", "report")  # in this order
 
@@ -32,7 +32,7 @@ def report(options: argparse.Namespace) -> None:
 
 
 def render(data: Mapping[str, Any]) -> str:
-    """The page that shows what `experiments.gather.gather` has found.
+    """The page that shows what `experiments.report.gather.gather` has found.
 
     Its policy lets it run these scripts and no others, and reach no network, whatever stands in the data.
     """

@@ -22,14 +22,14 @@ from rich.table import Table
 from data import open_source
 from data.errors import DataError
 from data.prepare import find_builder
-from experiments import ledger as book
-from experiments.build import build
 from experiments.cli import EXIT_FAILED, EXIT_INTERRUPTED
-from experiments.component import PageError
+from experiments.errors import PageError
 from experiments.launch import FOVEA, flags
-from experiments.page import PLAIN, SUMMARY, canonical, load, override, pages
+from experiments.ledger import rows as book
+from experiments.pages.schema import PLAIN, SUMMARY, canonical, load, override, pages
+from experiments.runs.run import build
+from experiments.runs.workdir import state
 from experiments.terminal import say, show
-from experiments.workdirs import state
 from training.loop import Interrupted, StopSignal
 from training.records import read
 
@@ -271,8 +271,8 @@ def _done(workdir: pathlib.Path, steps: int) -> int:
 
 def measured(job: Job, overrides, limit: float) -> float | None:
     """Seconds that a page takes by its step alone; None if no step was done in `limit` seconds."""
-    code = "from experiments import bench; bench.answer()"
-    command = [sys.executable, "-P", "-c", code, "experiments.bench:step_time", job.name, json.dumps(overrides)]
+    code = "from experiments.bench.loop import answer; answer()"
+    command = [sys.executable, "-P", "-c", code, "experiments.bench.loop:step_time", job.name, json.dumps(overrides)]
     try:
         answer = subprocess.run(command, input="\n", capture_output=True, text=True, timeout=limit, check=True)
     except (subprocess.TimeoutExpired, subprocess.CalledProcessError):

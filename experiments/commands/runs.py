@@ -16,11 +16,11 @@ from collections.abc import Mapping
 
 from rich.table import Table
 
-from experiments.component import PageError
-from experiments.ledger import goal
-from experiments.page import STORED, SUMMARY, completed, difference
+from experiments.errors import PageError
+from experiments.ledger.rows import goal
+from experiments.pages.schema import STORED, SUMMARY, completed, difference
+from experiments.runs.workdir import find, holder, state
 from experiments.terminal import show
-from experiments.workdirs import find, holder, state
 from training.records import read
 
 

@@ -6,8 +6,8 @@ import pathlib
 
 from PIL import Image
 
-from experiments.build import build
-from experiments.component import PageError, near
+from experiments.errors import PageError, near
+from experiments.runs.run import build
 from training import samples
 from training.evaluate import variables
 

@@ -16,8 +16,8 @@ from rich.table import Table
 
 from data.source import ArraySource, Info
 from data.tfds_source import describe
-from experiments.build import Parts
-from experiments.page import SECTIONS, override
+from experiments.build.parts import Parts
+from experiments.pages.schema import SECTIONS, override
 from models.counting import count_macs
 from training.checkpoint import leaves
 

@@ -11,17 +11,17 @@ from rich import progress as bar
 from rich.console import Console
 from rich.table import Table
 
-from experiments import page as pages
-from experiments.build import Parts
+from experiments.build.parts import Parts
 from experiments.cli import EXIT_FAILED, EXIT_INTERRUPTED
-from experiments.component import PageError, near
-from experiments.crew import Crew, reported
+from experiments.errors import PageError, near
 from experiments.launch import Job, local, submit, where
-from experiments.ledger import goal
-from experiments.spaces import combinations, spaces
-from experiments.sweep import BEST, RESULTS, Plan, Sweep, begin, unique
+from experiments.ledger.rows import goal
+from experiments.pages import schema as pages
+from experiments.runs.together import use_cores
+from experiments.sweeps.spaces import combinations, spaces
+from experiments.sweeps.sweep import BEST, RESULTS, Plan, Sweep, begin, unique
+from experiments.sweeps.worker import Crew, reported
 from experiments.terminal import say, show
-from experiments.trials import use_cores
 from training import loop
 
 SLOTS = {"cpu": 16}  # trials of one program; further ones gain nothing on a CPU, and would be chosen knowing less

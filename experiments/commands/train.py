@@ -14,12 +14,12 @@ import numpy as np
 from ml_collections import ConfigDict
 from rich.console import Console
 
-from experiments.build import Parts, build
+from experiments.build.parts import Parts
 from experiments.cli import EXIT_BAD_INPUT, EXIT_INTERRUPTED
-from experiments.component import PageError
-from experiments.page import SUMMARY, flat, override
-from experiments.run import Run
-from experiments.trials import Program, Trial, use_cores
+from experiments.errors import PageError
+from experiments.pages.schema import SUMMARY, flat, override
+from experiments.runs.run import Run, build
+from experiments.runs.together import Program, Trial, use_cores
 from training import parallel
 from training.debug import origin
 from training.errors import TrainingError

@@ -17,7 +17,7 @@ import sys
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-from experiments.component import PageError, near
+from experiments.errors import PageError, near
 
 PLACES = ("local", "slurm", "ray")
 PRINTED = ("tpu", "kubernetes")  # of which only the commands are made, in `experiments.launch.printed`

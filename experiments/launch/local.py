@@ -5,9 +5,9 @@ import pathlib
 import subprocess
 import sys
 
-from experiments.component import PageError
+from experiments.errors import PageError
 from experiments.launch import FOVEA, Job, Where, free_port, joined, log_of
-from experiments.workdirs import make_folder
+from experiments.runs.workdir import make_folder
 
 
 def submit(command: list[str], where: Where, folder: pathlib.Path, copies: int) -> list[Job]:

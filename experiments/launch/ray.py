@@ -11,9 +11,9 @@ import sys
 import traceback
 
 from experiments.cli import EXIT_INTERRUPTED, main
-from experiments.component import PageError
+from experiments.errors import PageError
 from experiments.launch import RETRIES, Job, Where, free_port, joined, log_of, needs
-from experiments.workdirs import make_folder
+from experiments.runs.workdir import make_folder
 
 _HANDED_ON = ("JAX_", "XLA_", "TFDS_", "WANDB_", "MLFLOW_")  # of the environment; Ray hands on nothing by itself
 

@@ -8,9 +8,9 @@ import subprocess
 from unittest import mock
 
 from experiments.cli import EXIT_INTERRUPTED
-from experiments.component import PageError, near
+from experiments.errors import PageError, near
 from experiments.launch import FOVEA, RETRIES, Job, Where, log_of, needs
-from experiments.workdirs import make_folder
+from experiments.runs.workdir import make_folder
 
 CLUSTER = "slurm"  # as submitit calls it; its "local" acts as one on this machine
 

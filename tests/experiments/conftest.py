@@ -11,7 +11,7 @@ import pytest
 
 from experiments.cli import main
 from experiments.launch import Where, slurm
-from experiments.workdirs import find, holder
+from experiments.runs.workdir import find, holder
 
 SMALL = dict(batch_size=64, steps=4, log_every=2, evaluate_every=4, checkpoint_every=2)
 

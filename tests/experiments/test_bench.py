@@ -5,10 +5,11 @@ import json
 import numpy as np
 import pytest
 
-from experiments import bench, cli
-from experiments.build import Parts
+from experiments import cli
+from experiments.bench.loop import loop as bench
+from experiments.build.parts import Parts
 from experiments.commands import bench as command
-from experiments.page import load, override
+from experiments.pages.schema import load, override
 from training.errors import TrainingError
 
 SMALL = [("data.name", "synthetic"), ("data.num_examples", "64"), ("train.batch_size", "16"), ("data.augment", "flip")]

@@ -5,17 +5,17 @@ import stat
 import numpy as np
 import pytest
 
-from experiments import bench_families as families
 from experiments import cli
-from experiments.bench import number_of
-from experiments.build import Parts
-from experiments.page import load, override
+from experiments.bench.loop import families as families
+from experiments.bench.loop import number_of
+from experiments.build.parts import Parts
+from experiments.pages.schema import load, override
 
 TINY = {"data.name": "synthetic", "data.num_examples": "32", "data.image_size": "8", "data.augment": ""}
 DDPM = {"model.width": "8", "model.multipliers": "1,1", "model.blocks": "1", "model.groups": "4"}
 COLUMNS = {"seconds", "examples_per_s", "compile_seconds", "peak_memory_mb", "parameters"}
 
-# As counted in torch, by `experiments/bench_torch.py`.
+# As counted in torch, by `experiments/bench/torch.py`.
 PARAMETERS = {
     "ViT-S/16": 21_669_514,
     "U-Net": 31_038_283,

@@ -9,10 +9,11 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from experiments.build import Parts, build
+from experiments.build.parts import Parts
 from experiments.commands import show
-from experiments.page import load, override
-from experiments.page import page as complete
+from experiments.pages.schema import load, override
+from experiments.pages.schema import page as complete
+from experiments.runs.run import build
 from models.classification.vit import interpolate_positions
 from training.checkpoint import Checkpoints, leaves
 from training.debug import origin

@@ -6,8 +6,8 @@ import jax
 import numpy as np
 import pytest
 
-from experiments.build import build
-from experiments.page import page
+from experiments.pages import page
+from experiments.runs.run import build
 from training.checkpoint import Checkpoints
 from training.errors import TrainingError
 

@@ -4,8 +4,8 @@ import jax
 import numpy as np
 import pytest
 
-from experiments.build import build
-from experiments.page import page
+from experiments.pages import page
+from experiments.runs.run import build
 from training.parallel import MeshDevices
 from training.step import fetch
 
@@ -32,7 +32,7 @@ def one_device(monkeypatch):
     mesh = jax.make_mesh(
         (1, 1), ("data", "fsdp"), axis_types=(jax.sharding.AxisType.Auto,) * 2, devices=jax.devices()[:1]
     )
-    monkeypatch.setattr("experiments.build.devices", lambda kind, fsdp: MeshDevices(mesh))
+    monkeypatch.setattr("experiments.build.parts.devices", lambda kind, fsdp: MeshDevices(mesh))
 
 
 def measure(tmp_path, **sections):

@@ -4,8 +4,8 @@ import shutil
 
 import pytest
 
-from experiments.fingerprint import ROOT, fingerprint
-from experiments.page import load, override
+from experiments.pages.schema import load, override
+from experiments.runs.fingerprint import ROOT, fingerprint
 
 
 @pytest.fixture
@@ -26,8 +26,8 @@ def root(tmp_path):
         ("models/generative/vae.py", False),
         ("training/tasks/gan.py", False),
         ("training/pictures.py", False),
-        ("experiments/judge.py", False),
-        ("experiments/configs/lenet5_digits.py", False),  # its recipe counts, and not its text
+        ("experiments/evaluation/judge.py", False),
+        ("experiments/configs/classification/lenet5_digits.py", False),  # its recipe counts, and not its text
     ],
 )
 def test_code_that_is_changed(root, tmp_path, file, changed):

@@ -11,9 +11,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from experiments.build import build
 from experiments.cli import main
-from experiments.page import canonical, override, page
+from experiments.pages.schema import canonical, override, page
+from experiments.runs.run import build
 from training.checkpoint import leaves
 
 ROOT = pathlib.Path(__file__).parents[2]
@@ -123,8 +123,8 @@ def test_shows_its_progress(trained):
 SAMPLE = """
 import json, sys
 import numpy as np
-from experiments.build import build
-from experiments.page import from_canonical
+from experiments.runs.run import build
+from experiments.pages.schema import from_canonical
 
 workdir, out = sys.argv[1:]
 run = build(from_canonical(json.load(open(f"{workdir}/config.json"))), workdir)

@@ -6,11 +6,11 @@ import zipfile
 import numpy as np
 import pytest
 
-from experiments import judge
-from experiments.build import build
-from experiments.component import PageError
-from experiments.judge import Inception
-from experiments.page import page
+from experiments.errors import PageError
+from experiments.evaluation import judge
+from experiments.evaluation.judge import Inception
+from experiments.pages import page
+from experiments.runs.run import build
 from tests.goldens.make_classification import seeded_weights
 from tests.models.parity import golden
 

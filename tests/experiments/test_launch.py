@@ -11,9 +11,9 @@ import numpy as np
 import pytest
 import yaml
 
-from experiments.component import PageError
+from experiments.errors import PageError
 from experiments.launch import Where, local, submit
-from experiments.workdirs import holder, state
+from experiments.runs.workdir import holder, state
 from training.checkpoint import Checkpoints
 from training.records import read
 

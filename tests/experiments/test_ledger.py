@@ -5,14 +5,15 @@ import re
 
 import pytest
 
-from experiments import cli, ledger
-from experiments import page as pages
+from experiments import cli
 from experiments.commands import reproduce
-from experiments.component import PageError
-from experiments.fingerprint import fingerprint
+from experiments.errors import PageError
+from experiments.ledger import rows as ledger
+from experiments.pages import schema as pages
+from experiments.runs.fingerprint import fingerprint
 
 PAGE = """
-from experiments.page import page
+from experiments.pages import page
 
 def get_config():
     return page(

@@ -4,8 +4,8 @@ import json
 
 import pytest
 
-from experiments.component import PageError
-from experiments.page import (
+from experiments.errors import PageError
+from experiments.pages.schema import (
     CONFIGS,
     canonical,
     components,

@@ -8,7 +8,7 @@ import sys
 
 import pytest
 
-from experiments import provenance
+from experiments.runs import provenance
 
 
 @pytest.fixture

@@ -10,11 +10,11 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from experiments import gather as gathering
-from experiments import ledger
-from experiments import page as pages
 from experiments.commands.report import render
-from experiments.gather import curves, gather, run, sweep
+from experiments.ledger import rows as ledger
+from experiments.pages import schema as pages
+from experiments.report import gather as gathering
+from experiments.report.gather import curves, gather, run, sweep
 
 STEPS = [100 * i for i in range(1, 6)]
 

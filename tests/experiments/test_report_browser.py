@@ -8,10 +8,10 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from experiments import ledger
-from experiments import page as pages
 from experiments.commands.report import render
-from experiments.gather import gather, pack
+from experiments.ledger import rows as ledger
+from experiments.pages import schema as pages
+from experiments.report.gather import gather, pack
 
 webdriver = pytest.importorskip("selenium.webdriver", reason="selenium is not installed: pip install -e '.[browser]'")
 from selenium.webdriver.chrome.service import Service  # noqa: E402

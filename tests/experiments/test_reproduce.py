@@ -10,15 +10,16 @@ import time
 
 import pytest
 
-from experiments import cli, ledger
-from experiments import page as pages
+from experiments import cli
 from experiments.commands import reproduce
 from experiments.commands.reproduce import Job, carry_out, end_within, gather
-from experiments.page import load
+from experiments.ledger import rows as ledger
+from experiments.pages import schema as pages
+from experiments.pages.schema import load
 from training.loop import Interrupted, StopSignal
 
 PAGE = """
-from experiments.page import page
+from experiments.pages import page
 
 def get_config():
     return page(

@@ -21,7 +21,7 @@ ROOT = pathlib.Path(__file__).parents[2]
 STEPS = 400
 PATIENCE = 600  # seconds, on a machine that does other things too
 PAGE = f"""
-from experiments.page import page
+from experiments.pages import page
 
 
 def get_config():
@@ -39,7 +39,7 @@ def get_config():
 
 
 GENERATIVE = """
-from experiments.page import page
+from experiments.pages import page
 
 
 def get_config():

@@ -13,9 +13,9 @@ import time
 import pytest
 from scipy.stats import ttest_ind
 
-from experiments import page as pages
 from experiments.commands import runs
-from experiments.workdirs import state
+from experiments.pages import schema as pages
+from experiments.runs.workdir import state
 from training.records import read
 
 ROOT = pathlib.Path(__file__).parents[2]

@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from experiments.build import build
-from experiments.page import load, override
+from experiments.pages.schema import load, override
+from experiments.runs.run import build
 from training.checkpoint import Checkpoints
 from training.overlays import palette
 

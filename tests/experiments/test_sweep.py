@@ -15,17 +15,17 @@ import jax
 import numpy as np
 import pytest
 
-from experiments import crew
-from experiments.build import Parts
+from experiments.build.parts import Parts
 from experiments.commands import sweep as sweep_command
 from experiments.commands.sweep import attend, conclude
-from experiments.component import PageError
-from experiments.crew import Crew
+from experiments.errors import PageError
 from experiments.launch import FOVEA, Job, Where, submit
-from experiments.page import canonical, load, override
-from experiments.spaces import combinations, space, spaces
-from experiments.sweep import Plan, Sweep, begin
-from experiments.workdirs import state
+from experiments.pages.schema import canonical, load, override
+from experiments.runs.workdir import state
+from experiments.sweeps import worker as crew
+from experiments.sweeps.spaces import combinations, space, spaces
+from experiments.sweeps.sweep import Plan, Sweep, begin
+from experiments.sweeps.worker import Crew
 from training.loop import Interrupted, StopSignal
 from training.records import read
 

@@ -5,11 +5,11 @@ import json
 import jax
 import pytest
 
-from experiments.build import Parts
-from experiments.page import override
-from experiments.page import page as make_page
-from experiments.run import Run
-from experiments.trials import Program, Trial, signature
+from experiments.build.parts import Parts
+from experiments.pages.schema import override
+from experiments.pages.schema import page as make_page
+from experiments.runs.run import Run
+from experiments.runs.together import Program, Trial, signature
 from training import loop
 from training.records import read
 

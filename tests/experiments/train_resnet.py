@@ -16,8 +16,8 @@ sys.path.insert(0, str(pathlib.Path(__file__).parents[2]))
 import data
 from data.digits import digits
 from data.source import ArraySource
-from experiments.build import build
-from experiments.page import page
+from experiments.pages import page
+from experiments.runs.run import build
 from training import parallel
 from training.checkpoint import leaves
 

@@ -1,0 +1,368 @@
+"""From a page to objects: the one place that knows all rooms.
+"""
+
+import copy
+import functools
+import pathlib
+import re
+import tempfile
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from ml_collections import ConfigDict
+
+from data import open_source
+from data.augment import make_augment, make_prepare, make_restore
+from data.pipeline import EvaluationFeed, Feed, resident_arrays
+from data.source import Info, Source
+from experiments.build.compilation import keep_compiled
+from experiments.errors import PageError, near
+from experiments.pages.component import find
+from experiments.pages.schema import PLAIN, components
+from models.layers.conv import gradients_written_out
+from models.layers.dropout import dropout_rates
+from training import loop
+from training.checkpoint import check_same_model, leaves, trained
+from training.errors import TrainingError
+from training.optimizers import make_optimizer, numbers
+from training.parallel import check_batch, devices
+from training.step import TrainState, ema_of, init_state, make_train_step, several_steps
+from training.task import Task, stream
+
+ROLES = ("train", "validation", "test")
+DTYPES = ("float32", "bfloat16", "float64")
+
+
+class Networks(dict):
+    """key -> module. A task that asks for one the page does not name gets a line that says so."""
+
+    def __missing__(self, key):
+        raise PageError(f"the task wants a network {key!r} in the section model{near(key, self)}")
+
+
+class Parts:
+    """What a page names, each part built when it is first asked for."""
+
+    def __init__(self, page: ConfigDict):
+        keep_compiled()
+        self.page = page
+        for key in ("dtype", "param_dtype"):
+            if page.train[key] not in DTYPES:
+                raise PageError(f"train.{key}={page.train[key]!r}{near(page.train[key], DTYPES)}")
+        if "float64" in (page.train.dtype, page.train.param_dtype):
+            jax.config.update("jax_enable_x64", True)
+        self.devices = devices(page.devices.kind, page.devices.fsdp)
+        for key, least in (("seed", 0), ("accumulate", 1), ("steps_per_call", 1)):
+            if page.train[key] < least:
+                raise PageError(f"train.{key}={page.train[key]} is less than {least}")
+        check_batch("train.batch_size", page.train.batch_size)
+        check_batch("train.evaluate_batch_size", page.train.evaluate_batch_size)
+        if page.train.batch_size // jax.device_count() % page.train.accumulate:
+            raise TrainingError(
+                f"train.accumulate={page.train.accumulate} does not divide the"
+                f" {page.train.batch_size // jax.device_count()} examples of each device"
+            )
+        self.intervals = loop.Intervals(
+            page.train.steps,
+            page.train.steps_per_call,
+            page.train.log_every,
+            page.train.evaluate_every,
+            page.train.checkpoint_every,
+        )
+
+    def sibling(self, page: ConfigDict) -> "Parts":
+        """The parts of a page that differs from this one in `numbers` and seed alone: what is built stays shared."""
+        _ = self.step, self.abstract_state, self._initialise, self._rates  # compiled once for all
+        other = copy.copy(self)
+        other.page, other.source, other.resident = page, self.source, self.resident
+        for name in ("numbers", "hyper", "root_key", "feed"):
+            other.__dict__.pop(name, None)
+        return other
+
+    # What the page names.
+
+    def has(self, role: str) -> bool:
+        """Whether the page gives this role ("train", "validation", "test") a split."""
+        return bool(self.page.data[role])
+
+    @functools.cache  # noqa: B019 - lives as long as the run
+    def source(self, role: str) -> Source:
+        """The split that the page gives this role; a role that is none of ROLES is a split, "train[:50%]"."""
+        section = self.page.data
+        split = section[role] if role in ROLES else role
+        if not split:
+            raise PageError(f"the page names no split for data.{role}")
+        options = {k: v for k, v in section.items() if k not in PLAIN["data"] and k != "name"}
+        source = open_source(section.name, split, **options)
+        stated, found = section.num_classes, source.info.classes
+        if stated is not None and stated != len(found):
+            raise PageError(
+                f"data.num_classes={stated}, but {section.name} has {len(found)} classes:"
+                f" {', '.join(found[:10])}{' …' if len(found) > 10 else ''}"
+            )
+        return source
+
+    @property
+    def info(self) -> Info:
+        return self.source("train").info
+
+    @functools.cached_property
+    def networks(self) -> dict[str, Any]:
+        page, supplied = self.page.train, {}
+        supplied["num_classes"], supplied["shape"] = len(self.info.classes), self.info.shape
+        supplied["dtype"], supplied["param_dtype"] = jnp.dtype(page.dtype), jnp.dtype(page.param_dtype)
+        supplied["axis_name"] = self.devices.axis_name
+        networks = Networks()
+        for key, (component, fields) in components("model", self.page.model).items():
+            given = {name: supplied[name] for name in component.supplied() & supplied.keys()}
+            try:
+                networks[key] = component.load()(**component.fixed, **fields, **given)
+            except ValueError as error:
+                raise PageError(f"model: {error}") from error
+        return networks
+
+    @functools.cached_property
+    def task(self) -> Task:
+        ((_, (component, options)),) = components("task", self.page.task).items()
+        supplied = {"info": self.info, "scale": self.page.data.scale}
+        given = {name: supplied[name] for name in component.supplied() & supplied.keys()}
+        return component.load()(self.networks, **component.fixed, **options, **given)
+
+    def sections(self, player: str) -> tuple[dict, dict]:
+        """The sections `optimizer` and `schedule` of a player; one section serves all players."""
+        pair = []
+        for kind in ("optimizer", "schedule"):
+            section = self.page[kind]
+            if "name" not in section and player not in section:
+                raise PageError(f"{kind} has no part for player {player!r}{near(player, section)}")
+            pair.append((section if "name" in section else section[player]).to_dict())
+        return tuple(pair)
+
+    @functools.cached_property
+    def optimizers(self) -> dict[str, Callable]:
+        steps = self.page.train.steps
+        return {player: make_optimizer(*self.sections(player), steps=steps) for player in self.task.names}
+
+    def learning_rates(self, step: int) -> dict[str, float]:
+        """The learning rate of each player at `step`."""
+        return {player: float(rate) for player, rate in self._rates(step, self.hyper["schedule"]).items()}
+
+    @functools.cached_property
+    def _rates(self) -> Callable:
+        names = {player: self.sections(player)[1]["name"] for player in self.task.names}
+        schedules = {player: find("schedule", name).load() for player, name in names.items()}
+        steps = self.page.train.steps
+        return jax.jit(lambda step, numbers: {p: f(step, steps=steps, **numbers[p]) for p, f in schedules.items()})
+
+    @functools.cached_property
+    def numbers(self) -> dict[str, Any]:
+        """Every number a researcher sweeps, by its key in the page, but for `train.seed`."""
+        found = {f"task.{name}": self.page.task[name] for name in self.task.numbers}
+        for kind, of in (("optimizer", numbers), ("schedule", _rates_numbers)):
+            section = self.page[kind]
+            for key, part in ({"": section} if "name" in section else section).items():
+                prefix = ".".join(filter(None, (kind, key)))
+                found |= {f"{prefix}.{name}": value for name, value in of(part.to_dict()).items()}
+        for key, (_, fields) in components("model", self.page.model).items():
+            prefix = "model" if "name" in self.page.model else f"model.{key}"
+            # At a rate of 0 the network has no dropout: that is another program.
+            rates = {name: value for name, value in fields.items() if isinstance(value, float) and "drop" in name}
+            found |= {f"{prefix}.{name}": value for name, value in rates.items() if value}
+        return found
+
+    @functools.cached_property
+    def hyper(self) -> dict[str, Any]:
+        """The same, as arguments of the compiled step: never constants in it."""
+        pairs = {player: self.sections(player) for player in self.task.names}
+        rates = {}
+        for key in components("model", self.page.model):
+            prefix = "model." if "name" in self.page.model else f"model.{key}."
+            own = {k.removeprefix(prefix): v for k, v in self.numbers.items() if k.startswith(prefix)}
+            rates |= {key: own} if own else {}
+        hyper = {
+            "optimizer": {player: numbers(optimizer) for player, (optimizer, _) in pairs.items()},
+            "schedule": {player: _rates_numbers(schedule) for player, (_, schedule) in pairs.items()},
+            "task": {name: self.page.task[name] for name in self.task.numbers},
+            "model": rates,
+        }
+        dtype = np.float64 if jax.config.jax_enable_x64 else np.float32
+        hyper = jax.tree.map(lambda x: np.asarray(x, dtype), hyper)
+        return {**hyper, "key": self.root_key}
+
+    @functools.cached_property
+    def prepare(self) -> Callable:
+        return make_prepare(self.info, self.page.data.scale, self._input_dtype)
+
+    @functools.cached_property
+    def augment(self) -> Callable:
+        vary = make_augment(self.page.data.augment, self.info, self._input_dtype)
+        return lambda batch, key: self.prepare(vary(batch, key))
+
+    @functools.cached_property
+    def view(self) -> Callable:
+        """batch -> batch as evaluation sees it: prepared, after augmentation that is the same in every run."""
+        vary = make_augment(self.page.data.evaluate_augment, self.info, self._input_dtype)
+        return lambda batch: self.prepare(vary(batch, jax.random.key(0)))
+
+    @functools.cached_property
+    def restore(self) -> Callable:
+        """Images as the network makes them -> in [0, 1]."""
+        return make_restore(self.info, self.page.data.scale)
+
+    @property
+    def _input_dtype(self):
+        return "float64" if self.page.train.dtype == "float64" else "float32"
+
+    # Data, placed.
+
+    @functools.cache  # noqa: B019
+    def resident(self, role: str) -> dict[str, Any]:
+        """The split on the devices, or {} where it is streamed."""
+        mode, arrays = self.page.data.resident, None
+        if mode not in ("auto", "yes", "no"):
+            raise PageError(f"data.resident={mode!r}: 'auto', 'yes' or 'no'")
+        if mode != "no":
+            arrays = resident_arrays(self.source(role))
+        if mode == "yes" and arrays is None:
+            raise PageError(f"data.resident='yes', but {self.page.data.name} must be streamed")
+        return self.devices.put(arrays or {})
+
+    def feeds(self, start: int) -> Iterator[Any]:
+        """Placed feeds of the dispatches from step `start` on."""
+        return (self.devices.put_batch(feed, lead=len(self._lead)) for feed in self.host_feeds(start))
+
+    @property
+    def _lead(self) -> list[int]:
+        """The axes of a feed that stand before that of the batch: steps per call, updates."""
+        calls, updates = self.intervals.steps_per_call, len(self.task.players)
+        return [calls] * (calls > 1) + [updates] * self.task.fresh
+
+    def host_feeds(self, start: int) -> Iterator[Any]:
+        """Feeds of the dispatches from step `start` on, on the host, [steps per call, updates, batch, ...]."""
+        calls, updates = self.intervals.steps_per_call, len(self.task.players) if self.task.fresh else 1
+        shape = self._lead
+        stack = lambda *x: np.stack(x).reshape(*shape, *x[0].shape) if shape else x[0]
+        batches = self.feed.start(start * updates)
+        try:
+            while True:
+                group = [next(batches) for _ in range(calls * updates)]
+                yield jax.tree.map(stack, *group)
+        finally:
+            batches.close()
+
+    @functools.cached_property
+    def feed(self) -> Feed:
+        page = self.page.train
+        return Feed(self.source("train"), page.batch_size, seed=page.seed, **self._sharding("train"))
+
+    def evaluation_feeds(self, role: str) -> Iterator[Any]:
+        """Placed feeds that hold every example of the split once."""
+        return map(self.devices.put_batch, self.evaluation_batches(role))
+
+    def evaluation_batches(self, role: str) -> EvaluationFeed:
+        """The same, on the host."""
+        return EvaluationFeed(self.source(role), self.page.train.evaluate_batch_size, **self._sharding(role))
+
+    def _sharding(self, role):
+        return dict(
+            resident=bool(self.resident(role)),
+            process_index=jax.process_index(),
+            process_count=jax.process_count(),
+        )
+
+    # The step.
+
+    @functools.cached_property
+    def step(self) -> Callable:
+        """`steps_per_call` train steps, neither placed nor compiled."""
+        page = self.page.train
+        step = make_train_step(
+            self.task,
+            self.optimizers,
+            self.augment,
+            accumulate=page.accumulate,
+            ema_decay=page.ema,
+            axis_name=self.devices.axis_name,
+        )
+        steps = step if page.steps_per_call == 1 else several_steps(step)
+
+        def lowered(state, resident, feed, frozen, hyper):
+            with dropout_rates(self.networks, hyper["model"]), gradients_written_out():
+                return steps(state, resident, feed, frozen, hyper)
+
+        return lowered
+
+    @functools.cached_property
+    def root_key(self) -> np.ndarray:
+        """The data of the one random key from which all randomness is derived."""
+        return np.asarray(jax.random.key_data(jax.random.key(self.page.train.seed)))
+
+    @functools.cached_property
+    def _ema_players(self) -> tuple[str, ...]:
+        names = self.task.names
+        for player in self.page.train.ema_players:
+            if player not in names:
+                raise PageError(f"train.ema_players: no player {player!r}{near(player, names)}")
+        return (self.page.train.ema_players or names) if self.page.train.ema else ()
+
+    def _make_state(self, key_data: jax.Array, batch: dict, hyper: dict) -> TrainState:
+        key = stream(jax.random.wrap_key_data(key_data), "init")
+        return init_state(self.task, self.optimizers, key, batch, hyper, self._ema_players)
+
+    @functools.cached_property
+    def abstract_state(self) -> TrainState:
+        """Shapes and dtypes of the state; computes nothing."""
+        return self._initialise.eval_shape(self.root_key, self.example_batch(), self.hyper)  # traced once for both
+
+    @functools.cached_property
+    def _initialise(self) -> Callable:
+        # To optimise what runs once takes XLA's CPU backend longer than to run it: 5 s against 1 s for ResNet-20.
+        options = {"xla_backend_optimization_level": 0} if jax.default_backend() == "cpu" else None
+        return jax.jit(self._make_state, compiler_options=options)
+
+    def initial_state(self) -> TrainState:
+        """The state before the first step, on the host: the same for any number of devices."""
+        state = self._initialise(self.root_key, self.example_batch(), self.hyper)
+        state = jax.tree.map(np.array, state)
+        return self._take_parameters(state) if self.page.train.init_from else state
+
+    def example_batch(self, size: int = 2) -> dict[str, np.ndarray]:
+        """The first `size` examples of the training split, as the model sees them."""
+        source = self.source("train")
+        ids = np.arange(size) % len(source)
+        return self.prepare({**source.fetch(ids), "id": ids.astype(np.int32)})
+
+    def _take_parameters(self, state: TrainState) -> TrainState:
+        """`state` with the parameters and statistics of `train.init_from`, but for those `init_except` matches."""
+        where, skip = self.page.train.init_from, self.page.train.init_except
+        ours = {"params": state.params, "stats": state.stats}
+        try:
+            theirs = leaves(trained(where))
+        except TrainingError as error:
+            raise TrainingError(f"train.init_from: {error}") from error
+        for pattern in skip:
+            if not any(re.search(pattern, path) for path in leaves(ours)):
+                raise TrainingError(f"train.init_except: {pattern!r} matches no parameter{near(pattern, leaves(ours))}")
+        taken = lambda path: not any(re.search(pattern, path) for pattern in skip)
+        wanted = {path: x for path, x in leaves(ours).items() if taken(path)}
+        # The average is float32 and parameters may be less: a difference in precision is none of the model.
+        theirs = {path: self._fitted(path, x, wanted[path]) for path, x in theirs.items() if path in wanted}
+        check_same_model(wanted, theirs, where)
+        new = jax.tree.unflatten(jax.tree.structure(ours), [theirs.get(path, x) for path, x in leaves(ours).items()])
+        return state.replace(**new, ema={player: ema_of(new["params"][player]) for player in state.ema})
+
+    def _fitted(self, path: str, value: np.ndarray, like: np.ndarray) -> np.ndarray:
+        """A leaf that was trained elsewhere; where its shape differs, as its network adapts it, if it can."""
+        _, player, *name = path.split("/")
+        network = self.networks.get(player)
+        if value.shape != like.shape and hasattr(network, "adapt"):
+            value = np.asarray(network.adapt("/".join(name), value, like.shape))
+        return value.astype(like.dtype)
+
+
+def _rates_numbers(schedule: dict) -> dict[str, Any]:
+    """What is traced of a section `schedule`: all but its name."""
+    return {key: value for key, value in schedule.items() if key != "name" and value is not None}

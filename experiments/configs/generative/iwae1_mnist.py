@@ -1,0 +1,48 @@
+"""VAE, k = 1, on MNIST. Burda et al. 2016, table 1: 86.76 nats.
+
+    fovea reproduce iwae1_mnist
+
+784-200-200-50 with pixels drawn anew from their grey levels in every step.
+The rate falls by 10^(1/7) after 3^i passes, i = 0 … 7, of 3,000 steps each: 3,280 passes in all.
+"""
+
+from experiments.pages import page
+
+
+def get_config():
+    return page(
+        paper=dict(
+            title="Importance Weighted Autoencoders",
+            year=2016,
+            table="1",
+            metric="test/nll",
+            published=86.76,
+            tolerance=0.5,
+            steps=9_840_000,
+        ),
+        model=dict(name="vae", latent=50, hidden=(200, 200), activation="tanh"),
+        task=dict(name="vae", likelihood="bernoulli", samples=1, importance_samples=5000),
+        data=dict(
+            name="tfds:mnist",
+            train="train",
+            test="test",
+            scale="unit",
+            augment=("binarise",),
+            evaluate_augment=("binarise",),
+        ),
+        optimizer=dict(name="adam", eps=1e-4),
+        schedule=dict(
+            name="step",
+            peak=1e-3,
+            boundaries=tuple(3_000 * sum(3**j for j in range(i)) for i in range(1, 8)),
+            factor=10 ** (-1 / 7),
+        ),
+        train=dict(
+            batch_size=20,
+            steps=9_840_000,
+            log_every=3_000,
+            evaluate_every=300_000,
+            checkpoint_every=30_000,
+            evaluate_batch_size=200,
+        ),
+    )

@@ -1,0 +1,1 @@
+"""What a trained state is worth and what it shows."""

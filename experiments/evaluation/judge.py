@@ -1,0 +1,229 @@
+"""What generated images are worth, by a network trained to classify real ones, or by their pixels alone."""
+
+import functools
+import hashlib
+import json
+import pathlib
+
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from data.npz import read_arrays
+from experiments.build.parts import Parts
+from experiments.errors import PageError
+from experiments.pages.schema import STORED, from_canonical
+from models.classification.inception_v3 import InceptionV3
+from models.port import from_torch
+from training import generative_metrics as measures
+from training.checkpoint import Checkpoints
+from training.evaluate import variables
+
+REFERENCE = 10_000  # real images that stand for the training split
+NEIGHBOURS = 1_000  # images whose nearest is looked for in the whole training split
+SIDE = 299  # pixels, of what Inception sees
+
+
+def judge(run, state, role: str) -> dict[str, float | int | str | np.ndarray]:
+    """Measures `page.train.judge_samples` samples of `run` against its training split.
+
+    In the judge's features `fd`, `kd`, `precision` and `recall`; `fd_floor` and `kd_floor` are of real images, those of
+    split `role`. In Inception's `fd` is called `fid`. `nearest` is the median distance, in pixels, of samples from
+    the nearest training image, `nearest_floor` that of real images: who knows images by heart is nearer. A judge that
+    knows the classes counts those `covered` by samples that lie among the real. Of a conditional network it gives
+    `recognised`, the share of samples taken for their class, and `recognised_per_class`.
+
+    Args:
+      state: placed.
+      role: a split that has not been trained on.
+    """
+    parts, count = run.parts, run.page.train.judge_samples
+    referee = run.referee
+    ids = np.arange(count, dtype=np.int32)
+    fake = run.gallery.draw(state, {"id": ids}, seed=0)
+    # As many held-out images as samples: both distances grow as the images get fewer.
+    train, held_out = (
+        real(parts.source(r), spread(parts.source(r), n)) for r, n in (("train", REFERENCE), (role, count))
+    )
+    features = {name: referee.features(x) for name, x in (("fake", fake), ("train", train), ("real", held_out))}
+    moments = {name: measures.moments(x) for name, x in features.items()}
+    good = measures.among(features["fake"], features["train"])
+    away = lambda images: float(np.median(nearest(images[:NEIGHBOURS], parts.source("train"))))
+    numbers = {
+        "judge": referee.name,
+        referee.distance: measures.frechet(moments["fake"], moments["train"]),
+        f"{referee.distance}_floor": measures.frechet(moments["real"], moments["train"]),
+        "kd": measures.kernel_distance(features["fake"], features["train"]),
+        "kd_floor": measures.kernel_distance(features["real"], features["train"]),
+        "precision": float(good.mean()),
+        "recall": float(measures.among(features["train"], features["fake"]).mean()),
+        "nearest": away(fake),
+        "nearest_floor": away(held_out),
+    }
+    if not referee.classify:
+        return numbers
+    labels, classes = referee.classify(fake), parts.info.classes
+    numbers["covered"] = measures.covered(labels, good, len(classes))
+    if any(getattr(network, "conditional", False) for network in parts.networks.values()):
+        hits = labels == ids % len(classes)
+        per_class = np.bincount(ids % len(classes), hits) / np.bincount(ids % len(classes))
+        numbers |= {"recognised": float(hits.mean()), "recognised_per_class": per_class}
+    return numbers
+
+
+def make_referee(parts):
+    """Who judges the samples of a page. Raises PageError where `train.judge` names nobody who can."""
+    name, shape = parts.page.train.judge, parts.info.shape
+    if name.startswith("inception:"):
+        return Inception(name.removeprefix("inception:"), shape)
+    return Pixels(parts) if name == "pixels" else Network(name, shape)
+
+
+def spread(source, count: int = REFERENCE) -> np.ndarray:
+    """`count` places from all over a split, or all there are: it may be in the order of its classes."""
+    return np.linspace(0, len(source) - 1, min(count, len(source))).astype(np.int64)
+
+
+def real(source, ids: np.ndarray) -> np.ndarray:
+    """Images [N, H, W, C] of a split, in [0, 1]."""
+    images = source.fetch(ids)["image"]
+    return images / np.float32(255) if images.dtype == np.uint8 else images
+
+
+def nearest(images: np.ndarray, source) -> np.ndarray:
+    """The distance of each image from the nearest of all in a split, [N]."""
+    flat = lambda x: x.reshape(len(x), -1)
+    blocks = np.array_split(np.arange(len(source)), -(-len(source) // REFERENCE))
+    return np.min([measures.nearest(flat(images), flat(real(source, ids))) for ids in blocks], axis=0)
+
+
+class Pixels:
+    """Features are the pixels; the class is that of the nearest mean of a class."""
+
+    name, distance = "pixels", "fd"
+
+    def __init__(self, parts):
+        source = parts.source("train")
+        ids = spread(source)
+        images, labels = self.features(real(source, ids)), source.fetch(ids)["label"]
+        self._means = np.stack([images[labels == c].mean(0) for c in range(len(parts.info.classes))])
+
+    def features(self, images):
+        return images.reshape(len(images), -1)
+
+    def classify(self, images):
+        return ((self.features(images)[:, None] - self._means) ** 2).sum(-1).argmin(-1)
+
+
+class Network:
+    """The classifier trained in a work directory. Features are what its last affine layer sees."""
+
+    distance = "fd"
+
+    def __init__(self, workdir: str, shape: tuple[int, int, int]):
+        path = pathlib.Path(workdir) / STORED
+        if not path.is_file():
+            raise PageError(
+                f"train.judge={workdir!r} is neither 'pixels' nor the work directory of a classifier, nor"
+                " 'inception:FILE.npz': train one there, name another, or leave it empty and the samples are not judged"
+            )
+        parts = Parts(from_canonical(json.loads(path.read_text())))
+        if parts.page.task.name != "classification" or parts.info.shape != shape:
+            what = f"task {parts.page.task.name!r} on images {parts.info.shape}"
+            raise PageError(f"train.judge={workdir!r} is of {what}, not a classification of images {shape}")
+        params, stats, _ = variables(self._restored(parts, path.parent))
+        weights = {"params": params["model"], **stats["model"]}
+        self.name = f"{parts.page.model.name}-{fingerprint(weights)}"
+        self._look = watch(parts.networks["model"], weights, lambda x: parts.prepare({"image": x})["image"], 500)
+
+    @staticmethod
+    def _restored(parts, workdir):
+        checkpoints = Checkpoints(workdir / "checkpoints")
+        found = checkpoints.restore(parts.abstract_state, checkpoints.best())
+        if found is None:
+            raise PageError(f"train.judge={str(workdir)!r} has no checkpoint: train it first")
+        return found[1]
+
+    def features(self, images):
+        return self._look(images)[0]
+
+    def classify(self, images):
+        return self._look(images)[1].argmax(-1)
+
+
+class Inception:
+    """The network of the Fréchet Inception distance, with the user's copy of its weights. Features are its last mean.
+
+    They are those of pytorch-fid, in an .npz that numpy writes of its file:
+
+        np.savez("inception.npz", **torch.load("pt_inception-2015-12-05-6726825d.pth"))
+    """
+
+    distance = "fid"
+    classify = None  # its classes are not the data's
+
+    def __init__(self, file: str, shape: tuple[int, int, int]):
+        judge, path = f"train.judge='inception:{file}'", pathlib.Path(file).expanduser()
+        if shape[-1] not in (1, 3):
+            raise PageError(f"{judge} looks at images of 1 or 3 channels, not at {shape}")
+        if not path.is_file():
+            raise PageError(f"{judge}: there is no file {file!r}")
+        network, image = InceptionV3(variant="fid", num_classes=1008), jnp.zeros((1, SIDE, SIDE, 3))
+        try:
+            like = jax.eval_shape(functools.partial(network.init, train=False), jax.random.key(0), image)
+            weights = from_torch(read_weights(path), like)
+        except ValueError as error:
+            raise PageError(f"{judge} does not hold the network's weights: {error}") from error
+        self.name = f"inception_v3-{fingerprint(weights)}"
+        self._look = watch(network, weights, self.prepare, 50)
+
+    def features(self, images):
+        return self._look(images)[0]
+
+    @staticmethod
+    def prepare(images):
+        """[N, H, W, 1 or 3] in [0, 1] -> [N, 299, 299, 3] in [-1, 1], resized as pytorch-fid does: no antialiasing."""
+        images = jnp.repeat(images, 3 // images.shape[-1], -1)
+        return 2 * jax.image.resize(images, (len(images), SIDE, SIDE, 3), "bilinear", antialias=False) - 1
+
+
+def read_weights(path: pathlib.Path) -> dict[str, np.ndarray]:
+    """The arrays of an .npz, and never a pickle. Raises ValueError if the file is something else."""
+    try:
+        arrays = read_arrays(path)
+    except ValueError as error:
+        raise ValueError("it is no .npz of arrays") from error
+    if not all(isinstance(array, np.ndarray) for array in arrays.values()):  # torch's own files are zips too
+        raise ValueError("it is a zip, but no .npz of arrays")
+    return arrays
+
+
+def fingerprint(weights) -> str:
+    """Eight digits that other weights would not have."""
+    return hashlib.sha256(b"".join(np.asarray(x).tobytes() for x in jax.tree.leaves(weights))).hexdigest()[:8]
+
+
+def watch(network: nn.Module, weights, prepare, size: int):
+    """images [N, H, W, C] -> what the last affine layer of a network sees [N, D], and its outputs; `size` at a time."""
+    weights = jax.device_put(weights)
+
+    @jax.jit
+    def forward(weights, images):
+        seen = []
+
+        def note(call, args, kwargs, context):
+            if isinstance(context.module, nn.Dense) and context.method_name == "__call__":
+                seen.append(args[0])
+            return call(*args, **kwargs)
+
+        # Accelerators would round the products, and the same samples be worth something else there.
+        with nn.intercept_methods(note), jax.default_matmul_precision("float32"):
+            outputs = network.apply(weights, prepare(images), train=False)
+        return seen[-1], outputs
+
+    def look(images):
+        blocks = [forward(weights, images[i : i + size]) for i in range(0, len(images), size)]
+        return [np.concatenate(x) for x in zip(*jax.device_get(blocks), strict=True)]
+
+    return look

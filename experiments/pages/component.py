@@ -1,0 +1,98 @@
+"""Components by name: a table line "module:attribute", its default keys, and near misses for what is misspelt.
+
+Nothing here imports jax; looking up a component's defaults imports the component's own module.
+"""
+
+import dataclasses
+import importlib
+import inspect
+import typing
+from collections.abc import Mapping
+from typing import Any
+
+from ml_collections import config_dict
+
+from experiments.errors import PageError, near
+
+
+def table(kind: str) -> Mapping[str, Any]:
+    """The table of a kind of component; see each room's `__init__.py`."""
+    module, attribute = {
+        "model": ("models", "MODELS"),
+        "task": ("training.tasks", "TASKS"),
+        "data": ("data", "SOURCES"),
+        "optimizer": ("training", "OPTIMIZERS"),
+        "schedule": ("training", "SCHEDULES"),
+    }[kind]
+    return getattr(importlib.import_module(module), attribute)
+
+
+# What the builder supplies, so that no page sets it.
+_SUPPLIED = {
+    "model": {"num_classes", "shape", "dtype", "param_dtype", "axis_name", "parent", "name"},
+    "task": {"networks", "info", "scale"},
+    "data": {"argument", "split"},
+    "schedule": {"step", "steps"},
+}
+
+
+@dataclasses.dataclass(frozen=True)
+class Component:
+    """A line of a table: what to call, and with which fixed arguments."""
+
+    kind: str
+    target: str  # "module:attribute"
+    fixed: Mapping[str, Any]
+
+    def load(self) -> Any:
+        module, _, attribute = self.target.partition(":")
+        return getattr(importlib.import_module(module), attribute)
+
+    def parameters(self) -> dict[str, inspect.Parameter]:
+        return dict(inspect.signature(self.load()).parameters)
+
+    def supplied(self) -> set[str]:
+        """The arguments it takes of those the builder supplies."""
+        return _SUPPLIED.get(self.kind, set()) & self.parameters().keys()
+
+    def defaults(self) -> dict[str, Any]:
+        """The page keys of this component with their defaults; None becomes a typed placeholder."""
+        if self.kind == "optimizer":
+            from training.optimizers import optimizer_defaults
+
+            return {key: _key(value, Any) for key, value in optimizer_defaults(self.target).items()}
+        hints = _hints(self.load())
+        taken = _SUPPLIED[self.kind] | self.fixed.keys()
+        return {
+            name: _key(parameter.default, hints.get(name, Any))
+            for name, parameter in self.parameters().items()
+            if name not in taken and parameter.default is not inspect.Parameter.empty
+        }
+
+
+def find(kind: str, name: str) -> Component:
+    """The component called `name`; for data, the part before the colon ("tfds" of "tfds:mnist")."""
+    lines = table(kind)
+    word = name.partition(":")[0] if kind == "data" else name
+    if kind == "optimizer" and ":" in name:  # any function of optax: "optax:yogi"
+        return Component(kind, name, {})
+    if word not in lines:
+        raise PageError(f"{kind}.name={name!r} is unknown{near(word, lines)}")
+    line = lines[word]
+    target, fixed = (line, {}) if isinstance(line, str) else line
+    return Component(kind, target, fixed)
+
+
+def _hints(target) -> dict[str, Any]:
+    try:
+        return typing.get_type_hints(target)
+    except (NameError, TypeError):
+        return {}
+
+
+def _key(value, hint):
+    """None cannot be overridden in a ConfigDict; a placeholder of the annotated type can."""
+    if value is not None:
+        return tuple(value) if isinstance(value, list) else value
+    types = [t for t in typing.get_args(hint) if t is not type(None)]
+    return config_dict.placeholder(types[0] if types and isinstance(types[0], type) else float)

@@ -1,0 +1,1 @@
+"""Runs, sweeps and the ledger as one HTML page."""

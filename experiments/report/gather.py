@@ -1,0 +1,208 @@
+"""What a report shows, read from the folders of runs and sweeps: no server is needed, and jax by the ledger alone.
+
+All of it is plain data that JSON can hold. Long lists of numbers are packed, little-endian and in base64: a hundred
+runs of ten thousand points are opened in a second so.
+"""
+
+import base64
+import io
+import json
+import os
+import pathlib
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+from PIL import Image
+
+from experiments.errors import PageError
+from experiments.ledger import rows as book
+from experiments.pages.schema import STORED, SUMMARY
+from experiments.runs.workdir import find, state
+from training.records import SECONDS, read
+
+SWEEP, RESULTS = "sweep.json", "results.json"
+GALLERIES = ("samples", "reconstructions")  # folders of step_<N>.png
+REDRAWN = ("curves",)  # pictures of what the report draws itself
+WIDEST, MOST = 1400, 40  # pixels of a picture; pictures of a gallery
+
+
+def gather(folders: Sequence[pathlib.Path]) -> dict[str, Any]:
+    """Everything about the runs and sweeps in some folders; of no folder, the ledger alone.
+
+    Returns:
+      title: text.
+      steps: lists of steps, float64, packed; runs that share one point to it.
+      runs: see `run`.
+      sweeps: see `sweep`.
+      goals: metric -> "min" or "max", of those that have a better end.
+      ledger: rows as text, column by column, with their `command`, and the numbers by which they are sorted.
+
+    Raises:
+      PageError: a folder that is not there, or has neither a run nor a sweep in it; a file that is no JSON.
+    """
+    inside = {folder: [*_sorted(find(folder)), *_sorted(sweeps(folder))] for folder in map(_existing, folders)}
+    for folder, found in inside.items():
+        if not found:
+            raise PageError(f"there is no run and no sweep in {folder}")
+    base = _base(list(inside))
+    label = lambda path: os.path.relpath(path, base)
+    found = list(dict.fromkeys(path for paths in inside.values() for path in paths))
+    packed: dict[str, int] = {}
+    runs = [{"label": label(path), **run(path, packed)} for path in found if (path / STORED).exists()]
+    metrics = {name for one in runs for name in one["final"]}
+    return {
+        "title": ", ".join(folder.name for folder in inside) or "Reproductions",
+        "steps": list(packed),
+        "runs": runs,
+        "sweeps": [{"label": label(path), **sweep(path)} for path in found if (path / SWEEP).exists()],
+        "goals": {name: goal for name in sorted(metrics) if (goal := book.goal(name))},
+        "ledger": [_ledger(row) for row in book.rows(book.RESULTS)],
+    }
+
+
+def run(workdir: pathlib.Path, packed: dict[str, int]) -> dict[str, Any]:
+    """A run, ended or not.
+
+    Args:
+      packed: lists of steps -> where they stand among all; grows.
+
+    Returns:
+      state: as `fovea ps` says it. step: last recorded. config: its page.
+      final: of each metric of the validation split the last value, of the test split that of the summary.
+      curves: see `curves`.
+      galleries: name -> pictures with their `step`. pictures: others, with their `name`.
+    """
+    records = read(workdir)
+    summary = _json(workdir / SUMMARY) if (workdir / SUMMARY).exists() else {}
+    measured = [{k: v for k, v in record.items() if k.startswith("validation/")} for record in records]
+    measured.append({k: v for k, v in summary.items() if k.startswith("test/") and not isinstance(v, list | dict)})
+    return {
+        "state": state(workdir),
+        "step": records[-1]["step"] if records else 0,
+        "seconds": summary.get("seconds", records[-1].get(SECONDS) if records else None),
+        "config": _json(workdir / STORED),
+        "final": {k: v for record in measured for k, v in record.items() if v is not None and v == v},
+        "curves": curves(records, packed),
+        "galleries": {name: shown for name in GALLERIES if (shown := gallery(workdir / name))},
+        "pictures": list(_pictures((path.stem, path) for path in _sorted(workdir.glob("*.png")))),
+    }
+
+
+def curves(records: Sequence[Mapping], packed: dict[str, int]) -> list[dict[str, Any]]:
+    """The numbers of a run over its steps, but for the test's: metrics recorded together stand together.
+
+    Returns:
+      steps: which of `packed`. seconds: float32 [N], packed. until: the last of both.
+      values: metric -> float32 [N], packed, NaN where the record has null.
+    """
+    places: dict[str, list[int]] = {}
+    for i, record in enumerate(records):
+        for name, value in record.items():
+            if value is None or (isinstance(value, int | float) and not isinstance(value, bool)):
+                places.setdefault(name, []).append(i)
+    together: dict[tuple[int, ...], list[str]] = {}
+    for name, where in places.items():
+        if name not in ("step", SECONDS) and not name.startswith("test/"):
+            together.setdefault(tuple(where), []).append(name)
+    found = []
+    for where, names in together.items():
+        column = lambda name, where=where: [records[i].get(name) for i in where]
+        steps, seconds = column("step"), column(SECONDS)
+        found.append(
+            {
+                "steps": packed.setdefault(pack(steps, "<f8"), len(packed)),
+                "seconds": pack(seconds),
+                "until": {"steps": steps[-1], "seconds": seconds[-1]},
+                "values": {name: pack(column(name)) for name in names},
+            }
+        )
+    return found
+
+
+def pack(numbers: Sequence[float | None], kind: str = "<f4") -> str:
+    """Numbers as base64 of `kind`; None is NaN."""
+    with np.errstate(over="ignore"):  # beyond float32 is infinite, and drawn as a gap
+        return base64.b64encode(np.array(numbers, float).astype(kind).tobytes()).decode()
+
+
+def gallery(folder: pathlib.Path) -> list[dict[str, Any]]:
+    """The pictures `step_<N>.png` in a folder, by step: all, or `MOST` from all over, from the first to the last."""
+    steps = {int(match[1]): path for path in folder.glob("*.png") if (match := re.fullmatch(r"step_(\d+)", path.stem))}
+    order = sorted(steps)
+    kept = [order[i] for i in np.unique(np.linspace(0, len(order) - 1, min(len(order), MOST)).round().astype(int))]
+    return [{**shown, "step": int(shown.pop("name"))} for shown in _pictures((str(n), steps[n]) for n in kept)]
+
+
+def picture(path: pathlib.Path) -> dict[str, Any]:
+    """`src`, a data URI, and `width` and `height` in pixels: at most `WIDEST` wide, as WebP where that is smaller."""
+    with Image.open(path) as image:
+        shown = image.convert("RGB")
+    if shown.width > WIDEST:
+        shown = shown.resize((WIDEST, round(shown.height * WIDEST / shown.width)), Image.Resampling.LANCZOS)
+    buffer = io.BytesIO()
+    shown.save(buffer, "WEBP", quality=85)
+    kind, content = min(("webp", buffer.getvalue()), ("png", path.read_bytes()), key=lambda pair: len(pair[1]))
+    text = base64.b64encode(content).decode()
+    return {"src": f"data:image/{kind};base64,{text}", "width": shown.width, "height": shown.height}
+
+
+def sweeps(root: pathlib.Path) -> Iterator[pathlib.Path]:
+    """The folders of sweeps in a folder, itself included."""
+    for folder, inner, files in os.walk(root):
+        if STORED in files:  # a run: what lies inside is its own
+            inner.clear()
+        if SWEEP in files:
+            yield pathlib.Path(folder)
+
+
+def sweep(folder: pathlib.Path) -> dict[str, Any]:
+    """What was asked and, as far as it has come, what was found: `sweep.json` with the trials of `results.json`."""
+    asked = _json(folder / SWEEP)
+    found = _json(folder / RESULTS) if (folder / RESULTS).exists() else {"trials": [], "importance": None}
+    return {
+        **{key: asked.get(key) for key in ("metric", "goal", "over", "sampler", "pruner")},
+        "planned": asked.get("trials"),
+        "trials": found["trials"],
+        "seconds": found.get("seconds"),
+        "importance": found["importance"],
+    }
+
+
+def _existing(folder: pathlib.Path) -> pathlib.Path:
+    if not folder.is_dir():
+        raise PageError(f"there is no folder {folder}")
+    return folder.resolve()
+
+
+def _sorted(paths):
+    """seed2 before seed10."""
+    return sorted(paths, key=lambda path: [int(x) if x.isdigit() else x for x in re.split(r"(\d+)", str(path))])
+
+
+def _base(folders: list[pathlib.Path]) -> pathlib.Path:
+    """What runs and sweeps are named in relation to. A run that was named itself has a name, too."""
+    base = pathlib.Path(os.path.commonpath(folders)) if folders else pathlib.Path()
+    return base.parent if (base / STORED).exists() else base
+
+
+def _ledger(row) -> dict[str, Any]:
+    keys = {"published": "published", "ours": "mean", "steps": "steps", "wall time": "seconds"}
+    return {**book.cells(row), "command": row["command"], "keys": {name: row.get(key) for name, key in keys.items()}}
+
+
+def _pictures(named) -> Iterator[dict[str, Any]]:
+    for name, path in named:
+        if name not in REDRAWN:
+            try:
+                yield {"name": name, **picture(path)}
+            except OSError:  # a run that goes on is just writing it
+                continue
+
+
+def _json(path: pathlib.Path) -> Any:
+    try:
+        return json.loads(path.read_text(), parse_constant=lambda _: None)  # browsers know no NaN
+    except (OSError, ValueError) as error:
+        raise PageError(f"{path} is not readable: {error}") from error

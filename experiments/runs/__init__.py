@@ -1,0 +1,1 @@
+"""A run in its work directory: its verbs, its lock, where it came from."""

@@ -1,0 +1,244 @@
+"""Runs that differ in numbers alone, trained as one program.
+
+Each keeps a work directory as if it had been trained alone: page, records, checkpoints. So one that was begun here may
+go on alone, and the other way round. The program has a slot for each run; when a run ends, is pruned or breaks,
+another takes its slot, wherever the rest are: every slot counts its own steps.
+"""
+
+import contextlib
+import dataclasses
+import functools
+import math
+import os
+import time
+from collections.abc import Callable, Container, Iterator, Mapping
+from typing import Any
+
+import jax
+import numpy as np
+from ml_collections import ConfigDict
+
+from experiments.pages.schema import canonical, flat
+from experiments.runs.run import Run, Watch
+from training import loop, parallel
+from training.errors import TrainingError
+from training.evaluate import compute, make_evaluate_step, totals, variables
+
+
+@dataclasses.dataclass
+class Trial:
+    """A run that takes part.
+
+    Attributes:
+      watch: called with (steps done, numbers) of every record; what it raises, `loop.Pruned` for one, ends the run.
+      ended: called with the summary of the run, or with what ended it before its time.
+      draw: whether its pictures are drawn at the end.
+      quiet: whether its records are not printed.
+    """
+
+    run: Run
+    watch: Watch = None
+    ended: Callable[[dict[str, Any] | Exception], None] = lambda outcome: None
+    draw: bool = True
+    quiet: bool = True
+
+
+def signature(page: Mapping[str, Any], numbers: Container[str]) -> dict[str, Any]:
+    """What runs of one program have in common: the page without the values of its `numbers` and its seed."""
+    keys = flat(canonical(page)).items()
+    return {key: np.shape(value) if key in numbers else value for key, value in keys if key != "train.seed"}
+
+
+def use_cores(page: ConfigDict) -> None:
+    """On a CPU each core becomes a device, as far as a batch divides by them. To be called before jax is used."""
+    if "xla_force_host_platform_device_count" in os.environ.get("XLA_FLAGS", ""):
+        return
+    cores = len(os.sched_getaffinity(0))
+    shared = math.gcd(page.train.batch_size, page.train.evaluate_batch_size)
+    with contextlib.suppress(RuntimeError):  # too late
+        jax.config.update("jax_num_cpu_devices", max(n for n in range(1, cores + 1) if shared % n == 0))
+
+
+class Program:
+    """The step and the evaluation of so many runs at once; `like` is one of them."""
+
+    def __init__(self, like: Run, slots: int):
+        parts = like.parts
+        self.parts, self.task = parts, parts.task
+        self.devices = parallel.slots(slots)
+        self.step = {together: self.devices.train_step(parts.step, together) for together in (False, True)}
+        self.evaluate_step = self.devices.evaluate_step(make_evaluate_step(self.task, parts.view))
+        self.frozen = self.devices.put(self.task.frozen())
+
+    @functools.cache  # noqa: B019 - lives as long as the program
+    def resident(self, role: str) -> dict[str, Any]:
+        return self.devices.put(self.parts.resident(role))
+
+    def train(self, trials: Iterator[Trial], stop: Callable[[bool], bool]) -> None:
+        """Trains what `trials` gives, which is asked for another whenever a slot is free.
+
+        Raises Interrupted after `stop`; all are saved then.
+        """
+        slots: list[Slot] = []
+        try:
+            while self._fill(slots, trials):
+                stretch = Stretch(self, slots)
+                while not (ended := stretch.advance(stop)):
+                    pass
+                for slot in ended:
+                    slots.remove(slot)
+                    slot.end()
+                if stretch.stopped:
+                    raise loop.Interrupted
+        except BaseException as error:  # no fault of a single run: it ends all that are still here
+            for slot in slots:
+                slot.abandon(error)
+            raise
+
+    def _fill(self, slots: list["Slot"], trials: Iterator[Trial]) -> bool:
+        """Gives free slots to further trials; False when none is taken, and none is left to take one."""
+        while len(slots) < self.devices.count and (trial := next(trials, None)) is not None:
+            try:
+                slot = Slot(trial)
+            except TrainingError as error:
+                trial.ended(error)
+                continue
+            if slot.done < self.parts.intervals.steps:
+                slots.append(slot)
+            else:  # killed between its last checkpoint and its end
+                slot.end()
+        return bool(slots)
+
+
+class Slot:
+    """A trial on its way."""
+
+    def __init__(self, trial: Trial):
+        self.trial, self.run, self.error = trial, trial.run, None
+        self._open = contextlib.ExitStack()
+        opened = self.run.opened(time.perf_counter(), trial.watch, trial.quiet)
+        self.done, self.state, self.journal = self._open.enter_context(opened)
+        self.key = self.run.parts.root_key
+
+    def end(self) -> None:
+        """After its last step, or what has ended it before: the work directory says which."""
+        outcome, checkpoints = self.error, self.journal.checkpoints
+        try:
+            with self._open:
+                checkpoints.wait()
+                if outcome is not None:
+                    raise outcome
+                outcome = self.run.finish(self.journal, self.trial.draw)
+        except (TrainingError, loop.Pruned, loop.Interrupted) as error:
+            outcome = error
+        checkpoints.close()
+        self.trial.ended(outcome)
+
+    def abandon(self, error: BaseException) -> None:
+        self._open.__exit__(type(error), error, error.__traceback__)
+
+
+class Stretch:
+    """The slots as the devices hold them, for as long as none of them changes hands."""
+
+    def __init__(self, program: Program, slots: list[Slot]):
+        self.program, self.devices, self.slots, self.stopped = program, program.devices, list(slots), False
+        self.places, self.load = self.devices.places(len(slots)), self.devices.load(len(slots))
+        self.states = self._placed([slot.state for slot in slots])
+        self.hypers = self._placed([slot.run.parts.hyper for slot in slots])
+        self.keys = self._placed([slot.key for slot in slots])
+        # The same seed and as many steps done: the same batches, which are read once.
+        self.together = len({(slot.done, slot.key.tobytes()) for slot in slots}) == 1
+        read = slots[:1] if self.together else slots
+        self.feeds = [slot.run.parts.host_feeds(slot.done) for slot in read]
+        self.recent, self.flight, self.clock, self.calls = [], loop.Flight(), loop.Clock(0), 0
+
+    def advance(self, stop: Callable[[bool], bool]) -> list[Slot]:
+        """A dispatch of the step, and what is due after it; returns the slots that have ended."""
+        program, intervals = self.program, self.program.parts.intervals
+        with self.clock.waiting():
+            feeds, common = self._feed()
+        step, shared = program.step[self.together], (program.resident("train"), program.frozen, common)
+        self.states, metrics = step(self.load, self.states, feeds, self.hypers, *shared)
+        self.calls += 1
+        if self.calls == 1:  # which compiles, and is not timed
+            jax.block_until_ready(metrics)
+            self.clock.restart(1)
+            for journal in (slot.journal for slot in self.slots if slot.journal.startup is None):
+                journal.started()
+        self.recent.append(metrics)
+        self.flight.add(metrics)
+        for slot in self.slots:
+            slot.done += intervals.steps_per_call
+        due = [slot for slot in self.slots if intervals.pauses(slot.done)]
+        self.stopped = stop(bool(due))
+        if not due and not self.stopped:
+            return []
+        self._settle(due)
+        ended = [slot for slot in self.slots if slot.error or slot.done >= intervals.steps]
+        if ended:
+            for feed in self.feeds:
+                feed.close()
+            host = self.devices.get(self.states)
+            for place, slot in zip(self.places, self.slots, strict=True):
+                slot.state = _of(host, place)
+        return ended
+
+    def _placed(self, trees: list) -> Any:
+        """What the slots have, stacked; a free slot holds a copy that nothing uses."""
+        each = [trees[0]] * self.devices.count
+        for place, tree in zip(self.places, trees, strict=True):
+            each[place] = tree
+        return self.devices.put_all(each)
+
+    def _feed(self) -> tuple[Any, dict]:
+        """(feeds of the slots, what they have in common)."""
+        feeds, first = list(map(next, self.feeds)), self.slots[0]
+        if self.together:
+            return {}, {"feed": feeds[0], "key": first.key, "step": np.int32(first.done)}
+        return self._placed(feeds), {}
+
+    def _settle(self, due: list[Slot]) -> None:
+        """Hands every slot its numbers; logs, evaluates and saves those that are `due`."""
+        program, states, calls = self.program, self.states, self.program.parts.intervals.steps_per_call
+        recent, self.recent = self.devices.get(self.recent), []
+        rate, waited = self.clock.read(self.calls)
+        examples = rate * calls * program.parts.page.train.batch_size
+        speed = lambda: {"time/examples_per_s": examples, "time/wait_share": waited}
+        host = functools.cache(lambda: self.devices.get(states))
+        sums = functools.cache(lambda: self._measure(states))
+        with self.clock.paused():
+            for place, slot in zip(self.places, self.slots, strict=True):
+                own = lambda place=place: _of(host(), place)
+                validate = functools.partial(self._validate, slot.run, sums, place)
+                first = slot.done - len(recent) * calls + 1
+                try:
+                    for step in range(first, slot.done + 1):
+                        call, n = divmod(step - first, calls)
+                        slot.journal.add(step, {k: float(np.ravel(x[place])[n]) for k, x in recent[call].items()})
+                    if slot in due or self.stopped:
+                        slot.journal.settle(slot.done, speed=speed, evaluate=validate, state=own, stops=self.stopped)
+                    if self.stopped and slot.done < program.parts.intervals.steps:
+                        raise loop.Interrupted(slot.done)
+                except (TrainingError, loop.Pruned, loop.Interrupted) as error:
+                    slot.error = error
+
+    def _validate(self, run: Run, sums: Callable[[], dict], place: int):
+        if not run.parts.has("validation"):
+            return {}, None
+        return run.ranked(compute(self.program.task, _of(sums(), place)), self.states)
+
+    def _measure(self, states):
+        """Sums of the task's metrics over the validation split, of every slot."""
+        program, (params, stats, _) = self.program, variables(states)
+        resident = program.resident("validation")
+        return totals(
+            lambda feed: program.evaluate_step(self.load, params, stats, self.keys, resident, feed, program.frozen),
+            map(self.devices.put, program.parts.evaluation_batches("validation")),
+            self.devices,
+        )
+
+
+def _of(tree, place: int):
+    """What the slot at a place has of a stacked pytree."""
+    return jax.tree.map(lambda x: x[place], tree)

@@ -1,0 +1,52 @@
+"""Folders of runs, without jax: where work directories are, what becomes of their runs, and how one is made."""
+
+import fcntl
+import json
+import os
+import pathlib
+from collections.abc import Iterator
+from typing import Any
+
+from experiments.errors import PageError
+from experiments.pages.schema import LOCK, STORED, SUMMARY
+
+
+def find(root: pathlib.Path) -> Iterator[pathlib.Path]:
+    """The work directories in a folder, itself included; none is looked for inside another."""
+    for folder, inner, files in os.walk(root):
+        if STORED in files:
+            inner.clear()
+            yield pathlib.Path(folder)
+
+
+def state(workdir: pathlib.Path) -> str:
+    """finished | running | failed: why | interrupted | killed, of a run that left no word."""
+    if (workdir / SUMMARY).exists():
+        return "finished"
+    said = holder(workdir)
+    return "running" if said["held"] else said.get("ended", "killed").partition("\n")[0]
+
+
+def holder(workdir: pathlib.Path) -> dict[str, Any]:
+    """What the process that trains there, or did so last, said of itself: `pid`, `host`, `ended`; `held` while it runs.
+
+    A lock outlives no process, whatever became of it.
+    """
+    try:
+        with (workdir / LOCK).open() as handle:
+            try:
+                fcntl.flock(handle, fcntl.LOCK_SH | fcntl.LOCK_NB)
+                held = False
+            except OSError:
+                held = True
+            return {**json.loads(handle.read() or "{}"), "held": held}
+    except (OSError, json.JSONDecodeError):
+        return {"held": False}
+
+
+def make_folder(folder: pathlib.Path) -> None:
+    """Makes a folder where there is none. Raises PageError where it cannot be written."""
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise PageError(f"cannot write the folder {folder}: {error.strerror}") from error

@@ -1,0 +1,1 @@
+"""Searches over the keys of a page."""
