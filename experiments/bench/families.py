@@ -40,7 +40,7 @@ from ml_collections import ConfigDict
 
 from experiments.bench.loop import BLOCK_SECONDS, BareStep, Elsewhere, Process, median_of, number_of, run
 from experiments.build.parts import Parts
-from experiments.pages.schema import override
+from experiments.pages.overrides import override
 from experiments.terminal import say
 from training.errors import TrainingError
 

@@ -25,7 +25,9 @@ from ml_collections import ConfigDict
 from data.prepare import find_builder
 from experiments.build.parts import Parts
 from experiments.launch import FOVEA, flags
-from experiments.pages.schema import SUMMARY, load, override
+from experiments.pages.catalogue import load
+from experiments.pages.overrides import override
+from experiments.pages.stored import SUMMARY
 from experiments.terminal import say
 from training import loop
 from training.errors import TrainingError

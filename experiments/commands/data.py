@@ -4,20 +4,28 @@ import argparse
 import dataclasses
 import pathlib
 
-import jax
 import numpy as np
 
 from data.augment import make_augment
-from experiments.build.parts import Parts
-from training import pictures
+from experiments.commands.page import add_config
 from training.errors import TrainingError
-from training.task import stream
 
 MOST = 64  # images in a picture
 
 
-def data(options: argparse.Namespace) -> None:
+def arguments(parser: argparse.ArgumentParser) -> None:
+    add_config(parser)
+    parser.add_argument("--out", metavar="FILE", default="batch.png")
+
+
+def run(options: argparse.Namespace) -> None:
     """Draws the examples of the first training step, varied as that step varies them."""
+    import jax
+
+    from experiments.build.parts import Parts
+    from training import pictures
+    from training.task import stream
+
     parts = Parts(options.page)
     batch = dataclasses.replace(parts.feed, resident=False)[0]
     step_key = jax.random.fold_in(jax.random.wrap_key_data(parts.root_key), 0)

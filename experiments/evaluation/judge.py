@@ -13,7 +13,7 @@ import numpy as np
 from data.npz import read_arrays
 from experiments.build.parts import Parts
 from experiments.errors import PageError
-from experiments.pages.schema import STORED, from_canonical
+from experiments.pages.stored import STORED, from_canonical
 from models.classification.inception_v3 import InceptionV3
 from models.port import from_torch
 from training import generative_metrics as measures

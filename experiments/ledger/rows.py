@@ -13,7 +13,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from experiments.errors import PageError, near
-from experiments.pages import schema as pages
+from experiments.pages import catalogue, stored
 from experiments.runs.fingerprint import FREE, fingerprint
 from training.atomic import replace
 
@@ -44,22 +44,12 @@ def add(workdirs: Iterable[pathlib.Path], results: pathlib.Path) -> dict[str, An
       PageError: a run that has not ended, runs of differing pages or equal seeds, a run of no page.
     """
     workdirs = [pathlib.Path(workdir) for workdir in workdirs]
-    configs, summaries = [], []
-    for workdir in workdirs:
-        config, summary = workdir / pages.STORED, workdir / pages.SUMMARY
-        if not config.exists():
-            raise PageError(f"{workdir} is no work directory: there is no {pages.STORED}")
-        if not summary.exists():
-            raise PageError(
-                f"the run in {workdir} has not ended: there is no {pages.SUMMARY}; `fovea train` finishes it"
-            )
-        configs.append(json.loads(config.read_text()))
-        summaries.append(json.loads(summary.read_text()))
+    configs, summaries = [stored.read(workdir) for workdir in workdirs], [stored.read_summary(w) for w in workdirs]
     name = page_of(configs[0], workdirs[0])
     for config, workdir in zip(configs, workdirs, strict=True):
         if page_of(config, workdir) != name:
             raise PageError(f"{workdir} ran another page than {workdirs[0]}: {page_of(config, workdir)} and {name}")
-    paper = pages.canonical(pages.load(name))["paper"]  # as the page now has it
+    paper = stored.canonical(catalogue.load(name))["paper"]  # as the page now has it
     found = row(name, [{**config, "paper": paper} for config in configs], summaries)
     _picture(results, name).parent.mkdir(parents=True, exist_ok=True)
     _keep_picture(workdirs[0], _picture(results, name))
@@ -67,7 +57,7 @@ def add(workdirs: Iterable[pathlib.Path], results: pathlib.Path) -> dict[str, An
     for study in studies:
         shutil.copyfile(study, _picture(results, f"{name}_{study.stem}"))
     if studies:
-        found["evaluations"] = json.loads((workdirs[0] / "eval.json").read_text())
+        found["evaluations"] = stored.read_json(workdirs[0] / stored.EVALUATIONS)
     replace(results / f"{name}.json", json.dumps(found, indent=1) + "\n")
     render(results)
     return found
@@ -76,8 +66,8 @@ def add(workdirs: Iterable[pathlib.Path], results: pathlib.Path) -> dict[str, An
 def page_of(config: Mapping[str, Any], where: Any = "this page") -> str:
     """The name of the page that a stored configuration is. Raises PageError naming the nearest, and what differs."""
     differences = {}
-    for name in pages.pages():
-        lines = pages.difference(pages.canonical(pages.load(name)), pages.completed(config))
+    for name in catalogue.pages():
+        lines = stored.difference(stored.canonical(catalogue.load(name)), stored.completed(config))
         differences[name] = [line for line in lines if not line.startswith(FREE)]
         if not differences[name]:
             return name
@@ -132,7 +122,7 @@ def _others(metric: str, summaries: Sequence[Mapping]) -> dict[str, Any]:
 
 def command(name: str, seeds: Sequence[int]) -> str:
     """The command that makes a row again: how many seeds from the page's own on, or which."""
-    own = pages.load(name).train.seed
+    own = catalogue.load(name).train.seed
     consecutive = list(seeds) == list(range(own, own + len(seeds)))
     return f"fovea reproduce {name} --seeds {len(seeds) if consecutive else ''.join(f'{seed},' for seed in seeds)}"
 
@@ -145,8 +135,8 @@ def rows(results: pathlib.Path) -> list[dict[str, Any]]:
     """
     gone = {"command": "", "age": "older code"}  # of a page that is no more
     found = {path.stem: json.loads(path.read_text()) | gone for path in results.glob("*.json")}
-    for name in pages.pages():
-        page = pages.load(name)
+    for name in catalogue.pages():
+        page = catalogue.load(name)
         if name not in found and page.paper.published is not None:
             paper = page.paper.to_dict()
             found[name] = {"page": name, **_published(paper), "status": "not run", "note": paper["note"]}

@@ -14,7 +14,8 @@ from collections.abc import Iterator
 from ml_collections import ConfigDict
 
 from data.augment import AUGMENTATIONS
-from experiments.pages.schema import COMPONENTS, canonical, components
+from experiments.pages.schema import COMPONENTS, components
+from experiments.pages.stored import canonical
 
 ROOT = pathlib.Path(__file__).parents[2]
 

@@ -22,7 +22,7 @@ from experiments.build.parts import ROLES, Parts
 from experiments.errors import near
 from experiments.evaluation.gallery import Gallery, save_gifs, save_snapshots
 from experiments.evaluation.judge import judge, make_referee
-from experiments.pages.schema import LOCK, STORED, SUMMARY, canonical, check_stored, hyperparameters
+from experiments.pages.stored import LOCK, STORED, SUMMARY, canonical, check_stored, hyperparameters
 from experiments.runs.provenance import note, origin
 from models.counting import count_macs
 from training import loop, parallel
@@ -41,7 +41,7 @@ def build(page: ConfigDict, workdir: str | pathlib.Path | None = None, *, fork: 
     """The run that a page describes: `run.train()`, `run.evaluate()`, `run.predict(images)`.
 
     Args:
-      page: from `experiments.pages.schema.load` or `page`.
+      page: from `experiments.pages.load` or `page`.
       workdir: where records and checkpoints go; a new temporary directory when None.
       fork: go on from the workdir's checkpoint although its page differs.
 

@@ -9,9 +9,10 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from experiments.build import cost
 from experiments.build.parts import Parts
-from experiments.commands import show
-from experiments.pages.schema import load, override
+from experiments.pages.catalogue import load
+from experiments.pages.overrides import override
 from experiments.pages.schema import page as complete
 from experiments.runs.run import build
 from models.classification.vit import interpolate_positions
@@ -104,12 +105,12 @@ def test_show_needs_no_data(fovea, tmp_path):
 
 
 def test_the_memory_of_the_state_is_that_of_its_arrays():
-    parts = show.outline(texts(load("mlp_digits"), **{"train.ema": 0.9, "devices.kind": "mesh"}))
-    sizes, state = show.memory(parts), Parts(texts(load("mlp_digits"), **{"train.ema": 0.9})).initial_state()
+    parts = cost.outline(texts(load("mlp_digits"), **{"train.ema": 0.9, "devices.kind": "mesh"}))
+    sizes, state = cost.memory(parts), Parts(texts(load("mlp_digits"), **{"train.ema": 0.9})).initial_state()
     measured = lambda tree: sum(x.nbytes for x in jax.tree.leaves(tree))
     assert sizes["parameters"] == sizes["gradients"] == sizes["moving average"] == measured(state.params)
     assert sizes["optimizer state"] == measured(state.opt_state)
-    sharded = show.memory(show.outline(texts(load("mlp_digits"), **{"devices.kind": "mesh", "devices.fsdp": 2})))
+    sharded = cost.memory(cost.outline(texts(load("mlp_digits"), **{"devices.kind": "mesh", "devices.fsdp": 2})))
     assert sharded["parameters"] == measured(state.params) / 2
     # What backward needs of relu(W x): the 128 hidden units and their signs; then a few numbers of each class.
     examples = 128 // jax.device_count()

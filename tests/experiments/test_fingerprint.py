@@ -4,7 +4,8 @@ import shutil
 
 import pytest
 
-from experiments.pages.schema import load, override
+from experiments.pages.catalogue import load
+from experiments.pages.overrides import override
 from experiments.runs.fingerprint import ROOT, fingerprint
 
 

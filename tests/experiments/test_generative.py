@@ -12,7 +12,9 @@ import pytest
 from PIL import Image
 
 from experiments.cli import main
-from experiments.pages.schema import canonical, override, page
+from experiments.pages.overrides import override
+from experiments.pages.schema import page
+from experiments.pages.stored import canonical
 from experiments.runs.run import build
 from training.checkpoint import leaves
 
@@ -124,7 +126,7 @@ SAMPLE = """
 import json, sys
 import numpy as np
 from experiments.runs.run import build
-from experiments.pages.schema import from_canonical
+from experiments.pages.stored import from_canonical
 
 workdir, out = sys.argv[1:]
 run = build(from_canonical(json.load(open(f"{workdir}/config.json"))), workdir)

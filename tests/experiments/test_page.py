@@ -5,19 +5,10 @@ import json
 import pytest
 
 from experiments.errors import PageError
-from experiments.pages.schema import (
-    CONFIGS,
-    canonical,
-    components,
-    difference,
-    from_canonical,
-    load,
-    locate,
-    override,
-    page,
-    pages,
-    summary,
-)
+from experiments.pages.catalogue import CONFIGS, load, locate, pages, summary
+from experiments.pages.overrides import override
+from experiments.pages.schema import components, page
+from experiments.pages.stored import canonical, difference, from_canonical
 
 
 @pytest.mark.parametrize("name", pages())

@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from experiments.pages.schema import load, override
+from experiments.pages.catalogue import load
+from experiments.pages.overrides import override
 from experiments.runs.run import build
 from training.checkpoint import Checkpoints
 from training.overlays import palette
