@@ -4,7 +4,6 @@ import argparse
 
 from experiments.build.parts import Parts
 from experiments.errors import PageError, near
-from experiments.ledger.rows import goal
 from experiments.pages import catalogue
 from experiments.pages.overrides import override
 from experiments.pages.stored import canonical
@@ -49,11 +48,9 @@ def _aim(parts: Parts, metric: str | None, wanted: str | None) -> dict[str, str]
     best = parts.task.best
     if not metric and not (best and parts.has("validation")):
         raise PageError("--metric NAME: the page has no validation split, or its task no metric that ranks checkpoints")
-    ranks = f"validation/{best.removeprefix('-')}"
-    metric, names = metric or ranks, reported(parts)
-    if metric not in names:
-        raise PageError(f"--metric {metric}: the page never reports it{near(metric, names)}")
-    own = ("min" if best.startswith("-") else "max") if metric == ranks else goal(metric)
-    if not (wanted or own):
-        raise PageError(f"--goal min or max: the name of {metric} does not say which is better")
-    return {"metric": metric, "goal": wanted or own}
+    metric, known = metric or f"validation/{best}", reported(parts)
+    if metric not in known:
+        raise PageError(f"--metric {metric}: the page never reports it{near(metric, known)}")
+    if not (wanted or known[metric].better):
+        raise PageError(f"--goal min or max: neither direction of {metric} is better by itself")
+    return {"metric": metric, "goal": wanted or known[metric].better}

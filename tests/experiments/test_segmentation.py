@@ -10,7 +10,7 @@ from experiments.pages.catalogue import load
 from experiments.pages.overrides import override
 from experiments.runs.run import build
 from training.checkpoint import Checkpoints
-from training.overlays import palette
+from training.views import palette
 
 TINY = {
     "model.width": 2,
