@@ -67,7 +67,8 @@ def sampling(page: ConfigDict, seconds: float = BLOCK_SECONDS) -> Iterator[dict[
     parts = Parts(override(page, [("devices.kind", "mesh")]))
     state = parts.devices.put_state(parts.initial_state())
     condition = {"id": jnp.arange(page.train.batch_size)}
-    draw = jax.jit(lambda state, key: parts.task.sample(state.params, state.stats, key, condition, parts.task.frozen()))
+    draw_from = parts.task.makes.draw
+    draw = jax.jit(lambda state, key: draw_from(state.params, state.stats, key, condition, parts.frozen))
 
     def time_of(calls):
         began = time.perf_counter()

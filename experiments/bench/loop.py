@@ -133,7 +133,7 @@ class BareStep:
         feeds = parts.feeds(0)
         feed = jax.device_put(next(feeds))
         feeds.close()
-        frozen, hyper = devices.put(parts.task.frozen()), devices.put(parts.hyper)
+        frozen, hyper = parts.placed_frozen, devices.put(parts.hyper)
         self._arguments = (parts.resident("train"), feed, frozen, hyper)
         self.parameters = number_of(self._state.params)
         self.first_seconds = self.time(1)  # with compilation
@@ -177,7 +177,7 @@ def loop_blocks(parts: Parts, calls: int, blocks: int, between: Callable[[], Non
             state=state,
             start=0,
             feeds=parts.feeds(0),
-            arguments=(parts.resident("train"), devices.put(parts.task.frozen()), devices.put(parts.hyper)),
+            arguments=(parts.resident("train"), parts.placed_frozen, devices.put(parts.hyper)),
             devices=devices,
             journal=loop.Journal(intervals, Unsaved(), records, window=[], body={}),
             evaluate=evaluate,

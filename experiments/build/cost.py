@@ -52,7 +52,7 @@ def macs(parts: Parts) -> int:
 
     Raises ValueError where they cannot be counted.
     """
-    state, frozen = parts.abstract_state, jax.eval_shape(parts.task.frozen)
+    state, frozen = parts.abstract_state, parts.frozen
     arguments = state.params, state.stats, _batch(parts, 1), _key(), frozen, parts.hyper
     return sum(count_macs(functools.partial(parts.task.loss, player), *arguments) for player in parts.task.names)
 
@@ -68,7 +68,7 @@ def memory(parts: Parts) -> dict[str, int]:
     here = lambda x: math.prod(parts.devices.shard_shape(x)) * x.dtype.itemsize
     size = lambda tree: sum(map(here, jax.tree.leaves(tree)))
     batch = _batch(parts, max(page.batch_size // jax.device_count() // page.accumulate, 1))
-    frozen = jax.eval_shape(parts.task.frozen)
+    frozen = parts.frozen
     return {
         "parameters": size(state.params),
         "statistics": size(state.stats),
@@ -96,7 +96,7 @@ def _kept(parts: Parts, player: str, state, batch, frozen) -> int:
 
 def _batch(parts: Parts, size: int) -> dict[str, jax.ShapeDtypeStruct]:
     """Shapes of a batch as the network sees it."""
-    return jax.eval_shape(parts.augment, parts.example_batch(size), _key())
+    return {name: jax.ShapeDtypeStruct(x.shape, x.dtype) for name, x in parts.example_batch(size).items()}
 
 
 def _key() -> Any:

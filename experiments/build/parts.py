@@ -19,6 +19,8 @@ from data.augment import make_augment, make_prepare, make_restore
 from data.pipeline import EvaluationFeed, Feed, resident_arrays
 from data.source import Info, Source
 from experiments.build.compilation import keep_compiled
+from experiments.build.frozen import frozen_variables
+from experiments.build.sets import EvaluationSet, evaluation_sets
 from experiments.errors import PageError, near
 from experiments.pages.component import find
 from experiments.pages.schema import PLAIN, components
@@ -32,8 +34,9 @@ from training.parallel import check_batch, devices
 from training.step import TrainState, ema_of, init_state, make_train_step, several_steps
 from training.task import Task, stream
 
-ROLES = ("train", "validation", "test")
 DTYPES = ("float32", "bfloat16", "float64")
+# Keys of `data` and of a set in `evaluate` that are not options of the source.
+NOT_OPTIONS = {"name", "split", "every", "also", *PLAIN["data"]}
 
 
 class Networks(dict):
@@ -84,23 +87,29 @@ class Parts:
 
     # What the page names.
 
-    def has(self, role: str) -> bool:
-        """Whether the page gives this role ("train", "validation", "test") a split."""
-        return bool(self.page.data[role])
+    @functools.cached_property
+    def sets(self) -> dict[str, EvaluationSet]:
+        """The evaluation sets of the page, by name."""
+        return evaluation_sets(self.page)
+
+    def has(self, name: str) -> bool:
+        """Whether the page has an evaluation set of this name."""
+        return name in self.sets
 
     @functools.cache  # noqa: B019 - lives as long as the run
-    def source(self, role: str) -> Source:
-        """The split that the page gives this role; a role that is none of ROLES is a split, "train[:50%]"."""
-        section = self.page.data
-        split = section[role] if role in ROLES else role
-        if not split:
-            raise PageError(f"the page names no split for data.{role}")
-        options = {k: v for k, v in section.items() if k not in PLAIN["data"] and k != "name"}
-        source = open_source(section.name, split, **options)
-        stated, found = section.num_classes, source.info.classes
+    def source(self, name: str) -> Source:
+        """The training split ("train"), an evaluation set by its name, or any split of the page's data ("train[:50%]").
+
+        Raises PageError where the page states another number of classes than the data have.
+        """
+        own = self.page.data
+        chosen = self.sets.get(name) or EvaluationSet(name, own, own.train if name == "train" else name, 0)
+        options = {key: value for key, value in chosen.data.items() if key not in NOT_OPTIONS}
+        source = open_source(chosen.data.name, chosen.split, **options)
+        stated, found = own.num_classes, source.info.classes
         if stated is not None and stated != len(found):
             raise PageError(
-                f"data.num_classes={stated}, but {section.name} has {len(found)} classes:"
+                f"data.num_classes={stated}, but {chosen.data.name} has {len(found)} classes:"
                 f" {', '.join(found[:10])}{' …' if len(found) > 10 else ''}"
             )
         return source
@@ -112,7 +121,8 @@ class Parts:
     @functools.cached_property
     def networks(self) -> dict[str, Any]:
         page, supplied = self.page.train, {}
-        supplied["num_classes"], supplied["shape"] = len(self.info.classes), self.info.shape
+        supplied["num_classes"] = len(self.info.classes)
+        supplied["shape"] = self.example_batch()["image"].shape[1:]  # which a crop makes smaller
         supplied["dtype"], supplied["param_dtype"] = jnp.dtype(page.dtype), jnp.dtype(page.param_dtype)
         supplied["axis_name"] = self.devices.axis_name
         networks = Networks()
@@ -130,6 +140,20 @@ class Parts:
         supplied = {"info": self.info, "scale": self.page.data.scale}
         given = {name: supplied[name] for name in component.supplied() & supplied.keys()}
         return component.load()(self.networks, **component.fixed, **options, **given)
+
+    @functools.cached_property
+    def frozen(self) -> dict[str, Any]:
+        """role -> variables of the page's frozen networks, on the host; each is read once."""
+        image = self.example_batch()["image"][:1]
+        return {
+            role: frozen_variables(role, self.networks[role], section.weights, image)
+            for role, section in self.page.frozen.items()
+        }
+
+    @functools.cached_property
+    def placed_frozen(self) -> Any:
+        """The same, on the devices."""
+        return self.devices.put(self.frozen)
 
     def sections(self, player: str) -> tuple[dict, dict]:
         """The sections `optimizer` and `schedule` of a player; one section serves all players."""
@@ -330,10 +354,12 @@ class Parts:
         return self._take_parameters(state) if self.page.train.init_from else state
 
     def example_batch(self, size: int = 2) -> dict[str, np.ndarray]:
-        """The first `size` examples of the training split, as the model sees them."""
+        """A batch of `size` examples as the network sees it in training, of which the shapes are right: zeros."""
         source = self.source("train")
         ids = np.arange(size) % len(source)
-        return self.prepare({**source.fetch(ids), "id": ids.astype(np.int32)})
+        batch = {**source.fetch(ids), "id": ids.astype(np.int32)}
+        shapes = jax.eval_shape(self.augment, batch, jax.random.key(0))
+        return {name: np.zeros(x.shape, x.dtype) for name, x in shapes.items()}
 
     def _take_parameters(self, state: TrainState) -> TrainState:
         """`state` with the parameters and statistics of `train.init_from`, but for those `init_except` matches."""

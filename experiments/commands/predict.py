@@ -1,14 +1,10 @@
-"""`fovea predict`: a trained network's outputs for images."""
+"""`fovea predict`: a trained network's answers to pictures."""
 
 import argparse
+import json
 import pathlib
+import sys
 
-import numpy as np
-from PIL import Image
-
-from data.decode import read_image
-from data.errors import DataError
-from data.source import Info
 from experiments.commands.page import add_workdir
 from experiments.errors import PageError
 
@@ -16,69 +12,50 @@ from experiments.errors import PageError
 def arguments(parser: argparse.ArgumentParser) -> None:
     add_workdir(parser)
     parser.add_argument("--step", type=int, metavar="N", help="checkpoint; default: the best one, or the newest")
-    parser.add_argument("--out", metavar="DIR", default=".", help="folder for pictures, for tasks that draw them")
-    parser.add_argument("images", nargs="+", metavar="IMAGE")
+    parser.add_argument("--out", metavar="DIR", help="folder for pictures of the answers; default: none are drawn")
+    parser.add_argument("--json", metavar="FILE", help="write the answers as JSON; -: to the standard output")
+    parser.add_argument("images", nargs="+", metavar="IMAGE", help="a picture, or a folder of them")
 
 
 def run(options: argparse.Namespace) -> None:
-    """Prints a line for each image; pictures that the task draws go to --out."""
+    """Prints a line for each picture; --out draws the task's views, --json writes its declared outputs."""
+    from PIL import Image
+
+    from experiments.evaluation import answers
     from experiments.runs.run import build
+    from training.atomic import replace
 
-    trained, out = build(options.page, options.workdir), pathlib.Path(options.out)
-    if trained.task.explain is None:
-        raise PageError(f"task {options.page.task.name!r} has nothing to say about single images")
-    section, info = options.page.data, trained.parts.info
-    size, crop = section.get("image_size"), section.get("crop", "resize")
-    files = [pathlib.Path(name) for name in options.images]
-    if trained.task.dense:
-        images = [load(file, info.shape[-1], None, crop) for file in files]
-        answers = [_dense(trained, image, options.step) for image in images]
-    else:
-        images = np.stack([read(file, info, size, crop) for file in files])
-        outputs = trained.predict(images, options.step)
-        answers = [{name: x[i] for name, x in outputs.items()} for i in range(len(files))]
-    for file, image, answer in zip(files, images, answers, strict=True):
-        line, pictures = trained.task.explain(image, answer, info)
-        for name, picture in pictures.items():
-            out.mkdir(parents=True, exist_ok=True)
-            Image.fromarray(picture.squeeze()).save(out / f"{file.stem}_{name}.png")
-        print(f"{file}: {line}")
-
-
-def _dense(run, image: np.ndarray, step: int | None) -> dict[str, np.ndarray]:
-    """Outputs per pixel of an image [H, W, C]: at once where it is as large as those of the data set, else in tiles.
-
-    A tile is as large as the network knows images to be. Half of its side is answered at a time, which divides evenly
-    by what the network halves.
-    """
-    from training.tiling import predict_tiled
-
-    if image.shape == run.parts.info.shape:
-        return {name: x[0] for name, x in run.predict(image[None], step).items()}
-    side = max(32, min(run.parts.info.shape[:2]) // 32 * 32)
-    batch_size = run.page.train.evaluate_batch_size
-    tiles = lambda batch: run.predict(batch, step)
-    return predict_tiled(tiles, image, tile=side, margin=side // 4, batch_size=batch_size)
+    trained = build(options.page, options.workdir)
+    task, info, records = trained.task, trained.parts.info, []
+    if not task.outputs:
+        raise PageError(f"task {options.page.task.name!r} does not answer single images")
+    files = answers.pictures(options.images)
+    out = pathlib.Path(options.out) if options.out else None
+    for answer, name in zip(answers.answers(trained, files, options.step), stems(files), strict=True):
+        if options.json:
+            records.append(answers.as_json(answer, task, info))
+        if options.json != "-":
+            print(f"{answer.file}: {answers.line(answer, task, info)}")
+        for title, picture in answers.drawn(answer, task, info).items() if out else ():
+            if not isinstance(picture, str):
+                out.mkdir(parents=True, exist_ok=True)
+                Image.fromarray(picture).save(out / f"{name}_{title.replace(' ', '_')}.png")
+        for key, kind in task.outputs.items() if out else ():
+            if kind == "mask":
+                out.mkdir(parents=True, exist_ok=True)
+                Image.fromarray(answer.outputs[key].astype("uint8")).save(out / f"{name}_{key}_mask.png")
+    text = json.dumps(records, indent=1)
+    if options.json == "-":
+        sys.stdout.write(text + "\n")
+    elif options.json:
+        replace(pathlib.Path(options.json), text + "\n")
 
 
-def read(file: pathlib.Path, info: Info, size: int | None, crop: str) -> np.ndarray:
-    """An image [H, W, C] uint8 as the data set reads its own; where that crops nothing, resized if need be.
-
-    Raises DataError naming a file that is missing or no image.
-    """
-    height, width, channels = info.shape
-    image = load(file, channels, size, crop)
-    if image.shape == info.shape:
-        return image
-    resized = Image.fromarray(image.squeeze()).resize((width, height), Image.Resampling.BILINEAR)
-    return np.asarray(resized).reshape(info.shape)
-
-
-def load(file: pathlib.Path, channels: int, size: int | None, crop: str) -> np.ndarray:
-    """An image [H, W, C] uint8, as data/decode.py crops it. Raises DataError naming a file that is none."""
-    try:
-        return read_image(file, channels, size, crop)
-    except DataError as error:
-        if isinstance(error.__cause__, FileNotFoundError):
-            raise DataError(f"there is no image {file}") from error
-        raise
+def stems(files: list[pathlib.Path]) -> list[str]:
+    """A name for the pictures of each file: its stem, with a number where another file has the same."""
+    counts: dict[str, int] = {}
+    names = []
+    for file in files:
+        counts[file.stem] = counts.get(file.stem, 0) + 1
+        names.append(file.stem if counts[file.stem] == 1 else f"{file.stem}_{counts[file.stem]}")
+    return names

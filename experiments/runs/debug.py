@@ -75,7 +75,7 @@ def overfit(page: ConfigDict) -> int:
     parts = Parts(page)
     devices, feed = parts.devices, next(parts.feeds(0))
     state = devices.put_state(parts.initial_state())
-    arguments = parts.resident("train"), feed, devices.put(parts.task.frozen()), devices.put(parts.hyper)
+    arguments = parts.resident("train"), feed, parts.placed_frozen, devices.put(parts.hyper)
     step = devices.train_step(parts.step, state)
     calls = max(min(page.train.steps, LONGEST) // page.train.steps_per_call, 1)
     for call in range(1, calls + 1):

@@ -3,6 +3,7 @@
 import argparse
 
 from experiments.build.parts import Parts
+from experiments.runs.run import Run
 from experiments.errors import PageError, near
 from experiments.pages import catalogue
 from experiments.pages.overrides import override
@@ -43,12 +44,12 @@ def planned(options: argparse.Namespace) -> Plan:
     )
 
 
-def _aim(parts: Parts, metric: str | None, wanted: str | None) -> dict[str, str]:
+def _aim(run: Run, metric: str | None, wanted: str | None) -> dict[str, str]:
     """The metric, by default the one that ranks checkpoints, and the goal, by default the metric's direction."""
-    best = parts.task.best
-    if not metric and not (best and parts.has("validation")):
+    best = run.task.best
+    if not metric and not (best and run.parts.has("validation")):
         raise PageError("--metric NAME: the page has no validation split, or its task no metric that ranks checkpoints")
-    metric, known = metric or f"validation/{best}", reported(parts)
+    metric, known = metric or f"validation/{best}", reported(run)
     if metric not in known:
         raise PageError(f"--metric {metric}: the page never reports it{near(metric, known)}")
     if not (wanted or known[metric].better):

@@ -1,0 +1,93 @@
+"""How a run is measured on the evaluation sets of its page: one pass over each set."""
+
+import dataclasses
+import functools
+from collections.abc import Mapping
+from typing import Any
+
+from data.specs import build_spec
+from experiments.build.parts import Parts
+from experiments.build.sets import EvaluationSet
+from experiments.errors import PageError
+from experiments.evaluation.table import MEASURES
+from training.evaluate import evaluate_set, make_evaluate_step, needs, readings, variables
+from training.evaluators import Draw, Evaluator
+from training.metrics.readings import Reading
+from training.metrics.sums import Metric
+from training.task import Task
+
+
+@dataclasses.dataclass(frozen=True)
+class Measures:
+    """What is measured on a set: the task's own metrics and evaluators and those that the set adds."""
+
+    task: Task
+    evaluators: Mapping[str, Evaluator]
+
+    @property
+    def readings(self) -> dict[str, Reading]:
+        return readings(self.task, self.evaluators)
+
+
+class Evaluations:
+    """The evaluation sets of a page.
+
+    Measures and compiled steps are built when they are first used, and shared by the runs of one program.
+    """
+
+    def __init__(self, parts: Parts):
+        self.parts = parts
+        self._steps: dict[tuple, Any] = {}
+
+    @property
+    def sets(self) -> dict[str, EvaluationSet]:
+        return self.parts.sets
+
+    @functools.cache  # noqa: B019 - lives as long as the run
+    def measures(self, name: str) -> Measures:
+        """Those of a set; of a name that is not a set, which is a split, those of the test set without extra ones.
+
+        Raises PageError for an unknown extra measure or an unsuitable argument, and for two measures of one name.
+        """
+        task = self.parts.task
+        metrics, evaluators = dict(task.metrics), dict(task.evaluators)
+        for spec in self.sets[name].also if name in self.sets else ():
+            measure = build_spec(spec, MEASURES, "measure", {"parts": self.parts})
+            found = metrics if isinstance(measure, Metric) else evaluators
+            if spec in found:
+                raise PageError(f"evaluate.{name}.also names {spec!r} twice")
+            found[spec] = measure
+        return Measures(dataclasses.replace(task, metrics=metrics, evaluators=evaluators), evaluators)
+
+    def readings(self) -> dict[str, Reading]:
+        """"SET/NUMBER" -> Reading of every number of every set."""
+        return {
+            f"{name}/{number}": reading for name in self.sets for number, reading in self.measures(name).readings.items()
+        }
+
+    def step(self, name: str):
+        """The evaluate step of a set, neither placed nor compiled."""
+        measures = self.measures(name)
+        return make_evaluate_step(measures.task, self.parts.view, needs(measures.evaluators))
+
+    def measure(self, state, name: str, draw: Draw) -> dict[str, Any]:
+        """The numbers and arrays of one pass over a set, or a split, with a placed state.
+
+        Args:
+          draw: makes samples with this state.
+        """
+        parts, devices, measures = self.parts, self.parts.devices, self.measures(name)
+        key = (*measures.task.metrics, *needs(measures.evaluators))
+        placed = self._steps.setdefault(key, devices.evaluate_step(self.step(name)))
+        params, stats, _ = variables(state)
+        shared = params, stats, parts.resident(name)
+        frozen, root = parts.placed_frozen, devices.put(parts.root_key)
+        return evaluate_set(
+            lambda feed: placed(*shared, feed, frozen, root),
+            parts.evaluation_feeds(name),
+            devices,
+            task=measures.task,
+            source=parts.source(name),
+            evaluators=measures.evaluators,
+            draw=draw,
+        )
