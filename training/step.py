@@ -16,8 +16,8 @@ BUFFERS = "buffers"  # the collection in `stats` that is never averaged over dev
 class TrainState(flax.struct.PyTreeNode):
     """Everything that changes while training. Random state and schedules are derived, so they are not in it.
 
-    `stats` are {player: {collection: tree}}. Across devices the floating leaves of a collection are averaged after every
-    update (batch statistics, code books). The collection "buffers" is not: it holds values and not averages (a history
+    `stats` are {player: {collection: tree}}. After every update the floating leaves of a collection are averaged over
+    devices (batch statistics, code books). The collection "buffers" is not: it holds values, not averages (a history
     of images, a queue of keys), and its owner computes it from the global batch (`gather`), so that it is equal on all
     devices.
     """
