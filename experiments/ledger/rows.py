@@ -15,13 +15,11 @@ from typing import Any
 from experiments.errors import PageError, near
 from experiments.pages import catalogue, stored
 from experiments.runs.fingerprint import FREE, fingerprint
+from experiments.runs.readings import goal
 from training.atomic import replace
 
 RESULTS = pathlib.Path(__file__).parents[1] / "results"
 
-# By the end of a metric's name.
-_LOWER = ("error", "loss", "cross_entropy", "distance", "fd", "fid", "bits_per_dim", "nll", "nelbo")
-_HIGHER = ("accuracy", "top5", "iou", "dice", "mean_ap", "inception_score", "covered", "recognised")
 # Shown in per cent.
 _SHARES = ("error", "accuracy", "top5", "iou", "dice", "mean_ap", "recognised", "per_class", "precision", "recall")
 
@@ -214,11 +212,6 @@ def _published(paper):
         "tolerance": paper["tolerance"],
         "paper_steps": paper["steps"],
     }
-
-
-def goal(metric: str) -> str | None:
-    """Whether less of a metric is better, "min", or more, "max"; None where its name does not say."""
-    return "min" if metric.endswith(_LOWER) else "max" if metric.endswith(_HIGHER) else None
 
 
 def _status(metric, ours, published, tolerance):
