@@ -7,8 +7,8 @@ import pathlib
 from rich.table import Table
 
 from experiments.errors import PageError
-from experiments.ledger.rows import goal
 from experiments.pages.stored import read as read_stored
+from experiments.runs.readings import goal
 from experiments.runs.workdir import find, state
 from experiments.terminal import show
 from training.records import read

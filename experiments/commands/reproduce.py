@@ -10,6 +10,7 @@ from rich.table import Table
 from experiments.commands.page import add_overrides
 from experiments.commands.values import minutes, seeds
 from experiments.errors import EXIT_FAILED, EXIT_INTERRUPTED, PageError
+from experiments.pages.catalogue import canonical_name
 from experiments.terminal import show
 
 
@@ -31,7 +32,7 @@ def run(options: argparse.Namespace) -> int:
         raise PageError(f"--config.{options.overrides[0][0]}: name the pages that it applies to")
     root = pathlib.Path(options.root)
     if len(options.names) == 1 and options.budget is None:
-        return one(reproducible(options.names[0], options.overrides), options.names[0], options.seeds, root)
+        return one(reproducible(name := canonical_name(options.names[0]), options.overrides), name, options.seeds, root)
     jobs, outcomes = gather(options.names, options.overrides, options.seeds, root)
     train = lambda job, seconds, grace: train_elsewhere(job, options.overrides, root, seconds, grace)
     measure = lambda job, limit: measured(job, options.overrides, limit)

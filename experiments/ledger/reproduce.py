@@ -22,7 +22,7 @@ from data.prepare import find_builder
 from experiments.errors import EXIT_INTERRUPTED, PageError
 from experiments.launch import FOVEA, flags
 from experiments.ledger import rows as book
-from experiments.pages.catalogue import load, pages
+from experiments.pages.catalogue import canonical_name, file_name, load, pages
 from experiments.pages.overrides import override
 from experiments.pages.schema import PLAIN
 from experiments.pages.stored import SUMMARY, canonical
@@ -42,7 +42,7 @@ def one(page: ConfigDict, name: str, seeds: int | Sequence[int] | None, root: pa
     # First: a page that cannot have a row must not train for hours.
     book.page_of(canonical(page))
     try:
-        workdirs = train_seeds(page, which(seeds, page, name), root / name)
+        workdirs = train_seeds(page, which(seeds, page, name), root / file_name(name))
     except Interrupted as stop:
         print(f"fovea: interrupted at step {stop}; saved: the same command resumes", file=sys.stderr)
         return EXIT_INTERRUPTED
@@ -66,7 +66,7 @@ def train_seeds(page: ConfigDict, seeds: Sequence[int], folder: pathlib.Path) ->
 def which(seeds: int | Sequence[int] | None, page: ConfigDict, name: str) -> list[int]:
     """A list is used as is; an int n means n seeds from the page's own on; None means those of its row, or its own."""
     if seeds is None:
-        row = book.RESULTS / f"{name}.json"
+        row = book.row_file(book.RESULTS, name)
         seeds = json.loads(row.read_text())["seeds"] if row.exists() else 1
     return list(range(page.train.seed, page.train.seed + seeds)) if isinstance(seeds, int) else list(seeds)
 
@@ -111,7 +111,7 @@ def gather(names, overrides, seeds, root: pathlib.Path) -> tuple[list[Job], dict
     """
     jobs, outcomes = [], {}
     rows = {row["page"]: row for row in book.rows(book.RESULTS) if row["status"] != "not run"}
-    for name in names or pages():
+    for name in map(canonical_name, names) if names else pages():
         page = reproducible(name, overrides) if names else load(name)
         if not page.paper.metric:
             continue
@@ -122,11 +122,11 @@ def gather(names, overrides, seeds, root: pathlib.Path) -> tuple[list[Job], dict
             outcomes[name] = f"skipped: {absent}"
             continue
         chosen, row, steps = which(seeds, page, name), rows.get(name), page.train.steps
-        workdirs = [root / name / f"seed{seed}" for seed in chosen]
+        workdirs = [root / file_name(name) / f"seed{seed}" for seed in chosen]
         if all((workdir / SUMMARY).exists() for workdir in workdirs):
             if names or not row:
                 book.add(workdirs, book.RESULTS)
-            outcomes[name] = f"ended before: remove {root / name} to run it again"
+            outcomes[name] = f"ended before: remove {root / file_name(name)} to run it again"
             continue
         left = sum(steps - _done(workdir, steps) for workdir in workdirs)
         seconds = row["seconds"] * left / row["steps"] if row else None
@@ -196,7 +196,7 @@ def train_elsewhere(job: Job, overrides, root: pathlib.Path, seconds: float, gra
         return "ended"
     if not in_time or code == EXIT_INTERRUPTED:
         return "interrupted (the next call resumes)"
-    states = [state(workdir) for workdir in sorted((root / job.name).glob("seed*"))]
+    states = [state(workdir) for workdir in sorted((root / file_name(job.name)).glob("seed*"))]
     return next((found for found in states if found.startswith("failed")), f"failed: exit code {code}; see above")
 
 

@@ -15,13 +15,11 @@ from typing import Any
 from experiments.errors import PageError, near
 from experiments.pages import catalogue, stored
 from experiments.runs.fingerprint import FREE, fingerprint
+from experiments.runs.readings import goal
 from training.atomic import replace
 
 RESULTS = pathlib.Path(__file__).parents[1] / "results"
 
-# By the end of a metric's name.
-_LOWER = ("error", "loss", "cross_entropy", "distance", "fd", "fid", "bits_per_dim", "nll", "nelbo")
-_HIGHER = ("accuracy", "top5", "iou", "dice", "mean_ap", "inception_score", "covered", "recognised")
 # Shown in per cent.
 _SHARES = ("error", "accuracy", "top5", "iou", "dice", "mean_ap", "recognised", "per_class", "precision", "recall")
 
@@ -58,7 +56,7 @@ def add(workdirs: Iterable[pathlib.Path], results: pathlib.Path) -> dict[str, An
         shutil.copyfile(study, _picture(results, f"{name}_{study.stem}"))
     if studies:
         found["evaluations"] = stored.read_json(workdirs[0] / stored.EVALUATIONS)
-    replace(results / f"{name}.json", json.dumps(found, indent=1) + "\n")
+    replace(row_file(results, name), json.dumps(found, indent=1) + "\n")
     render(results)
     return found
 
@@ -134,7 +132,8 @@ def rows(results: pathlib.Path) -> list[dict[str, Any]]:
     code".
     """
     gone = {"command": "", "age": "older code"}  # of a page that is no more
-    found = {path.stem: json.loads(path.read_text()) | gone for path in results.glob("*.json")}
+    kept = [stored.read_json(path) for path in results.glob("*.json")]
+    found = {row["page"]: row | gone for row in kept}
     for name in catalogue.pages():
         page = catalogue.load(name)
         if name not in found and page.paper.published is not None:
@@ -153,8 +152,13 @@ def _age(row, page):
     return "unknown code" if "unknown" in codes else "" if codes == {fingerprint(page)} else "older code"
 
 
+def row_file(results: pathlib.Path, name: str) -> pathlib.Path:
+    """The file of a page's row."""
+    return results / f"{catalogue.file_name(name)}.json"
+
+
 def _picture(results, name):
-    return results / "pictures" / f"{name}.png"
+    return results / "pictures" / f"{catalogue.file_name(name)}.png"
 
 
 def _keep_picture(workdir: pathlib.Path, to: pathlib.Path) -> None:
@@ -214,11 +218,6 @@ def _published(paper):
         "tolerance": paper["tolerance"],
         "paper_steps": paper["steps"],
     }
-
-
-def goal(metric: str) -> str | None:
-    """Whether less of a metric is better, "min", or more, "max"; None where its name does not say."""
-    return "min" if metric.endswith(_LOWER) else "max" if metric.endswith(_HIGHER) else None
 
 
 def _status(metric, ours, published, tolerance):

@@ -19,6 +19,7 @@ from PIL import Image
 from experiments.errors import PageError
 from experiments.ledger import rows as book
 from experiments.pages.stored import RESULTS, STORED, SUMMARY, SWEEP, read, read_json, read_summary
+from experiments.runs.readings import goal
 from experiments.runs.workdir import find, state
 from training.records import SECONDS
 from training.records import read as read_records
@@ -57,7 +58,7 @@ def gather(folders: Sequence[pathlib.Path]) -> dict[str, Any]:
         "steps": list(packed),
         "runs": runs,
         "sweeps": [{"label": label(path), **sweep(path)} for path in found if (path / SWEEP).exists()],
-        "goals": {name: goal for name in sorted(metrics) if (goal := book.goal(name))},
+        "goals": {name: better for name in sorted(metrics) if (better := goal(name))},
         "ledger": [_ledger(row) for row in book.rows(book.RESULTS)],
     }
 

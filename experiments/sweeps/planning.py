@@ -8,6 +8,7 @@ from experiments.errors import PageError, near
 from experiments.pages import catalogue
 from experiments.pages.overrides import override
 from experiments.pages.stored import canonical
+from experiments.runs.readings import goal
 from experiments.sweeps.spaces import combinations, spaces
 from experiments.sweeps.sweep import Plan, unique
 from experiments.sweeps.worker import reported

@@ -23,6 +23,7 @@ from ml_collections import ConfigDict
 from optuna.trial import TrialState
 
 from experiments.errors import PageError, near
+from experiments.pages.catalogue import file_name
 from experiments.pages.overrides import override
 from experiments.pages.stored import RESULTS, STORED, SWEEP, difference, from_canonical
 from experiments.runs.workdir import make_folder
@@ -237,7 +238,7 @@ class Sweep:
         quoted = json.dumps
         lines = "".join(f"    ({quoted(key)}, {quoted(value)}),\n" for key, value in [*self.plan.overrides, *chosen])
         return (
-            f'"""The best of {len(found["trials"])} trials of {pathlib.Path(self.plan.page).stem}:'
+            f'"""The best of {len(found["trials"])} trials of {pathlib.PurePath(self.plan.page).name}:'
             f" {self.plan.metric} {row['value']:.6g} (trial {row['number']}).\n\n"
             f'Written by `fovea sweep`; as ready as any page: `fovea train --config {BEST} --workdir DIR`.\n"""\n\n'
             "from experiments.pages import load, override\n\n"
@@ -330,7 +331,7 @@ def begin(folder: pathlib.Path, plan: Plan) -> Sweep:
 
 def unique(page: str) -> str:
     """A name for a study that no other has."""
-    return f"{pathlib.Path(page).stem}-{time.strftime('%Y%m%d-%H%M%S')}-{os.urandom(3).hex()}"
+    return f"{file_name(pathlib.PurePath(page).name)}-{time.strftime('%Y%m%d-%H%M%S')}-{os.urandom(3).hex()}"
 
 
 def _number(value):

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from experiments import cli
-from experiments.bench.loop import loop as bench
+from experiments.bench import loop as bench
 from experiments.build.parts import Parts
 from experiments.pages.catalogue import load
 from experiments.pages.overrides import override
