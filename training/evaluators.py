@@ -7,7 +7,6 @@ import numpy as np
 
 from training.metrics.readings import Reading
 
-
 # ({"id": [N], …}) -> what the evaluated state makes, on the host: {"image": [N, H, W, C] in [0, 1]} or {"tokens": …}.
 Draw = Callable[[dict[str, np.ndarray]], dict[str, np.ndarray]]
 

@@ -50,7 +50,15 @@ class Records:
       once: evaluation sets that are measured at the end of the run only.
     """
 
-    def __init__(self, workdir: pathlib.Path, steps: int, start: int, began: float | None = None, quiet: bool = False, once: Sequence[str] = ("test",)):
+    def __init__(
+        self,
+        workdir: pathlib.Path,
+        steps: int,
+        start: int,
+        began: float | None = None,
+        quiet: bool = False,
+        once: Sequence[str] = ("test",),
+    ):
         self._path = pathlib.Path(workdir) / METRICS
         # The sets that are measured once, at the end, are measured again.
         final = tuple(f"{name}/" for name in once)

@@ -6,11 +6,10 @@ import re
 from typing import Any
 
 import jax
-import numpy as np
 from jax.extend.core import Var
 from ml_collections import ConfigDict
 
-from data.source import ArraySource, Info
+from data.source import blank_source
 from data.tfds_source import describe
 from experiments.build.parts import Parts
 from experiments.pages.overrides import override
@@ -27,12 +26,8 @@ def outline(page: ConfigDict) -> Parts:
     kind, _, argument = page.data.name.partition(":")
     if kind == "tfds":
         info = describe(argument, page.data.data_dir, page.data.image_size)
-        parts.source = lambda role: _blank(info)
+        parts.source = lambda role: blank_source(info)
     return parts
-
-
-def _blank(info: Info) -> ArraySource:
-    return ArraySource({"image": np.zeros((1, *info.shape), np.uint8), "label": np.zeros(1, np.int32)}, info)
 
 
 def layers(parts: Parts) -> dict[str, dict[str, tuple[int, ...]]]:

@@ -151,4 +151,6 @@ def _in_tiles(run, image: np.ndarray, step: int | None) -> dict[str, np.ndarray]
         return {name: x[0] for name, x in run.predict(image[None], step).items()}
     side = max(32, min(run.parts.info.shape[:2]) // 32 * 32)
     batch = run.page.train.evaluate_batch_size
-    return predict_tiled(lambda x: run.predict(x, step, size=batch), image, tile=side, margin=side // 4, batch_size=batch)
+    return predict_tiled(
+        lambda x: run.predict(x, step, size=batch), image, tile=side, margin=side // 4, batch_size=batch
+    )

@@ -60,9 +60,11 @@ class Evaluations:
         return Measures(dataclasses.replace(task, metrics=metrics, evaluators=evaluators), evaluators)
 
     def readings(self) -> dict[str, Reading]:
-        """"SET/NUMBER" -> Reading of every number of every set."""
+        """ "SET/NUMBER" -> Reading of every number of every set."""
         return {
-            f"{name}/{number}": reading for name in self.sets for number, reading in self.measures(name).readings.items()
+            f"{name}/{number}": reading
+            for name in self.sets
+            for number, reading in self.measures(name).readings.items()
         }
 
     def step(self, name: str):

@@ -5,10 +5,10 @@ from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
+from models.interfaces import Conditional
 
 from experiments.build.parts import Parts
 from experiments.evaluation.feature_networks import feature_network
-from models.interfaces import Conditional
 from training.errors import TrainingError
 from training.evaluators import Draw
 from training.metrics import generative as distances
@@ -97,7 +97,11 @@ class _Drawn:
         train, ids = parts.source("train"), np.arange(count, dtype=np.int32)
         fake = self.draw({"id": ids})["image"]
         known, held_out = real(train, spread(train)), real(self.source, spread(self.source, count))
-        features = {"fake": network.features(fake), "train": network.features(known), "real": network.features(held_out)}
+        features = {
+            "fake": network.features(fake),
+            "train": network.features(known),
+            "real": network.features(held_out),
+        }
         moments = {name: distances.moments(x) for name, x in features.items()}
         good = distances.among(features["fake"], features["train"])
         away = lambda images: float(np.median(nearest(images[:NEIGHBOURS], train)))

@@ -29,18 +29,18 @@ _ROOMS = ("models", "training", "data", "experiments.build", "experiments.evalua
 _SHOWN = (
     "training.atomic",
     "training.debug",
-    "training.overlays",
     "training.pictures",
     "training.records",
     "training.samples",
     "training.trackers",
+    "training.views",
     "experiments.build.compilation",
     "experiments.build.cost",
     "experiments.evaluation.figures",
-    "experiments.evaluation.gallery",
+    "experiments.evaluation.snapshots",
 )
 _ALWAYS = (("experiments.build.parts", ""), ("training.evaluate", ""))
-_JUDGE = ("experiments.evaluation.judge", "")
+_JUDGE = ("experiments.evaluation.samples", "")
 _EMPTY = (None, False, 0, "", [], {})
 
 Name = tuple[str, str]  # a module and a top-level name in it; "" for all of the module

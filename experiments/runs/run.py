@@ -15,7 +15,6 @@ import time
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
-import jax
 import numpy as np
 from ml_collections import ConfigDict
 
@@ -259,7 +258,9 @@ class Run:
         found = {name: self._measure(state, name) for name, one in self.parts.sets.items() if not one.every}
         numbers = {f"{name}/{k}": v for name, one in found.items() for k, v in one.items()}
         scalars = {name: v for name, v in numbers.items() if _scalar(v) or isinstance(v, str)}
-        lists = {k: plain(v) for k, v in numbers.items() if isinstance(v, np.ndarray) and v.ndim == 1 and v.dtype.kind == "f"}
+        lists = {
+            k: plain(v) for k, v in numbers.items() if isinstance(v, np.ndarray) and v.ndim == 1 and v.dtype.kind == "f"
+        }
         summary = {"step": step, "steps": steps, "weights": variables(state)[2], **scalars, **lists}
         if records:
             records.finish(steps, scalars)

@@ -3,12 +3,11 @@
 import argparse
 
 from experiments.build.parts import Parts
-from experiments.runs.run import Run
 from experiments.errors import PageError, near
 from experiments.pages import catalogue
 from experiments.pages.overrides import override
 from experiments.pages.stored import canonical
-from experiments.runs.readings import goal
+from experiments.runs.run import Run
 from experiments.sweeps.spaces import combinations, spaces
 from experiments.sweeps.sweep import Plan, unique
 from experiments.sweeps.worker import reported

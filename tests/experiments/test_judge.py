@@ -5,10 +5,10 @@ import zipfile
 
 import numpy as np
 import pytest
+from experiments.evaluation.judge import Inception
 
 from experiments.errors import PageError
 from experiments.evaluation import judge
-from experiments.evaluation.judge import Inception
 from experiments.pages import page
 from experiments.runs.run import build
 from tests.goldens.make_classification import seeded_weights
