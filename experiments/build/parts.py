@@ -16,7 +16,7 @@ from ml_collections import ConfigDict
 
 from data import open_source
 from data.augment import make_augment, make_prepare, make_restore
-from data.pipeline import EvaluationFeed, Feed, resident_arrays
+from data.pipeline import EvaluationFeed, Feed, first_batch, resident_arrays
 from data.source import Info, Source
 from experiments.build.compilation import keep_compiled
 from experiments.build.frozen import frozen_variables
@@ -280,7 +280,8 @@ class Parts:
     @functools.cached_property
     def feed(self) -> Feed:
         page = self.page.train
-        return Feed(self.source("train"), page.batch_size, seed=page.seed, **self._sharding("train"))
+        sampler = self.page.data.sampler
+        return Feed(self.source("train"), page.batch_size, seed=page.seed, sampler=sampler, **self._sharding("train"))
 
     def evaluation_feeds(self, role: str) -> Iterator[Any]:
         """Placed feeds that hold every example of the split once."""
@@ -355,9 +356,7 @@ class Parts:
 
     def example_batch(self, size: int = 2) -> dict[str, np.ndarray]:
         """A batch of `size` examples as the network sees it in training, of which the shapes are right: zeros."""
-        source = self.source("train")
-        ids = np.arange(size) % len(source)
-        batch = {**source.fetch(ids), "id": ids.astype(np.int32)}
+        batch = first_batch(self.source("train"), size)
         shapes = jax.eval_shape(self.augment, batch, jax.random.key(0))
         return {name: np.zeros(x.shape, x.dtype) for name, x in shapes.items()}
 

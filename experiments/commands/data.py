@@ -8,6 +8,7 @@ import numpy as np
 
 from experiments.commands.page import add_config
 from training.errors import TrainingError
+from training.views import shown
 
 MOST = 64  # examples in a picture
 
@@ -26,7 +27,7 @@ def run(options: argparse.Namespace) -> None:
     from training import pictures
     from training.step import update_key
     from training.task import stream
-    from training.views import image, panel, rgb, shown
+    from training.views import image, panel, rgb
 
     parts = Parts(options.page)
     info, feed = parts.info, dataclasses.replace(parts.feed, resident=False)[0]

@@ -18,9 +18,7 @@ def arguments(parser: argparse.ArgumentParser) -> None:
     given = f"what is asked for: label=3 (or a class's name), latent={' or '.join(PATHS)}, NAME=FILE.npy"
     parser.add_argument("--given", action="append", type=pair, default=[], metavar="NAME=VALUE", help=given)
     options = "an option of the task, such as steps=20"
-    parser.add_argument(
-        "--set", dest="options", action="append", type=pair, default=[], metavar="KEY=VALUE", help=options
-    )
+    parser.add_argument("--set", action="append", type=pair, default=[], metavar="KEY=VALUE", help=options)
     parser.add_argument("--seed", type=int, default=0, metavar="S")
     parser.add_argument("--step", type=int, metavar="N", help="checkpoint; default: the best one, or the newest")
     parser.add_argument("--out", default="samples.png", metavar="FILE", help="a picture; for anything else an .npz")
@@ -43,7 +41,7 @@ def run(options: argparse.Namespace) -> None:
     for name, text in options.given:
         if name not in makes.given:
             raise PageError(
-                f"--given {name}: task {options.page.task.name!r} takes no such thing{near(name, makes.given)}"
+                f"--given {name}: task {options.page.task.name!r} does not take it{near(name, makes.given)}"
             )
         if makes.given[name].kind == "array" and text in PATHS:
             (width,) = makes.given[name].shape
@@ -54,7 +52,7 @@ def run(options: argparse.Namespace) -> None:
             number = len(given[name])
         else:
             given[name] = asked(text, makes.given[name].kind, trained.parts.info.classes, number)
-    chosen = {name: option(name, text, makes.options, options.page.task.name) for name, text in options.options}
+    chosen = {name: option(name, text, makes.options, options.page.task.name) for name, text in options.set}
     made = trained.sample(number, given=given, seed=options.seed, step=options.step, **chosen)
     out = pathlib.Path(options.out)
     out.parent.mkdir(parents=True, exist_ok=True)

@@ -1,4 +1,4 @@
-"""A trained network's answers to a user's own pictures: prepared as in training, answered in the picture's own pixels."""
+"""Answers to a user's own pictures: prepared as in training, and given in each picture's own pixels."""
 
 import dataclasses
 import pathlib

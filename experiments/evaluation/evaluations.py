@@ -60,7 +60,7 @@ class Evaluations:
         return Measures(dataclasses.replace(task, metrics=metrics, evaluators=evaluators), evaluators)
 
     def readings(self) -> dict[str, Reading]:
-        """ "SET/NUMBER" -> Reading of every number of every set."""
+        """Of every number of every set, by its name in the record: "SET/NUMBER"."""
         return {
             f"{name}/{number}": reading
             for name in self.sets
@@ -80,7 +80,9 @@ class Evaluations:
         """
         parts, devices, measures = self.parts, self.parts.devices, self.measures(name)
         key = (*measures.task.metrics, *needs(measures.evaluators))
-        placed = self._steps.setdefault(key, devices.evaluate_step(self.step(name)))
+        if key not in self._steps:
+            self._steps[key] = devices.evaluate_step(self.step(name))
+        placed = self._steps[key]
         params, stats, _ = variables(state)
         shared = params, stats, parts.resident(name)
         frozen, root = parts.placed_frozen, devices.put(parts.root_key)

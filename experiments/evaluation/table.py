@@ -1,4 +1,4 @@
-"""Extra measures by the name that `evaluate.SET.also` gives them. The table is text, so that listing it imports nothing.
+"""Extra measures, named by `evaluate.SET.also`. The table is text, so that listing it imports nothing.
 
 A function takes the arguments of the specification, and the keyword `parts` (experiments.build.parts.Parts) where it
 needs the run; it returns a training.metrics.Metric or an Evaluator.

@@ -138,7 +138,7 @@ class Run:
                     records.close()
 
     def evaluate(self, name: str = "test", step: int | None = None) -> dict[str, Any]:
-        """The numbers of an evaluation set, or of a split, with the best checkpoint if there is one, else the newest."""
+        """The numbers of an evaluation set, or of a split, with checkpoint `step`, else the best, else the newest."""
         state, step = self.placed(step)
         return {"step": step, "weights": variables(state)[2], **self._measure(state, name)}
 
@@ -258,9 +258,7 @@ class Run:
         found = {name: self._measure(state, name) for name, one in self.parts.sets.items() if not one.every}
         numbers = {f"{name}/{k}": v for name, one in found.items() for k, v in one.items()}
         scalars = {name: v for name, v in numbers.items() if _scalar(v) or isinstance(v, str)}
-        lists = {
-            k: plain(v) for k, v in numbers.items() if isinstance(v, np.ndarray) and v.ndim == 1 and v.dtype.kind == "f"
-        }
+        lists = {name: plain(v) for name, v in numbers.items() if _list(v)}
         summary = {"step": step, "steps": steps, "weights": variables(state)[2], **scalars, **lists}
         if records:
             records.finish(steps, scalars)
@@ -316,6 +314,10 @@ class Run:
 
 def _scalar(value) -> bool:
     return isinstance(value, float | int)
+
+
+def _list(value) -> bool:
+    return isinstance(value, np.ndarray) and value.ndim == 1 and value.dtype.kind == "f"
 
 
 def _count_macs(function, *arguments) -> int:
