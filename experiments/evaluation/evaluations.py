@@ -44,18 +44,18 @@ class Evaluations:
         return self.parts.sets
 
     @functools.cache  # noqa: B019 - lives as long as the run
-    def measures(self, name: str) -> Measures:
-        """Those of a set; of a name that is not a set, which is a split, those of the test set without extra ones.
+    def measures(self, also: tuple[str, ...]) -> Measures:
+        """The task's own and the extra ones of these specifications.
 
-        Raises PageError for an unknown extra measure or an unsuitable argument, and for two measures of one name.
+        Raises DataError for an unknown measure or an unsuitable argument, PageError for one that is named twice.
         """
         task = self.parts.task
         metrics, evaluators = dict(task.metrics), dict(task.evaluators)
-        for spec in self.sets[name].also if name in self.sets else ():
+        for spec in also:
             measure = build_spec(spec, MEASURES, "measure", {"parts": self.parts})
             found = metrics if isinstance(measure, Metric) else evaluators
             if spec in found:
-                raise PageError(f"evaluate.{name}.also names {spec!r} twice")
+                raise PageError(f"the measure {spec!r} is named twice")
             found[spec] = measure
         return Measures(dataclasses.replace(task, metrics=metrics, evaluators=evaluators), evaluators)
 
@@ -63,25 +63,26 @@ class Evaluations:
         """Of every number of every set, by its name in the record: "SET/NUMBER"."""
         return {
             f"{name}/{number}": reading
-            for name in self.sets
-            for number, reading in self.measures(name).readings.items()
+            for name, one in self.sets.items()
+            for number, reading in self.measures(one.also).readings.items()
         }
 
-    def step(self, name: str):
-        """The evaluate step of a set, neither placed nor compiled."""
-        measures = self.measures(name)
+    def step(self, measures: Measures):
+        """The evaluate step, neither placed nor compiled."""
         return make_evaluate_step(measures.task, self.parts.view, needs(measures.evaluators))
 
-    def measure(self, state, name: str, draw: Draw) -> dict[str, Any]:
+    def measure(self, state, name: str, draw: Draw, also: tuple[str, ...] = ()) -> dict[str, Any]:
         """The numbers and arrays of one pass over a set, or a split, with a placed state.
 
         Args:
           draw: makes samples with this state.
+          also: extra measures, beside those of the set.
         """
-        parts, devices, measures = self.parts, self.parts.devices, self.measures(name)
+        own = self.sets[name].also if name in self.sets else ()
+        parts, devices, measures = self.parts, self.parts.devices, self.measures(own or also)
         key = (*measures.task.metrics, *needs(measures.evaluators))
         if key not in self._steps:
-            self._steps[key] = devices.evaluate_step(self.step(name))
+            self._steps[key] = devices.evaluate_step(self.step(measures))
         placed = self._steps[key]
         params, stats, _ = variables(state)
         shared = params, stats, parts.resident(name)

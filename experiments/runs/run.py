@@ -109,9 +109,9 @@ class Run:
         """
         parts = self.parts
         parts.source("train")
-        for name in parts.sets:  # a split or a feature network that is missing is an error now, not after hours
+        for name, one in parts.sets.items():  # a split or a feature network that is missing is an error now, not after hours
             parts.source(name)
-            self.evaluations.measures(name)
+            self.evaluations.measures(one.also)
         _ = parts.frozen
         with self._locked():
             self._check_page()
@@ -138,9 +138,13 @@ class Run:
                     records.close()
 
     def evaluate(self, name: str = "test", step: int | None = None) -> dict[str, Any]:
-        """The numbers of an evaluation set, or of a split, with checkpoint `step`, else the best, else the newest."""
+        """The numbers of an evaluation set, or of a split, with checkpoint `step`, else the best, else the newest.
+
+        A set without extra measures and a split get those of the test set.
+        """
         state, step = self.placed(step)
-        return {"step": step, "weights": variables(state)[2], **self._measure(state, name)}
+        also = self.parts.sets["test"].also if "test" in self.parts.sets else ()
+        return {"step": step, "weights": variables(state)[2], **self._measure(state, name, also)}
 
     def predict(self, images: np.ndarray, step: int | None = None, size: int | None = None) -> dict[str, np.ndarray]:
         """The task's outputs for `images` [N, H, W, C] uint8, of the data set's shape, [N, ...] each.
@@ -201,8 +205,8 @@ class Run:
     def checkpoints(self) -> Checkpoints:
         return Checkpoints(self.workdir / "checkpoints", warn=_warn)
 
-    def _measure(self, state, name):
-        return self.evaluations.measure(state, name, functools.partial(self.snapshots.draw, state))
+    def _measure(self, state, name, also=()):
+        return self.evaluations.measure(state, name, functools.partial(self.snapshots.draw, state), also)
 
     def _draw_and_validate(self, records, state):
         """Shows what the state can draw, and measures it on the sets that are due."""

@@ -19,6 +19,7 @@ import numpy as np
 from ml_collections import ConfigDict
 
 from experiments.pages.stored import canonical, flat
+from experiments.evaluation.evaluations import Measures
 from experiments.runs.run import Run, Watch
 from training import loop, parallel
 from training.errors import TrainingError
@@ -70,10 +71,13 @@ class Program:
         self.evaluations = like.evaluations
         self.frozen = self.devices.put(parts.frozen)
 
+    def measures(self, name: str) -> Measures:
+        return self.evaluations.measures(self.parts.sets[name].also)
+
     @functools.cache  # noqa: B019 - lives as long as the program
     def evaluate_step(self, name: str) -> Callable:
         """The evaluate step of a set, for all slots."""
-        return self.devices.evaluate_step(self.evaluations.step(name))
+        return self.devices.evaluate_step(self.evaluations.step(self.measures(name)))
 
     @functools.cache  # noqa: B019 - lives as long as the program
     def resident(self, role: str) -> dict[str, Any]:
@@ -247,9 +251,9 @@ class Stretch:
             map(self.devices.put, program.parts.evaluation_batches(name)),
             self.devices,
             {place: draws(place, slot) for place, slot in zip(self.places, self.slots, strict=True)},
-            task=program.evaluations.measures(name).task,
+            task=program.measures(name).task,
             source=program.parts.source(name),
-            evaluators=program.evaluations.measures(name).evaluators,
+            evaluators=program.measures(name).evaluators,
         )
 
 

@@ -70,7 +70,7 @@ def test_predict_reads_images_as_the_data_set_does(fovea, trained, tmp_path):
     assert result.code == 0
     assert [name for name, _ in lines] == [str(file) for file in (*files, colour)]
     run = build(override(load("mlp_digits"), []), trained)
-    outputs = run.predictions("test")
+    outputs = run.predict(pixels)
     for i in range(3):
         label, probability = lines[i][1].split()
         assert int(label) == outputs["prediction"][i]

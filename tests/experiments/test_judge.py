@@ -5,10 +5,8 @@ import zipfile
 
 import numpy as np
 import pytest
-from experiments.evaluation.judge import Inception
-
 from experiments.errors import PageError
-from experiments.evaluation import judge
+from experiments.evaluation.feature_networks import Inception
 from experiments.pages import page
 from experiments.runs.run import build
 from tests.goldens.make_classification import seeded_weights
@@ -25,10 +23,10 @@ def test_features_are_those_of_pytorch_fid(tmp_path):
     path = tmp_path / "inception.npz"
     np.savez(path, **weights, **{"Conv2d_1a_3x3.bn.num_batches_tracked": np.array(0)})  # as the file has them
 
-    referee = Inception(str(path), (28, 33, 1))
+    network = Inception(str(path), (28, 33, 1))
     path.unlink()
-    assert referee.name.startswith("inception_v3-") and len(referee.name) == len("inception_v3-") + 8
-    found = referee.features(expected["images"])
+    assert network.name.startswith("inception_v3-") and len(network.name) == len("inception_v3-") + 8
+    found = network.features(expected["images"])
     scale = np.abs(expected["features"][0] - expected["features"][1]).max()
     np.testing.assert_allclose(found, expected["features"], atol=1e-3 * scale)
 
@@ -97,7 +95,7 @@ def test_a_fid_is_named_so_and_counts_no_classes(tmp_path, monkeypatch):
         train=dict(judge="inception:its/weights.npz", judge_samples=40, batch_size=16, evaluate_batch_size=40),
     )
     run = build(config, tmp_path)
-    numbers = judge.judge(run, run.devices.put_state(run.parts.initial_state()), "test")
+    numbers = run._measure(run.devices.put_state(run.parts.initial_state()), "test")
     assert numbers["judge"] == "its/weights.npz (8, 8, 1)"
     assert numbers["fid"] > numbers["fid_floor"] > 0
     assert not {"fd", "fd_floor", "covered", "recognised"} & numbers.keys()
