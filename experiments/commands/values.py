@@ -63,3 +63,11 @@ def slots(text: str) -> str:
     if text not in ("auto", "no") and not (text.isdigit() and int(text) > 0):
         raise argparse.ArgumentTypeError(f"{text!r} is not auto, no, or a number of trials")
     return text
+
+
+def pair(text: str) -> tuple[str, str]:
+    """ "steps=20" -> the name and its value."""
+    name, _, value = text.partition("=")
+    if not name or not value:
+        raise argparse.ArgumentTypeError(f"{text!r} is not like steps=20")
+    return name, value
