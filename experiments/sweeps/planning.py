@@ -7,7 +7,6 @@ from experiments.errors import PageError, near
 from experiments.pages import catalogue
 from experiments.pages.overrides import override
 from experiments.pages.stored import canonical
-from experiments.runs.readings import goal
 from experiments.sweeps.spaces import combinations, spaces
 from experiments.sweeps.sweep import Plan, unique
 from experiments.sweeps.worker import reported
@@ -53,7 +52,7 @@ def _aim(parts: Parts, metric: str | None, wanted: str | None) -> dict[str, str]
     metric, names = metric or ranks, reported(parts)
     if metric not in names:
         raise PageError(f"--metric {metric}: the page never reports it{near(metric, names)}")
-    own = ("min" if best.startswith("-") else "max") if metric == ranks else goal(metric)
+    own = ("min" if best.startswith("-") else "max") if metric == ranks else None
     if not (wanted or own):
-        raise PageError(f"--goal min or max: the name of {metric} does not say which is better")
+        raise PageError(f"--goal min or max is required: neither is known to be better for {metric}")
     return {"metric": metric, "goal": wanted or own}

@@ -115,7 +115,7 @@ def test_a_grid_wants_values():
         ("--over schedule.peak=1..2 --goal up", "--goal up: there is max, min"),
         (
             "--over schedule.peak=1..2 --metric train/gradient_norm",
-            "--goal min or max: the name of train/gradient_norm",
+            "--goal min or max is required: neither is known to be better for train/gradient_norm",
         ),
         ("--over schedule.peak=1..2 --sampler tpa", "--sampler tpa: did you mean 'tpe'?"),
         ("--over schedule.peak=1..2 --sampler grid", "a grid needs values"),
