@@ -22,8 +22,8 @@ from experiments.build.compilation import keep_compiled
 from experiments.build.frozen import frozen_variables
 from experiments.build.sets import EvaluationSet, evaluation_sets
 from experiments.errors import PageError, near
-from experiments.pages.component import find
-from experiments.pages.schema import PLAIN, components
+from experiments.pages.component import Component, find
+from experiments.pages.schema import PLAIN, components, is_component, keys_of
 from models.layers.conv import gradients_written_out
 from models.layers.dropout import dropout_rates
 from training import loop
@@ -127,9 +127,8 @@ class Parts:
         supplied["axis_name"] = self.devices.axis_name
         networks = Networks()
         for key, (component, fields) in components("model", self.page.model).items():
-            given = {name: supplied[name] for name in component.supplied() & supplied.keys()}
             try:
-                networks[key] = component.load()(**component.fixed, **fields, **given)
+                networks[key] = network(component, fields, supplied)
             except ValueError as error:
                 raise PageError(f"model: {error}") from error
         return networks
@@ -386,6 +385,17 @@ class Parts:
         if value.shape != like.shape and hasattr(network, "adapt"):
             value = np.asarray(network.adapt("/".join(name), value, like.shape))
         return value.astype(like.dtype)
+
+
+def network(component: Component, fields: dict[str, Any], supplied: dict[str, Any]) -> Any:
+    """The module of a component. A network inside it gives features: it has no classes."""
+    given = {name: supplied[name] for name in component.supplied() & supplied.keys()}
+    inside = {**supplied, "num_classes": 0}
+    fields = {
+        key: network(find(component.kind, value["name"]), keys_of(value), inside) if is_component(value) else value
+        for key, value in fields.items()
+    }
+    return component.load()(**component.fixed, **fields, **given)
 
 
 def _rates_numbers(schedule: dict) -> dict[str, Any]:

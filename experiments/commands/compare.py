@@ -10,6 +10,7 @@ from rich.table import Table
 
 from experiments.errors import PageError
 from experiments.pages.stored import SUMMARY, completed, difference, read, read_summary
+from experiments.runs.readings import better
 from experiments.runs.workdir import find
 from experiments.terminal import show
 
@@ -30,7 +31,12 @@ def run(options: argparse.Namespace) -> None:
     for name in shared:
         values = [[summary[name] for _, summary in runs if summary.get(name) is not None] for runs in (first, second)]
         if all(values):
-            table.add_row(name, *compared(*values))
+            *cells, p = compared(*values)
+            change = statistics.fmean(values[1]) - statistics.fmean(values[0])
+            direction = better(first[0][1].get("readings", {}), name)
+            good = {"min": change < 0, "max": change > 0}.get(direction)
+            cells[-1] += {True: " (better)", False: " (worse)", None: ""}[good if change else None]
+            table.add_row(name, *cells, p)
     show(table)
 
 

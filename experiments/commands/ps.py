@@ -8,7 +8,7 @@ from rich.table import Table
 
 from experiments.errors import PageError
 from experiments.pages.stored import read as read_stored
-from experiments.runs.readings import goal
+from experiments.runs.readings import Readings, better, of_run
 from experiments.runs.workdir import find, state
 from experiments.terminal import show
 from training.records import read
@@ -42,18 +42,18 @@ def look(workdir: pathlib.Path) -> dict[str, str]:
         "state": state(workdir),
         "step": f"{last['step']:,} of {config['train']['steps']:,}",
         "speed": f"{last['time/examples_per_s']:,.0f}",
-        "best": _best(records, config["paper"]["metric"].rpartition("/")[2]),
+        "best": _best(records, config["paper"]["metric"].rpartition("/")[2], of_run(workdir)),
     }
 
 
-def _best(records, wanted: str) -> str:
-    """The best (else the last) value of a metric, over the last split measured: of `wanted`, else of the first."""
+def _best(records, wanted: str, readings: Readings) -> str:
+    """The best value of `wanted`, or of the first metric, on the last split measured; the last if none is better."""
     for split in ("test/", "validation/"):
         rows = [r for r in records if any(name.startswith(split) for name in r)]
         names = [k for k, v in rows[-1].items() if k.startswith(split) and isinstance(v, float | int)] if rows else []
         if names:
             name = split + wanted if split + wanted in names else names[0]
             values = [row[name] for row in rows if row.get(name) is not None]
-            best = {"min": min, "max": max}.get(goal(name), lambda found: found[-1])
+            best = {"min": min, "max": max}.get(better(readings, name), lambda found: found[-1])
             return f"{name} {best(values or [math.nan]):.4g}"
     return ""

@@ -15,21 +15,19 @@ from typing import Any
 from experiments.errors import PageError, near
 from experiments.pages import catalogue, stored
 from experiments.runs.fingerprint import FREE, fingerprint
-from experiments.runs.readings import goal
+from experiments.runs.readings import Readings, better, in_unit, reading
 from training.atomic import replace
 
 RESULTS = pathlib.Path(__file__).parents[1] / "results"
-
-# Shown in per cent.
-_SHARES = ("error", "accuracy", "top5", "iou", "dice", "mean_ap", "recognised", "per_class", "precision", "recall")
 
 _HEAD = """# Reproductions
 
 Written by `make ledger`; not to be edited. "Ours" is the mean ± standard deviation over the seeds. A row is
 *reproduced* when ours is within the stated tolerance of the published figure or better, and *shortened* when it took
-fewer steps than the published recipe. "Also" holds what else was measured on the same split; of a list, its range. The
-wall time is that of one run, with evaluation. *Older code*: what the numbers depend on, the page's recipe and the code
-that carries it out, had changed since the run when this table was written; *unknown code*: the run did not note it.
+fewer steps than the published recipe. *Direction unknown*: the runs did not record whether more or less is better, so
+ours has to be within the tolerance on both sides. "Also" lists the other numbers of the same split; of a list, its
+range. The wall time is that of one run with its evaluation. *Older code*: the page's recipe or the code that its
+numbers depend on had changed since the run when this table was written; *unknown code*: the run did not record it.
 
 """
 BEGIN, END = "<!-- ledger: written by `make ledger` -->", "<!-- end of the ledger -->"
@@ -85,16 +83,18 @@ def row(name: str, configs: Sequence[Mapping], summaries: Sequence[Mapping]) -> 
     for summary in summaries:
         if metric not in summary:
             raise PageError(f"the runs of {name} did not measure {metric!r}{near(metric, summary)}")
-    values = [summary[metric] for summary in summaries]
+    values, readings = [summary[metric] for summary in summaries], summaries[0].get("readings", {})
+    also = _others(metric, summaries)
     mean = statistics.fmean(values)
     return {
         "page": name,
         **_published(paper),
-        "status": _status(metric, mean, paper["published"], paper["tolerance"]),
+        "status": _status(better(readings, metric), mean, paper["published"], paper["tolerance"]),
         "mean": mean,
         "sd": statistics.stdev(values) if len(values) > 1 else None,
         "values": values,
-        "also": _others(metric, summaries),
+        "also": also,
+        "readings": {name: dict(found) for name in (metric, *also) if (found := reading(readings, name))},
         "seeds": seeds,
         "steps": steps,
         "shortened": steps < paper["steps"],
@@ -220,12 +220,13 @@ def _published(paper):
     }
 
 
-def _status(metric, ours, published, tolerance):
+def _status(better, ours, published, tolerance):
+    """Whether ours is within the tolerance or better; where the direction is unknown, within it on both sides."""
     if published is None:
         return "measured"
-    # A hair of slack: 0.0090 + 0.0005 is no more than 0.0095 on paper.
+    # The slack is for rounding: 0.0090 + 0.0005 is 0.0095 on paper.
     over, slack = ours - published, tolerance + 1e-9 * abs(published)
-    worse = {"min": over, "max": -over, None: abs(over)}[goal(metric)]
+    worse = {"min": over, "max": -over, None: abs(over)}[better]
     return "reproduced" if worse <= slack else "missed"
 
 
@@ -235,12 +236,14 @@ def _join(summaries, key):
 
 def cells(row: Mapping[str, Any]) -> dict[str, str]:
     """The row as text, column by column."""
-    show = lambda value: _number(row["metric"], value)
+    readings, metric = row.get("readings", {}), row["metric"]
+    show = lambda value: in_unit(readings, metric, value)
     found = {
         name: str(row.get(name) or "") for name in ("page", "paper", "metric", "hardware", "commit", "date", "note")
     }
     found["published"] = "" if row["published"] is None else show(row["published"])
-    found["status"] = row["status"] + (", shortened" if row.get("shortened") else "")
+    unknown = row["status"] in ("reproduced", "missed") and not better(readings, metric)
+    found["status"] = row["status"] + ", shortened" * bool(row.get("shortened")) + ", direction unknown" * unknown
     found["commit"] += f", {row['age']}" if row.get("age") else ""
     if row["status"] == "not run":
         steps = f"{row['paper_steps']:,} (paper)" if row["paper_steps"] else ""
@@ -250,22 +253,20 @@ def cells(row: Mapping[str, Any]) -> dict[str, str]:
         **found,
         "ours": show(row["mean"]) + spread,
         "difference": "" if row["published"] is None else _signed(show(row["mean"] - row["published"])),
-        "also": ", ".join(f"{name.partition('/')[2]} {_any(name, x)}" for name, x in row.get("also", {}).items()),
+        "also": ", ".join(
+            f"{name.partition('/')[2]} {_any(readings, name, x)}" for name, x in row.get("also", {}).items()
+        ),
         "seeds": ", ".join(map(str, row["seeds"])),
         "steps": f"{row['steps']:,}" + (f" of {row['paper_steps']:,}" if row["shortened"] else ""),
         "wall time": duration(row["seconds"]),
     }
 
 
-def _any(name, value):
+def _any(readings: Readings, name: str, value: Any) -> str:
     """A number or a text; of a list, its range."""
     if isinstance(value, list):
-        return f"{_number(name, min(value))} to {_number(name, max(value))}"
-    return value if isinstance(value, str) else _number(name, value)
-
-
-def _number(metric, value):
-    return f"{100 * value:.2f} %" if metric.endswith(_SHARES) else f"{value:.4g}"
+        return f"{in_unit(readings, name, min(value))} to {in_unit(readings, name, max(value))}"
+    return value if isinstance(value, str) else in_unit(readings, name, value)
 
 
 def _signed(text):

@@ -7,7 +7,8 @@ from collections.abc import Iterable
 from ml_collections import ConfigDict
 
 from experiments.errors import PageError, near
-from experiments.pages.schema import COMPONENTS, PLAIN, SECTIONS, component_section, set_key
+from experiments.pages.component import find
+from experiments.pages.schema import COMPONENTS, KEYED, PLAIN, SECTIONS, component_section, entry, is_component, set_key
 
 
 def check_sections(overrides: Iterable[tuple[str, str]]) -> None:
@@ -24,27 +25,76 @@ def override(config: ConfigDict, overrides: Iterable[tuple[str, str]]) -> Config
     """A copy of `config` with ("section.key", "text") applied, names first: a new name brings its own defaults."""
     overrides = list(overrides)
     check_sections(overrides)
-    names = [o for o in overrides if o[0].endswith(".name")]
     config = copy.deepcopy(config)  # keeps placeholders, which have a type
-    for path, text in names:
-        *parents, _ = path.split(".")
-        kind = parents[0]
-        if kind not in COMPONENTS:
-            raise PageError(f"--config.{path}: {kind} has no name")
-        _node(config, parents, path)
-        new = ConfigDict(component_section(kind, {"name": text}, parents[1:]))
-        with config.unlocked():
-            node = config if len(parents) == 1 else _node(config, parents[:-1], path)
-            if kind == "data":  # the splits and the augmentation are the experiment's, not the source's
-                for key in PLAIN["data"]:
-                    new[key] = config.data[key]
-            node[parents[-1]] = new
+    names = {path: text for path, text in overrides if _names_component(path)}
+    for path in sorted(names, key=lambda path: path.count(".")):  # the outer ones first
+        _rename(config, path, names)
     for path, text in overrides:
-        if path.endswith(".name"):
-            continue
-        node, key = _place(config, path)
-        set_key(node, key, _parse(text, node, key, f"--config.{path}"), f"--config.{path}={text}")
+        if path not in names:
+            _add_entry(config, path)
+            node, key = _place(config, path)
+            set_key(node, key, _parse(text, node, key, f"--config.{path}"), f"--config.{path}={text}")
     return config.lock()
+
+
+def _names_component(path):
+    section, _, key = path.partition(".")
+    if key.rpartition(".")[2] != "name" or section == "evaluate":
+        return False
+    if section not in COMPONENTS:
+        raise PageError(f"--config.{path}: {section} has no name")
+    if section in KEYED and key == "name":
+        raise PageError(f"--config.{path}: name an entry, as in --config.{section}.KEY.name=…")
+    return True
+
+
+def _rename(config, path, names):
+    """Sets a component, and the networks inside it that `names` gives, to their defaults."""
+    *parents, _ = path.split(".")
+    kind, below = parents[0], parents[1:]
+    outer = _node(config, parents[:-1], path)
+    if below and not _may_hold(kind, outer, below[-1]):
+        key = below[-1]
+        wrong = f"{key} is not a network" if key in outer else f"unknown key {key!r}{near(key, outer)}"
+        raise PageError(f"--config.{path}: {wrong}")
+    new = ConfigDict(component_section(kind, _named(parents, names), below))
+    if kind == "data":  # the splits and the augmentation belong to the experiment, not to the source
+        for key in PLAIN["data"]:
+            new[key] = config.data[key]
+    elif kind in KEYED and len(below) == 1 and below[0] in outer:
+        for key in PLAIN[kind]:
+            new[key] = outer[below[0]][key]
+    with config.unlocked():
+        outer[parents[-1]] = new
+
+
+def _named(parents, names):
+    """{"name": …, "backbone": {"name": …}} of the overrides that name the component at `parents` and inside it."""
+    given, prefix = {}, ".".join(parents) + "."
+    for path, text in names.items():
+        if path.startswith(prefix):
+            *inner, _ = path.removeprefix(prefix).split(".")
+            part = given
+            for key in inner:
+                part = part.setdefault(key, {})
+            part["name"] = text
+    return given
+
+
+def _may_hold(kind, outer, key):
+    """Whether a section has a component under a key, or takes a new one."""
+    if key in outer and is_component(outer[key]):
+        return True
+    return key in find(kind, outer["name"]).networks() if "name" in outer else kind in KEYED
+
+
+def _add_entry(config, path):
+    """Adds the set that `evaluate.KEY.split` names, if there is none."""
+    section, _, rest = path.partition(".")
+    key, _, last = rest.partition(".")
+    if section == "evaluate" and last == "split" and key not in config.evaluate:
+        with config.unlocked():
+            config.evaluate[key] = ConfigDict(entry(section, key, {}))
 
 
 def kind(config: ConfigDict, path: str) -> type:

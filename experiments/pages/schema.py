@@ -5,7 +5,7 @@ an error that names the near miss. Nothing here imports jax; a component's own k
 """
 
 import copy
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from ml_collections import ConfigDict, FieldReference, config_dict
@@ -14,8 +14,9 @@ from experiments.errors import PageError, near
 from experiments.pages.component import Component, find
 
 # Sections that name a component. Any but `task` and `data` may instead be keyed by player or network:
-# model=dict(generator=dict(name=...), critic=dict(name=...)).
-COMPONENTS = ("model", "task", "data", "optimizer", "schedule")
+# model=dict(generator=dict(name=...), critic=dict(name=...)); `frozen` always is, by the role of each network.
+# A field of a network may be a network: model=dict(name="retinanet", backbone=dict(name="resnet", depth=18)).
+COMPONENTS = ("model", "frozen", "task", "data", "optimizer", "schedule")
 
 # Sections, and keys of component sections, that belong to no component.
 PLAIN = {
@@ -35,6 +36,7 @@ PLAIN = {
         train="train",
         validation="",  # chooses the best checkpoint; empty: the last one is final
         test="test",
+        sampler="shuffled",  # which examples make a batch
         augment=(),  # e.g. ("pad_crop(4)", "flip"); drawn on the device, per example
         evaluate_augment=(),  # of validation and test, once and for all per example: ("binarise",)
         scale="standardise",  # or "unit" [0, 1], "symmetric" [-1, 1]
@@ -60,10 +62,30 @@ PLAIN = {
         init_from="",  # a work directory to take parameters from
         init_except=(),  # patterns of parameter paths not to take
     ),
+    "frozen": dict(weights=""),  # of each network: a work directory, or a file
+    "evaluate": dict(  # of each set, by name
+        split="test",
+        name="",  # another data set; empty: the page's
+        every=0,  # steps; 0: only at the end
+        also=(),  # measures besides the task's
+    ),
     "track": dict(to=("tensorboard",), project="fovea"),  # trackers; also "wandb", "mlflow"
     "devices": dict(kind="auto", fsdp=1),  # "pmap", or "mesh" where `fsdp` devices share the parameters
 }
-SECTIONS = ("paper", "model", "task", "data", "optimizer", "schedule", "train", "devices", "track")
+SECTIONS = (
+    "paper",
+    "model",
+    "frozen",
+    "task",
+    "data",
+    "optimizer",
+    "schedule",
+    "train",
+    "evaluate",
+    "devices",
+    "track",
+)
+KEYED = ("frozen", "evaluate")  # sections of named entries: none by default
 
 
 def page(**sections: Mapping[str, Any]) -> ConfigDict:
@@ -85,14 +107,36 @@ def page(**sections: Mapping[str, Any]) -> ConfigDict:
 def components(kind: str, section: Mapping[str, Any]) -> dict[str, tuple[Component, dict[str, Any]]]:
     """key -> (component, its keys) of a section; the key of a single component is "model"."""
     keyed = {"model": section} if "name" in section else section
-    return {
-        key: (find(kind, part["name"]), {k: v for k, v in part.items() if k != "name"}) for key, part in keyed.items()
-    }
+    return {key: (find(kind, part["name"]), keys_of(part)) for key, part in keyed.items()}
+
+
+def keys_of(part: Mapping[str, Any]) -> dict[str, Any]:
+    """The keys of a component's section without its name."""
+    return {key: value for key, value in part.items() if key != "name"}
+
+
+def is_component(value: Any) -> bool:
+    """Whether the value of a key is a component inside another."""
+    return isinstance(value, Mapping | ConfigDict) and "name" in value
+
+
+def every_component(page: ConfigDict) -> Iterator[Component]:
+    """All components of a page, and those inside them."""
+    for kind in COMPONENTS:
+        left = list(components(kind, page[kind]).values())
+        while left:
+            component, keys = left.pop()
+            yield component
+            left += [(find(kind, part["name"]), keys_of(part)) for part in keys.values() if is_component(part)]
 
 
 def _section(name, given):
+    if name in KEYED:
+        if not all(isinstance(part, Mapping | ConfigDict) for part in given.values()):
+            raise PageError(f"{name}: a section of named entries, as in {name}=dict(this=dict(…))")
+        return {key: entry(name, key, part) for key, part in given.items()}
     if name not in COMPONENTS:
-        return _fill(name, {}, given)
+        return _fill(name, PLAIN[name], given)
     if "name" in given or name in ("task", "data"):
         return component_section(name, given)
     if not given:
@@ -100,21 +144,37 @@ def _section(name, given):
     return {key: component_section(name, part, [key]) for key, part in given.items()}
 
 
-def component_section(kind, given, below=()):
+def entry(section: str, key: str, given: Mapping[str, Any]) -> dict[str, Any]:
+    """An entry of a section of KEYED, complete."""
+    if section in COMPONENTS:
+        return component_section(section, given, [key])
+    return _fill(f"{section}.{key}", PLAIN[section], given)
+
+
+def component_section(kind: str, given: Mapping[str, Any], below: Sequence[str] = ()) -> dict[str, Any]:
+    """The complete section of a component at `kind.below`, with the networks inside it."""
     where = ".".join([kind, *below])
     if "name" not in given:
         raise PageError(f"{where} has no name")
     found = find(kind, given["name"])
-    return {"name": given["name"], **_fill(where, found.defaults(), given)}
+    # Fields that hold a network, as they are annotated or as the page gives them.
+    networks = found.networks()
+    networks |= {key: False for key in found.parameters() if is_component(given.get(key))}
+    for key, required in networks.items():
+        if required and key not in given:
+            raise PageError(f"{where}.{key} has no name: {given['name']} needs a network there")
+    inner = {key: component_section(kind, given[key], [*below, key]) for key in networks if given.get(key) is not None}
+    own = {key: value for key, value in given.items() if key not in inner}
+    plain = PLAIN[kind] if len(below) == (kind in KEYED) and kind in PLAIN else {}
+    defaults = {key: value for key, value in found.defaults().items() if key not in inner}
+    return {"name": given["name"], **_fill(where, {**plain, **defaults}, keys_of(own)), **inner}
 
 
 def _fill(where, defaults, given):
     """The defaults of a section, updated with what the page gives."""
     # A copy: a placeholder is a reference, and would carry one page's value into the next.
-    known = ConfigDict({**copy.deepcopy(PLAIN.get(where, {})), **defaults})
+    known = ConfigDict(copy.deepcopy(defaults))
     for key, value in given.items():
-        if key == "name":
-            continue
         if key not in known:
             raise PageError(f"{where}: unknown key {key!r}{near(key, known)}")
         set_key(known, key, value, f"{where}.{key}={value!r}")
@@ -125,6 +185,8 @@ def set_key(node, key, value, what):
     """node[key] = value; raises PageError unless it has the type of the default. An int is accepted for a float."""
     value = tuple(value) if isinstance(value, list) else value
     kind = node.get_type(key)
+    if kind is ConfigDict:
+        raise PageError(f"{what}: {key} is a section: set its name, or one of its keys")
     optional = isinstance(dict(node.items(preserve_field_references=True))[key], FieldReference)
     try:
         if (value is None and not optional) or (isinstance(value, bool) and kind is not bool):

@@ -19,7 +19,7 @@ from PIL import Image
 from experiments.errors import PageError
 from experiments.ledger import rows as book
 from experiments.pages.stored import RESULTS, STORED, SUMMARY, SWEEP, read, read_json, read_summary
-from experiments.runs.readings import goal
+from experiments.runs.readings import better, of_run
 from experiments.runs.workdir import find, state
 from training.records import SECONDS
 from training.records import read as read_records
@@ -37,7 +37,7 @@ def gather(folders: Sequence[pathlib.Path]) -> dict[str, Any]:
       steps: lists of steps, float64, packed; runs that share one point to it.
       runs: see `run`.
       sweeps: see `sweep`.
-      goals: metric -> "min" or "max", of those that have a better end.
+      goals: metric -> "min" or "max", where the runs recorded which is better.
       ledger: rows as text, column by column, with their `command`, and the numbers by which they are sorted.
 
     Raises:
@@ -53,12 +53,13 @@ def gather(folders: Sequence[pathlib.Path]) -> dict[str, Any]:
     packed: dict[str, int] = {}
     runs = [{"label": label(path), **run(path, packed)} for path in found if (path / STORED).exists()]
     metrics = {name for one in runs for name in one["final"]}
+    readings = {name: x for path in found if (path / STORED).exists() for name, x in of_run(path).items()}
     return {
         "title": ", ".join(folder.name for folder in inside) or "Reproductions",
         "steps": list(packed),
         "runs": runs,
         "sweeps": [{"label": label(path), **sweep(path)} for path in found if (path / SWEEP).exists()],
-        "goals": {name: better for name in sorted(metrics) if (better := goal(name))},
+        "goals": {name: goal for name in sorted(metrics) if (goal := better(readings, name))},
         "ledger": [_ledger(row) for row in book.rows(book.RESULTS)],
     }
 

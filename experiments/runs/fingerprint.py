@@ -17,7 +17,7 @@ from collections.abc import Iterable, Iterator
 
 from ml_collections import ConfigDict
 
-from experiments.pages.schema import COMPONENTS, components
+from experiments.pages.schema import every_component
 from experiments.pages.stored import canonical, flat
 
 ROOT = pathlib.Path(__file__).parents[2]
@@ -64,10 +64,9 @@ def fingerprint(page: ConfigDict, root: pathlib.Path = ROOT) -> str:
 def _entries(page: ConfigDict) -> Iterator[Name]:
     """What the page names, and what every page uses."""
     yield from _ALWAYS
-    for kind in COMPONENTS:
-        for found, _ in components(kind, page[kind]).values():
-            module, _, attribute = found.target.partition(":")
-            yield module, attribute
+    for component in every_component(page):
+        module, _, attribute = component.target.partition(":")
+        yield module, attribute
     if page.train.judge:
         yield _JUDGE
 

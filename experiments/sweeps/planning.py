@@ -1,6 +1,7 @@
 """The plan of a sweep, from the arguments of `fovea sweep` and the page's own `sweep()`."""
 
 import argparse
+import pathlib
 
 from experiments.build.parts import Parts
 from experiments.errors import PageError, near
@@ -34,7 +35,8 @@ def planned(options: argparse.Namespace) -> Plan:
     if chosen.setdefault("trials", count) < 1:
         raise PageError(f"--trials {chosen['trials']} is less than 1")
     one_device = [("devices.kind", "mesh"), ("devices.fsdp", "1")]
-    aim = _aim(Parts(override(options.page, one_device)), chosen.get("metric"), chosen.get("goal"))
+    run = Run(Parts(override(options.page, one_device)), pathlib.Path(options.folder))
+    aim = _aim(run, chosen.get("metric"), chosen.get("goal"))
     return Plan(
         **{"page": page, **chosen, **aim},
         overrides=[list(pair) for pair in options.overrides],

@@ -45,6 +45,14 @@ def write_page(name, metric="test/error", published=0.02, paper_steps=100, steps
     (catalogue.CONFIGS / f"{name}.py").write_text(text)
 
 
+READINGS = {
+    "test/error": {"better": "min", "unit": "%"},
+    "test/accuracy": {"better": "max", "unit": "%"},
+    "test/psnr": {"better": "max", "unit": "dB"},
+    "test/per_class": {"better": "max", "unit": "%"},
+}
+
+
 def ended(workdir, name, seed, ended=True, overrides=(), code=None, **numbers):
     """A work directory as a run leaves it; `code` is what it noted of the code it ran with, else the present one."""
     workdir.mkdir(parents=True)
@@ -55,7 +63,7 @@ def ended(workdir, name, seed, ended=True, overrides=(), code=None, **numbers):
     )
     origin["code"] = fingerprint(catalogue.load(name)) if code is None else code
     if ended:
-        (workdir / "summary.json").write_text(json.dumps({"step": 100, **numbers, **origin}))
+        (workdir / "summary.json").write_text(json.dumps({"step": 100, **numbers, **origin, "readings": READINGS}))
     return workdir
 
 
@@ -107,6 +115,8 @@ def test_shortened_is_computed_from_the_steps(results, tmp_path, steps, paper, s
         ("test/accuracy", 0.98, 0.975, "reproduced"),
         ("test/accuracy", 0.98, 0.97, "missed"),
         ("test/accuracy", 0.98, 1.0, "reproduced"),
+        ("test/psnr", 29.23, 30.5, "reproduced"),
+        ("test/psnr", 29.23, 28.0, "missed"),
         ("test/other", 1.0, 1.004, "reproduced"),  # no better or worse: within the tolerance on both sides
         ("test/other", 1.0, 1.006, "missed"),
         ("test/other", 1.0, 0.994, "missed"),
@@ -115,7 +125,19 @@ def test_shortened_is_computed_from_the_steps(results, tmp_path, steps, paper, s
 )
 def test_status(results, tmp_path, metric, published, ours, status):
     write_page("one", metric=metric, published=published)
-    assert ledger.add([ended(tmp_path / "0", "one", 0, **{metric: ours})], results)["status"] == status
+    row = ledger.add([ended(tmp_path / "0", "one", 0, **{metric: ours})], results)
+    assert row["status"] == status
+    unknown = metric == "test/other"
+    assert ("direction unknown" in ledger.cells(row)["status"]) is unknown and (
+        metric in row["readings"]
+    ) is not unknown
+
+
+def test_numbers_are_shown_in_their_units(results, tmp_path):
+    write_page("one", metric="test/psnr", published=29.23)
+    row = ledger.add([ended(tmp_path / "0", "one", 0, **{"test/psnr": 30.5, "test/error": 0.1})], results)
+    shown = ledger.cells(row)
+    assert (shown["ours"], shown["published"], shown["also"]) == ("30.5 dB", "29.23 dB", "error 10.00 %")
 
 
 def test_a_page_that_was_not_run_says_so(results):

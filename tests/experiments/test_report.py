@@ -118,7 +118,11 @@ def test_runs_are_named_by_where_they_are(tmp_path, no_ledger):
 
 
 def test_which_end_of_a_metric_is_better(tmp_path, no_ledger):
-    folder(tmp_path / "run", **{"test/error": 0.1, "test/kl": 3.0, "test/top5": 1.0})
+    readings = {"test/error": {"better": "min"}, "test/top5": {"better": "max"}, "test/accuracy": {"better": "max"}}
+    readings["test/real"] = {"better": None}
+    folder(
+        tmp_path / "run", **{"test/error": 0.1, "test/kl": 3.0, "test/top5": 1.0, "test/real": 0.3}, readings=readings
+    )
     assert gather([tmp_path])["goals"] == {"test/error": "min", "test/top5": "max", "validation/accuracy": "max"}
 
 

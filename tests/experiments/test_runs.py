@@ -34,6 +34,7 @@ def folder(path, seed=0, lr=0.1, **summary) -> pathlib.Path:
         {"step": 4, "train/loss": 1.0, "time/examples_per_s": 120.0},
         {"step": 4, "validation/accuracy": 0.4, "validation/error": 0.6},
     ]
+    (path / "readings.json").write_text(json.dumps({"validation/accuracy": {"better": "max", "unit": "%"}}))
     (path / "metrics.jsonl").write_text("".join(json.dumps(record) + "\n" for record in records))
     if summary:
         (path / stored.SUMMARY).write_text(json.dumps(summary))
@@ -109,7 +110,11 @@ def test_a_run_on_another_machine_is_not_stopped(fovea, tmp_path):
 
 def test_two_folders_of_seeds_compared(fovea, tmp_path):
     for seed, (a, b) in enumerate([(0.9, 0.95), (0.91, 0.96), (0.92, 0.94)]):
-        folder(tmp_path / "a" / f"seed{seed}", seed, **{"test/accuracy": a})
+        folder(
+            tmp_path / "a" / f"seed{seed}",
+            seed,
+            **{"test/accuracy": a, "readings": {"test/accuracy": {"better": "max"}}},
+        )
         folder(tmp_path / "b" / f"seed{seed}", seed, lr=0.2, **{"test/accuracy": b})
     younger = json.loads((tmp_path / "a" / "seed1" / stored.STORED).read_text())
     del younger["track"]  # it was trained before there was such a section
@@ -117,6 +122,7 @@ def test_two_folders_of_seeds_compared(fovea, tmp_path):
     out = fovea("compare", tmp_path / "a", tmp_path / "b").out
     assert f"schedule.peak: {tmp_path / 'a'} 0.1, {tmp_path / 'b'} 0.2" in out
     assert "train.seed" not in out
+    assert "+0.04 (better)" in out
     cells = compared([0.9, 0.91, 0.92], [0.95, 0.96, 0.94])
     assert cells[:3] == ("0.91 ± 0.01 (3)", "0.95 ± 0.01 (3)", "+0.04")
     p = ttest_ind([0.9, 0.91, 0.92], [0.95, 0.96, 0.94], equal_var=False).pvalue

@@ -19,7 +19,7 @@ from experiments.build.parts import Parts
 from experiments.commands import sweep as sweep_command
 from experiments.errors import PageError
 from experiments.launch import FOVEA, Job, Where, submit
-from experiments.pages.catalogue import load
+from experiments.pages.catalogue import load, locate
 from experiments.pages.overrides import override
 from experiments.pages.stored import canonical
 from experiments.runs.workdir import state
@@ -115,7 +115,7 @@ def test_a_grid_wants_values():
         ("--over schedule.peak=1..2 --goal up", "--goal up: there is max, min"),
         (
             "--over schedule.peak=1..2 --metric train/gradient_norm",
-            "--goal min or max: the name of train/gradient_norm",
+            "--goal min or max is required: neither is known to be better for train/gradient_norm",
         ),
         ("--over schedule.peak=1..2 --sampler tpa", "--sampler tpa: did you mean 'tpe'?"),
         ("--over schedule.peak=1..2 --sampler grid", "a grid needs values"),
@@ -162,7 +162,7 @@ def test_the_folder_of_another_sweep(tmp_path):
             begin(tmp_path, plan)
     assert (tmp_path / "sweep.json").read_text() == before
     assert begin(tmp_path, planned(trials=9)).limit == 9  # of these there may be more
-    with pytest.raises(PageError, match="is no sweep: cannot read"):
+    with pytest.raises(PageError, match="is not a sweep: cannot read"):
         Sweep(tmp_path / "nowhere")
 
 
@@ -453,7 +453,7 @@ def test_the_study_in_postgresql(postgresql, tmp_path):
 
 
 def test_a_page_says_what_is_searched(fovea, tmp_path):
-    source = pathlib.Path(load.__code__.co_filename).parent / "configs" / f"{PAGE}.py"
+    source = locate(PAGE)
     page = tmp_path / "mine.py"
     page.write_text(
         source.read_text() + "\n\ndef sweep():\n    return dict(over={'schedule.peak': '0.01,0.02'}, sampler='grid')\n"
