@@ -24,8 +24,8 @@ from data.source import Info, Source
 from experiments.compilation import keep_compiled
 from experiments.component import PageError, find, near
 from experiments.page import PLAIN, components
+from models.interfaces import Rated
 from models.layers.conv import gradients_written_out
-from models.layers.dropout import dropout_rates
 from training import loop
 from training.checkpoint import check_same_model, leaves, trained
 from training.errors import TrainingError
@@ -184,12 +184,8 @@ class Parts:
             for key, part in ({"": section} if "name" in section else section).items():
                 prefix = ".".join(filter(None, (kind, key)))
                 found |= {f"{prefix}.{name}": value for name, value in of(part.to_dict()).items()}
-        for key, (_, fields) in components("model", self.page.model).items():
-            prefix = "model" if "name" in self.page.model else f"model.{key}"
-            # At a rate of 0 the network has no dropout: that is another program.
-            rates = {name: value for name, value in fields.items() if isinstance(value, float) and "drop" in name}
-            found |= {f"{prefix}.{name}": value for name, value in rates.items() if value}
-        return found
+        # At a rate of 0 the network has no such layer: that is another program.
+        return found | {key: rate for key, rate in model_rates(self.page).items() if rate}
 
     @functools.cached_property
     def hyper(self) -> dict[str, Any]:
@@ -308,7 +304,7 @@ class Parts:
         steps = step if page.steps_per_call == 1 else several_steps(step)
 
         def lowered(state, resident, feed, frozen, hyper):
-            with dropout_rates(self.networks, hyper["model"]), gradients_written_out():
+            with gradients_written_out():
                 return steps(state, resident, feed, frozen, hyper)
 
         return lowered
@@ -379,6 +375,17 @@ class Parts:
         if value.shape != like.shape and hasattr(network, "adapt"):
             value = np.asarray(network.adapt("/".join(name), value, like.shape))
         return value.astype(like.dtype)
+
+
+def model_rates(page: ConfigDict) -> dict[str, float]:
+    """The dropout-like rates that the page's networks declare, by key: {"model.dropout_rate": 0.5}."""
+    found = {}
+    for key, (component, fields) in components("model", page.model).items():
+        prefix = "model" if "name" in page.model else f"model.{key}"
+        network = component.load()
+        rates = network.rates if isinstance(network, Rated) else ()
+        found |= {f"{prefix}.{name}": fields[name] for name in rates if name in fields}
+    return found
 
 
 def _rates_numbers(schedule: dict) -> dict[str, Any]:

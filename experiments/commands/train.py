@@ -14,7 +14,7 @@ import numpy as np
 from ml_collections import ConfigDict
 from rich.console import Console
 
-from experiments.build import Parts, build
+from experiments.build import Parts, build, model_rates
 from experiments.cli import EXIT_BAD_INPUT, EXIT_INTERRUPTED
 from experiments.component import PageError
 from experiments.page import SUMMARY, flat, override
@@ -134,18 +134,18 @@ def watched(run: Run) -> Callable:
     return call
 
 
-# What keeps a loss from zero by design.
-_REGULARISER = re.compile(r"(^data\.augment|\.(label_smoothing|weight_decay|drop\w*_rate))$")
+# Keys that keep a loss above zero by design, besides the rates that the networks declare.
+_REGULARISER = re.compile(r"(^data\.augment|\.(label_smoothing|weight_decay))$")
 ZERO, LONGEST = 0.01, 1000  # the loss that counts as zero; steps to reach it in
 
 
 def overfit(page: ConfigDict) -> int:
     """Whether one fixed batch can be learnt to a loss of about zero: a network that cannot has a bug.
 
-    Augmentation, smoothing, decay and dropout are off; the learning rate is the page's. Nothing is written. Returns 0
-    if it can, 1 if not.
+    Augmentation, smoothing, decay and all rates that the networks declare (dropout, stochastic depth) are off; the
+    learning rate is the page's. Nothing is written. Returns 0 if it can, 1 if not.
     """
-    off = {key: value for key, value in flat(page.to_dict()).items() if _REGULARISER.search(key)}
+    off = {key: value for key, value in flat(page.to_dict()).items() if _REGULARISER.search(key)} | model_rates(page)
     page = override(page, [(key, {tuple: "()", float: "0"}[type(value)]) for key, value in off.items()])
     parts = Parts(page)
     devices, feed = parts.devices, next(parts.feeds(0))

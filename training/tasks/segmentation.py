@@ -17,7 +17,7 @@ import jax.numpy as jnp
 
 from training import losses, metrics, overlays
 from training.errors import TrainingError, choose
-from training.task import Task, apply_in_training, init_network
+from training.task import Task, apply_in_training, init_network, trained
 
 LOSSES = ("cross_entropy", "focal", "dice", "tversky")
 
@@ -67,7 +67,8 @@ def segmentation(
 
     def loss_of(player, params, stats, batch, key, frozen, hyper):
         _check_fit(batch["image"].shape[1:3], sides)
-        logits, moved = apply_in_training(model, params["model"], stats["model"], key, batch["id"], batch["image"])
+        network = trained(networks, hyper)["model"]
+        logits, moved = apply_in_training(network, params["model"], stats["model"], key, batch["id"], batch["image"])
         target = _centre(batch["masks"], logits).astype(jnp.int32)
         pixels = (target >= 0).astype(logits.dtype)
         if "weight_map" in batch:
