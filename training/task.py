@@ -149,6 +149,15 @@ def apply_in_training(network, params, stats, key: jax.Array, ids: jax.Array, *i
     )
 
 
+def trained(networks: Mapping, hyper: Mapping) -> dict:
+    """The networks as a loss applies them: with this step's rates, `hyper["model"]`: key -> {field: traced number}.
+
+    Each network takes the rates of its own key; one without any is taken as it is.
+    """
+    rates = hyper.get("model", {})
+    return {key: network.clone(**rates[key]) if key in rates else network for key, network in networks.items()}
+
+
 def sample_labels(network, condition: dict) -> jax.Array | None:
     """The classes to sample [B]: as asked for, else each in turn; None for a network that knows no classes.
 

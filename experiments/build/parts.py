@@ -24,8 +24,8 @@ from experiments.build.sets import EvaluationSet, evaluation_sets
 from experiments.errors import PageError, near
 from experiments.pages.component import Component, find
 from experiments.pages.schema import PLAIN, components, is_component, keys_of
+from models.interfaces import Rated
 from models.layers.conv import gradients_written_out
-from models.layers.dropout import dropout_rates
 from training import loop
 from training.checkpoint import check_same_model, leaves, trained
 from training.errors import TrainingError
@@ -189,12 +189,8 @@ class Parts:
             for key, part in ({"": section} if "name" in section else section).items():
                 prefix = ".".join(filter(None, (kind, key)))
                 found |= {f"{prefix}.{name}": value for name, value in of(part.to_dict()).items()}
-        for key, (_, fields) in components("model", self.page.model).items():
-            prefix = "model" if "name" in self.page.model else f"model.{key}"
-            # At a rate of 0 the network has no dropout: that is another program.
-            rates = {name: value for name, value in fields.items() if isinstance(value, float) and "drop" in name}
-            found |= {f"{prefix}.{name}": value for name, value in rates.items() if value}
-        return found
+        # At a rate of 0 the network has no such layer: that is another program.
+        return found | {key: rate for key, rate in model_rates(self.page).items() if rate}
 
     @functools.cached_property
     def hyper(self) -> dict[str, Any]:
@@ -314,7 +310,7 @@ class Parts:
         steps = step if page.steps_per_call == 1 else several_steps(step)
 
         def lowered(state, resident, feed, frozen, hyper):
-            with dropout_rates(self.networks, hyper["model"]), gradients_written_out():
+            with gradients_written_out():
                 return steps(state, resident, feed, frozen, hyper)
 
         return lowered
@@ -396,6 +392,17 @@ def network(component: Component, fields: dict[str, Any], supplied: dict[str, An
         for key, value in fields.items()
     }
     return component.load()(**component.fixed, **fields, **given)
+
+
+def model_rates(page: ConfigDict) -> dict[str, float]:
+    """The dropout-like rates that the page's networks declare, by key: {"model.dropout_rate": 0.5}."""
+    found = {}
+    for key, (component, fields) in components("model", page.model).items():
+        prefix = "model" if "name" in page.model else f"model.{key}"
+        network = component.load()
+        rates = network.rates if isinstance(network, Rated) else ()
+        found |= {f"{prefix}.{name}": fields[name] for name in rates if name in fields}
+    return found
 
 
 def _rates_numbers(schedule: dict) -> dict[str, Any]:

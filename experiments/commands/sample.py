@@ -20,7 +20,9 @@ def arguments(parser: argparse.ArgumentParser) -> None:
     options = "an option of the task, such as steps=20"
     parser.add_argument("--set", action="append", type=pair, default=[], metavar="KEY=VALUE", help=options)
     for flag, dest, name in (("--class", "given", "label"), ("--path", "given", "latent"), ("--steps", "set", "steps")):
-        earlier = dict(type=lambda text, name=name: (name, text), help=argparse.SUPPRESS)  # the flags of former versions
+        earlier = dict(
+            type=lambda text, name=name: (name, text), help=argparse.SUPPRESS
+        )  # the flags of former versions
         parser.add_argument(flag, dest=dest, action="append", **earlier)
     parser.add_argument("--seed", type=int, default=0, metavar="S")
     parser.add_argument("--step", type=int, metavar="N", help="checkpoint; default: the best one, or the newest")

@@ -14,7 +14,7 @@ from data.npz import read_arrays
 from experiments.build.parts import Parts
 from experiments.errors import PageError
 from experiments.pages.stored import STORED, from_canonical
-from models.classification.inception_v3 import InceptionV3
+from models.classification.inception_v3 import PORTS, InceptionV3
 from models.port import from_torch
 from training.checkpoint import Checkpoints
 from training.evaluate import variables
@@ -113,9 +113,11 @@ class Inception:
         network, image = InceptionV3(variant="fid", num_classes=1008), jnp.zeros((1, SIDE, SIDE, 3))
         try:
             like = jax.eval_shape(functools.partial(network.init, train=False), jax.random.key(0), image)
-            weights = from_torch(read_weights(path), like)
+            weights = from_torch(read_weights(path), like, PORTS["pytorch_fid"])
         except ValueError as error:
-            raise PageError(f"{judge} does not hold the network's weights: {error}") from error
+            first, *others = str(error).splitlines()
+            more = f" (and {len(others)} more)" if others else ""
+            raise PageError(f"{judge} does not hold the network's weights: {first}{more}") from error
         self.name = f"inception_v3-{fingerprint(weights)}"
         self._look = watch(network, weights, self.prepare, 50)
 

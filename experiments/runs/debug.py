@@ -10,7 +10,7 @@ import jax.numpy as jnp
 import numpy as np
 from ml_collections import ConfigDict
 
-from experiments.build.parts import Parts
+from experiments.build.parts import Parts, model_rates
 from experiments.pages.overrides import override
 from experiments.pages.stored import flat
 from experiments.runs.run import Run
@@ -60,7 +60,7 @@ def watched(run: Run) -> Callable:
 
 
 # Regularisation, which keeps a loss above zero by design.
-_REGULARISER = re.compile(r"(^data\.augment|\.(label_smoothing|weight_decay|drop\w*_rate))$")
+_REGULARISER = re.compile(r"(^data\.augment|\.(label_smoothing|weight_decay))$")
 ZERO, LONGEST = 0.01, 1000  # the loss that counts as zero; the most steps to reach it
 
 
@@ -70,7 +70,7 @@ def overfit(page: ConfigDict) -> int:
     Augmentation, smoothing, decay and dropout are off; the learning rate is the page's. Nothing is written. Returns 0
     if the loss falls below `ZERO`, 1 if not.
     """
-    off = {key: value for key, value in flat(page.to_dict()).items() if _REGULARISER.search(key)}
+    off = {key: value for key, value in flat(page.to_dict()).items() if _REGULARISER.search(key)} | model_rates(page)
     page = override(page, [(key, {tuple: "()", float: "0"}[type(value)]) for key, value in off.items()])
     parts = Parts(page)
     devices, feed = parts.devices, next(parts.feeds(0))

@@ -109,7 +109,10 @@ class Run:
         """
         parts = self.parts
         parts.source("train")
-        for name, one in parts.sets.items():  # a split or a feature network that is missing is an error now, not after hours
+        for (
+            name,
+            one,
+        ) in parts.sets.items():  # a split or a feature network that is missing is an error now, not after hours
             parts.source(name)
             self.evaluations.measures(one.also)
         _ = parts.frozen

@@ -18,8 +18,8 @@ import jax
 import numpy as np
 from ml_collections import ConfigDict
 
-from experiments.pages.stored import canonical, flat
 from experiments.evaluation.evaluations import Measures
+from experiments.pages.stored import canonical, flat
 from experiments.runs.run import Run, Watch
 from training import loop, parallel
 from training.errors import TrainingError

@@ -15,7 +15,7 @@ from experiments.pages.catalogue import load
 from experiments.pages.overrides import override
 from experiments.pages.schema import page as complete
 from experiments.runs.run import build
-from models.classification.vit import interpolate_positions
+from models.layers.patches import interpolate_positions
 from training.checkpoint import Checkpoints, leaves
 from training.debug import origin
 
@@ -131,7 +131,7 @@ def test_overfit_learns_one_batch_by_heart_and_writes_nothing(fovea, tmp_path, m
     monkeypatch.chdir(tmp_path)
     page = ("train", "--config", "mlp_digits", "--overfit", "--workdir", tmp_path / "run")
     hindered = {"task.label_smoothing": 0.2, "optimizer.weight_decay": 0.1, "data.augment": "flip"}
-    result = fovea(*page, **hindered, **{"train.batch_size": 16})
+    result = fovea(*page, **hindered, **{"model.dropout_rate": 0.5, "train.batch_size": 16})
     assert result.code == 0
     assert re.search(r"^overfit: pass: loss 0\.00\d+ after \d+ steps", result.out, re.M)
     result = fovea(*page, **{"schedule.peak": 0.0, "train.steps": 2, "train.log_every": 1, "train.batch_size": 16})
