@@ -126,17 +126,22 @@ class Parts:
         supplied["dtype"], supplied["param_dtype"] = jnp.dtype(page.dtype), jnp.dtype(page.param_dtype)
         supplied["axis_name"] = self.devices.axis_name
         networks = Networks()
-        for key, (component, fields) in components("model", self.page.model).items():
-            try:
-                networks[key] = network(component, fields, supplied)
-            except ValueError as error:
-                raise PageError(f"model: {error}") from error
+        features = {**supplied, "num_classes": 0}  # of a frozen network: it has no head
+        for kind, given in (("model", supplied), ("frozen", features)):
+            for key, (component, fields) in components(kind, self.page[kind]).items():
+                if key in networks:
+                    raise PageError(f"frozen.{key}: the section model has a network of this name")
+                own = {name: value for name, value in fields.items() if name != "weights"}
+                try:
+                    networks[key] = network(component, own, given)
+                except ValueError as error:
+                    raise PageError(f"{kind}: {error}") from error
         return networks
 
     @functools.cached_property
     def task(self) -> Task:
         ((_, (component, options)),) = components("task", self.page.task).items()
-        supplied = {"info": self.info, "scale": self.page.data.scale}
+        supplied = {"info": self.info, "scale": self.page.data.scale, "gather": self.devices.gather}
         given = {name: supplied[name] for name in component.supplied() & supplied.keys()}
         return component.load()(self.networks, **component.fixed, **options, **given)
 

@@ -67,8 +67,8 @@ ZERO, LONGEST = 0.01, 1000  # the loss that counts as zero; the most steps to re
 def overfit(page: ConfigDict) -> int:
     """Trains on one fixed batch: a network that cannot reach a loss of about zero has a bug.
 
-    Augmentation, smoothing, decay and dropout are off; the learning rate is the page's. Nothing is written. Returns 0
-    if the loss falls below `ZERO`, 1 if not.
+    Augmentation, smoothing, decay and all rates that the networks declare (dropout, stochastic depth) are off; the
+    learning rate is the page's. Nothing is written. Returns 0 if the loss falls below `ZERO`, 1 if not.
     """
     off = {key: value for key, value in flat(page.to_dict()).items() if _REGULARISER.search(key)} | model_rates(page)
     page = override(page, [(key, {tuple: "()", float: "0"}[type(value)]) for key, value in off.items()])

@@ -112,7 +112,7 @@ class Run:
         for (
             name,
             one,
-        ) in parts.sets.items():  # a split or a feature network that is missing is an error now, not after hours
+        ) in parts.sets.items():  # what is missing is an error now, not after hours
             parts.source(name)
             self.evaluations.measures(one.also)
         _ = parts.frozen

@@ -1,9 +1,9 @@
 """The rates that a network declares are numbers that a sweep may vary within one program."""
 
 import pytest
-from experiments.page import page
 
-from experiments.build import Parts, model_rates
+from experiments.build.parts import Parts, model_rates
+from experiments.pages import page
 
 
 def vit(**fields):
