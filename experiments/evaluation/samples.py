@@ -5,10 +5,10 @@ from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
-from models.interfaces import Conditional
 
 from experiments.build.parts import Parts
 from experiments.evaluation.feature_networks import feature_network
+from models.interfaces import Conditional
 from training.errors import TrainingError
 from training.evaluators import Draw
 from training.metrics import generative as distances

@@ -31,7 +31,7 @@ class Snapshots:
     def draw(
         self, state, condition: Mapping[str, np.ndarray], seed: int = 0, options: Mapping[str, Any] | None = None
     ) -> dict[str, np.ndarray]:
-        """What the task makes, on the host, [N, ...] each; what has the shape of the data's images is in [0, 1] as they.
+        """What the task makes, on the host, [N, ...] each; arrays of the shape of the data's images are in [0, 1].
 
         Args:
           state: placed.
