@@ -178,6 +178,6 @@ def test_every_image_is_scaled_for_the_model():
     np.testing.assert_array_equal(out["target"], out["image"])
     np.testing.assert_array_equal(out["depth"], batch["depth"])
     grey = Info({**fields, "target": Field("image", (4, 4, 1), "uint8")}, (0.5,) * 3, (0.2,) * 3)
-    with pytest.raises(DataError, match="mean of 3 channel.*'target' has 1: write 'unit' or 'symmetric'"):
+    with pytest.raises(DataError, match=r"mean of 3 channel.*'target' has 1: write 'unit' or 'symmetric'"):
         make_prepare(grey)
     make_prepare(grey, "unit")
