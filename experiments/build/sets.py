@@ -43,7 +43,8 @@ def evaluation_sets(page: ConfigDict) -> dict[str, EvaluationSet]:
     for name, section in page.evaluate.items():
         if section.every % train.evaluate_every:
             raise PageError(
-                f"evaluate.{name}.every={section.every} is not a multiple of train.evaluate_every={train.evaluate_every}"
+                f"evaluate.{name}.every={section.every} is not a multiple of"
+                f" train.evaluate_every={train.evaluate_every}"
             )
         data = section if section.name else page.data
         found[name] = EvaluationSet(name, data, section.split, section.every, tuple(section.also))
