@@ -127,7 +127,7 @@ class Parts:
     @functools.cached_property
     def task(self) -> Task:
         ((_, (component, options)),) = components("task", self.page.task).items()
-        supplied = {"info": self.info, "scale": self.page.data.scale}
+        supplied = {"info": self.info, "shape": self.info.shape, "scale": self.page.data.scale}
         given = {name: supplied[name] for name in component.supplied() & supplied.keys()}
         return component.load()(self.networks, **component.fixed, **options, **given)
 

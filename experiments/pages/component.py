@@ -30,7 +30,7 @@ def table(kind: str) -> Mapping[str, Any]:
 # What the builder supplies, so that no page sets it.
 _SUPPLIED = {
     "model": {"num_classes", "shape", "dtype", "param_dtype", "axis_name", "parent", "name"},
-    "task": {"networks", "info", "scale"},
+    "task": {"networks", "info", "shape", "scale"},
     "data": {"argument", "split"},
     "schedule": {"step", "steps"},
 }

@@ -12,8 +12,9 @@ and where augmentation has blended two examples (mixup: Zhang et al. 2018; CutMi
 import flax.linen as nn
 import jax
 
-from training import metrics
+from training import metrics, views
 from training.losses import softmax_cross_entropy
+from training.metrics.mistakes import Mistakes
 from training.task import Task, apply_in_training, init_network
 
 
@@ -25,8 +26,8 @@ def classification(networks: dict[str, nn.Module], *, label_smoothing: float = 0
     plain cross-entropy.
 
     Args:
-      label_smoothing: ε; `hyper["task"]["label_smoothing"]` is used instead where it is given.
-      top_k: also measures whether the label is among so many, where there are more classes than that.
+      label_smoothing: ε.
+      top_k: k of the top-k accuracy; left out if there are at most k classes.
     """
     model = networks["model"]
 
@@ -35,7 +36,7 @@ def classification(networks: dict[str, nn.Module], *, label_smoothing: float = 0
         return {"model": params}, {"model": stats}
 
     def loss(player, params, stats, batch, key, frozen, hyper):
-        smoothing = hyper["task"].get("label_smoothing", label_smoothing)
+        smoothing = hyper["task"]["label_smoothing"]
         logits, moved = apply_in_training(model, params["model"], stats["model"], key, batch["id"], batch["image"])
         guess = logits.argmax(-1)
 
@@ -77,7 +78,9 @@ def classification(networks: dict[str, nn.Module], *, label_smoothing: float = 0
         loss=loss,
         predict=predict,
         metrics=measures,
-        explain=explain,
+        evaluators={"mistakes": Mistakes()},
         numbers=("label_smoothing",),
         best="accuracy",
+        views=(views.image(), views.label(title="true"), views.classed(title="found")),
+        explain=explain,
     )
