@@ -1,9 +1,8 @@
-"""What every page promises, tried on all of them at tiny width: it steps, evaluates, comes back, and computes what it says.
+"""What every page promises, tried at tiny width: it steps, evaluates, comes back, and computes what it says.
 
 Pages that are compiled to the same program but for numbers share one trial; all of them are built.
 """
 
-import contextlib
 import functools
 import pathlib
 import tempfile
@@ -19,7 +18,8 @@ from experiments.pages.component import find
 from experiments.pages.schema import pages
 from experiments.runs.run import build
 from models.layers.conv import gradients_written_out
-from tests.experiments.tiny import TEST, program, programs, tiny
+from tests.experiments.tiny import TEST, networks, programs, tiny
+from tests.flags import AS_FOR_USERS
 from training.checkpoint import leaves
 from training.step import fetch
 
@@ -29,18 +29,13 @@ PROGRAMS = programs(FOLDER)
 # Batch statistics, several players with second derivatives, noise of each example, a loss over the whole batch.
 ON_DEVICES = ("resnet20_cifar10", "wgan_gp_gaussians", "ddpm_mnist_small", "unet_scenes")
 
+# The first program of each combination of networks: the others differ in what surrounds them.
+ONE_OF_EACH = list({networks(name): name for name in reversed(PROGRAMS)}.values())[::-1]
+
 COMPILED = []
 jax.monitoring.register_event_duration_secs_listener(
     lambda event, duration, **_: COMPILED.append(event) if event.endswith("backend_compile_duration") else None
 )
-
-
-@pytest.fixture(scope="module", autouse=True)
-def quick_compilation():
-    """Optimising a program takes longer than these run; what is compared with it is optimised all the same."""
-    jax.config.update("jax_disable_most_optimizations", True)
-    yield
-    jax.config.update("jax_disable_most_optimizations", False)
 
 
 @pytest.fixture
@@ -87,8 +82,13 @@ class Case:
         parts = self.exact()
         return jax.jit(parts.step)(*self.arguments(parts))
 
-    def losses(self, parts: Parts):
-        """player -> (its parameters, key) -> (loss, statistics and metrics), a sum over the first batch."""
+    @functools.cached_property
+    def gradients(self):
+        """player -> ((parameters, key) -> ((loss, statistics and metrics), gradient), the parameters), in float64.
+
+        The loss is the sum over the first batch.
+        """
+        parts = self.exact()
         state, resident, feed, frozen, hyper = self.arguments(parts)
         first = jax.tree.map(lambda x: x[0], feed) if parts.task.fresh else feed
         batch = jax.tree.map(np.asarray, parts.prepare(fetch(resident, first)))
@@ -98,7 +98,23 @@ class Case:
             value, _, aux = parts.task.loss(player, params, state.stats, batch, key, frozen, hyper)
             return value, aux
 
-        return {player: (functools.partial(loss, player), state.params[player]) for player in parts.task.names}
+        each = lambda player: jax.value_and_grad(functools.partial(loss, player), has_aux=True)
+        return {player: (each(player), state.params[player]) for player in parts.task.names}
+
+    @functools.cached_property
+    def compiled(self):
+        """`gradients`, each compiled as for users."""
+        return {
+            player: (jax.jit(gradient, compiler_options=AS_FOR_USERS), own)
+            for player, (gradient, own) in self.gradients.items()
+        }
+
+    def draws(self) -> bool:
+        """Whether a loss draws anything: then it differs between two keys."""
+        keys = jax.random.key(0), jax.random.key(1)
+        with gradients_written_out():
+            pairs = [[gradient(own, key)[0][0] for key in keys] for gradient, own in self.compiled.values()]
+        return any(first != other for first, other in pairs)
 
 
 def _like(state, like):
@@ -108,15 +124,6 @@ def _like(state, like):
         known[path].astype(x.dtype) if path in known and known[path].shape == x.shape else np.zeros(x.shape, x.dtype)
         for path, x in leaves(like).items()
     ]
-
-
-@contextlib.contextmanager
-def as_for_users():
-    """Programs are optimised, and convolutions computed, as they are for users on a CPU."""
-    jax.config.update("jax_disable_most_optimizations", False)
-    with gradients_written_out():
-        yield
-    jax.config.update("jax_disable_most_optimizations", True)
 
 
 def assert_close(found, expected, tolerance=1e-9):
@@ -143,9 +150,8 @@ def case(request):
 
 @pytest.mark.parametrize("name", pages())
 def test_every_page_is_built_and_belongs_to_a_program_that_is_tried(name):
-    page = tiny(name, FOLDER)
-    assert program(page) in {program(tiny(first, FOLDER)) for first in PROGRAMS}
-    parts = Parts(page)
+    assert [name in names for names in PROGRAMS.values()].count(True) == 1
+    parts = Parts(tiny(name, FOLDER))
     batch = jax.eval_shape(parts.augment, parts.example_batch(), jax.random.key(0))
     assert batch["image"].shape[-1] == parts.info.shape[-1]
     assert jax.tree.leaves(parts.abstract_state.params)
@@ -168,11 +174,16 @@ def test_trains_evaluates_predicts_and_comes_back(case, tmp_path):
     assert len(compiled) == 2 and compiled[0] > 0 and compiled[1] == 0, "its step is compiled once"
     assert any(key.startswith("test/") for key in summary)
 
-    again = build(tiny(case.name, FOLDER), tmp_path)
+    again = build(tiny(case.name, FOLDER, evaluate_batch_size=16), tmp_path)
     expected, found = leaves(run.devices.get(states[-1])), leaves(again.restore(2)[0])
     assert found.keys() == expected.keys()
     for path, x in expected.items():
         np.testing.assert_array_equal(found[path], x, err_msg=path)
+
+    # That was a batch of the whole split; here are one and a half of them, and padding.
+    numbers = {key: x for key, x in again.evaluate("test").items() if f"test/{key}" in summary}
+    assert numbers and len(run.parts.source("test")) == TEST
+    assert_close(numbers, {key: summary[f"test/{key}"] for key in numbers}, 1e-5)
 
     if run.task.sample is not None:
         samples = run.sample(8)
@@ -197,44 +208,29 @@ def test_steps_twice_in_bfloat16(case):
     assert any(np.any(x) for x in jax.tree.leaves(moved(case.state, found)))
 
 
+@pytest.mark.parametrize("case", ONE_OF_EACH, indirect=True)
 def test_loss_and_gradient_are_those_without_jit(case, x64):
-    for player, (loss, own) in case.losses(case.exact()).items():
-        gradient, key = jax.value_and_grad(loss, has_aux=True), jax.random.key(0)
-        with as_for_users():
-            found = jax.jit(gradient)(own, key)
+    """Without jit, convolutions are JAX's own as well."""
+    key = jax.random.key(0)
+    for player, (gradient, own) in case.gradients.items():
+        with gradients_written_out():
+            found = case.compiled[player][0](own, key)
         expected = gradient(own, key)
         assert expected[0][0] and all(np.any(x) for x in jax.tree.leaves(expected[1])), player
         assert_close(found, expected)
 
 
+@pytest.mark.parametrize("case", ONE_OF_EACH, indirect=True)
 def test_accumulation_changes_nothing(case, x64):
     """But where noise or batch statistics are of a microbatch: there the state keeps its form."""
     twice, form = case.exact(accumulate=2), lambda tree: jax.tree.map(lambda x: (x.shape, x.dtype), tree)
     state, *arguments = case.arguments(twice)
     assert form(jax.eval_shape(twice.step, state, *arguments)[0]) == form(state)
-    if jax.tree.leaves(state.stats) or any(noisy(*pair) for pair in case.losses(case.exact()).values()):
+    if jax.tree.leaves(state.stats) or case.draws():
         return
     new, metrics = jax.jit(twice.step)(state, *arguments)
     assert_close(moved(state, new), moved(state, case.stepped[0]))
     assert_close(metrics["loss"], case.stepped[1]["loss"])
-
-
-def noisy(loss, own) -> bool:
-    """Whether a loss draws anything: then two keys differ."""
-    first, other = (jax.jit(lambda own, key: loss(own, key)[0])(own, jax.random.key(seed)) for seed in (0, 1))
-    return bool(first != other)
-
-
-def test_padding_changes_nothing(case, x64, tmp_path):
-    numbers = []
-    for size in (TEST, 16):  # no padding; one batch and a half
-        parts = case.exact(evaluate_batch_size=size)
-        run = build(parts.page, tmp_path)
-        run.checkpoints.save(1, case.arguments(parts)[0], {})
-        run.checkpoints.wait()
-        numbers.append({k: x for k, x in run.evaluate("test").items() if not isinstance(x, str)})
-    assert len(numbers[0]) > 1
-    assert_close(numbers[1], numbers[0])
 
 
 @pytest.mark.parametrize("kind", ["pmap", "mesh"])
@@ -250,17 +246,16 @@ def test_the_number_of_devices_changes_nothing(case, kind, x64):
     assert_close(devices.get(metrics), case.stepped[1])
 
 
-@pytest.mark.parametrize("kind", ["pmap", "mesh"])
-@pytest.mark.parametrize(("platform", "backend"), [("cuda", "gpu"), ("tpu", "tpu")])
-def test_the_step_lowers_for_accelerators(case, kind, platform, backend, monkeypatch):
+@pytest.mark.parametrize(("kind", "backend"), [("pmap", "gpu"), ("mesh", "tpu")])
+def test_the_step_lowers_for_accelerators(case, kind, backend, monkeypatch):
+    """With the choices that code makes on an accelerator; nothing is compiled."""
     page = tiny(case.name, FOLDER)
     with page.unlocked():
         page.devices.kind = kind
     parts = Parts(page.lock())
-    devices = parts.devices
-    state = devices.put_state(case.state)
+    devices, state = parts.devices, parts.devices.put_state(case.state)
     arguments = (state, parts.resident("train"), next(parts.feeds(0)), devices.put(parts.task.frozen()))
-    monkeypatch.setattr(jax, "default_backend", lambda: backend)  # what code chooses by
+    monkeypatch.setattr(jax, "default_backend", lambda: backend)
     step = jax.jit(devices.train_step(parts.step, state))
-    exported = jax.export.export(step, platforms=(platform,))(*arguments, devices.put(parts.hyper))
-    assert exported.platforms == (platform,) and exported.nr_devices == 8
+    exported = jax.export.export(step, platforms=("cuda", "tpu"))(*arguments, devices.put(parts.hyper))
+    assert exported.platforms == ("cuda", "tpu") and exported.nr_devices == 8

@@ -15,30 +15,31 @@ from ml_collections import ConfigDict
 from PIL import Image
 
 from experiments.pages.component import find
-from experiments.pages.schema import canonical, load
+from experiments.pages.schema import PLAIN, canonical, load, pages
 
+ROLES = ("train", "validation", "test")
 TRAIN, TEST = 32, 24  # examples of a split; 24 rows are one batch on 8 devices, or one and a half of 16
 CROP = 44  # the smallest image of which a valid U-Net with two halvings leaves something
 
-narrow = lambda key, width: lambda fields, shrink: {key: (width,) * len(fields[key])}
+narrow = lambda key, width: lambda fields: {key: (width,) * len(fields[key])}
 
-# network -> (fields of the page, side of the page's images -> tiny side) -> fields that make it tiny. Blocks may be
-# fewer; their kind, norm, padding and conditions stay.
-NETWORKS: dict[str, Callable[[Mapping[str, Any], Callable[[int], int]], dict[str, Any]]] = {
+# network -> fields of the page -> fields that make it tiny. Blocks and levels may be fewer; their kinds, norms, padding
+# and conditions stay.
+NETWORKS: dict[str, Callable[[Mapping[str, Any]], dict[str, Any]]] = {
     "mlp": narrow("hidden", 8),
-    "lenet5": lambda fields, shrink: {},
-    "resnet_cifar": lambda fields, shrink: dict(depth=8),
-    "resnet": lambda fields, shrink: {},  # as deep as it is, or its blocks would be of another kind
-    "vit": lambda fields, shrink: dict(width=16, depth=2, heads=2, mlp=16),
-    "unet": lambda fields, shrink: dict(width=2, depth=2),
-    "vae": lambda fields, shrink: dict(hidden=(8,) * len(fields["hidden"]), latent=2),
-    "vae_conv": lambda fields, shrink: dict(widths=tuple(range(2, 2 + len(fields["widths"]))), latent=2),
+    "lenet5": lambda fields: {},
+    "resnet_cifar": lambda fields: dict(depth=8),
+    "resnet": lambda fields: {},  # of fewer layers its blocks would be of another kind
+    "vit": lambda fields: dict(width=16, depth=2, heads=2, mlp=16),
+    "unet": lambda fields: dict(width=2, depth=2),
+    "vae": lambda fields: dict(hidden=(8,) * len(fields["hidden"]), latent=2),
+    "vae_conv": lambda fields: dict(widths=tuple(range(2, 2 + len(fields["widths"]))), latent=2),
     "gan_generator": narrow("hidden", 8),
     "gan_discriminator": narrow("hidden", 8),
-    "dcgan_generator": lambda fields, shrink: dict(width=2, latent=4),
-    "dcgan_discriminator": lambda fields, shrink: dict(width=2),
-    "ddpm_unet": lambda fields, shrink: dict(
-        width=8, groups=4, blocks=1, attention=tuple(shrink(side) for side in fields["attention"])
+    "dcgan_generator": lambda fields: dict(width=2, latent=4),
+    "dcgan_discriminator": lambda fields: dict(width=2),
+    "ddpm_unet": lambda fields: dict(
+        width=8, groups=4, blocks=1, multipliers=(1, 2), attention=(4,) if fields["attention"] else ()
     ),
 }
 
@@ -54,20 +55,17 @@ TASKS: dict[str, dict[str, Any]] = {
 # What a network needs of an image: the least side that gives it every stage that the page's images give it.
 SIDES = {"lenet5": 32, "resnet": 32, "dcgan_generator": 16}
 
-# tfds set -> (side, channels, classes) of its images.
-TFDS = {"mnist": (28, 1, 10), "fashion_mnist": (28, 1, 10), "cifar10": (32, 3, 10), "imagenet2012": (224, 3, 1000)}
+# TFDS set -> channels of its images.
+TFDS = {"mnist": 1, "fashion_mnist": 1, "cifar10": 3, "imagenet2012": 3}
 
 
 def _tfds(page: ConfigDict, argument: str, folder: pathlib.Path) -> dict[str, Any]:
-    """Noisy gratings of the set's channels and classes."""
-    side, channels, classes = _line(TFDS, argument, "TFDS")
-    del side
+    """Noisy gratings of the set's channels."""
     return dict(
         name="synthetic",
         num_examples=TRAIN,
         image_size=_side(page),
-        channels=channels,
-        num_classes=min(classes, 10),
+        channels=_line(TFDS, argument, "TFDS"),
         **_splits(page, "train", "train", "test"),
     )
 
@@ -144,7 +142,6 @@ def tiny(name: str, folder: pathlib.Path, **train: Any) -> ConfigDict:
     page = load(name)
     kind, _, argument = page.data.name.partition(":")
     data = _line(SOURCES, kind, "SOURCES")(page, argument, folder)
-    shrink = lambda side: max(1, _side(page) * side // _original(page))
     with page.unlocked():
         if data.get("name", page.data.name).partition(":")[0] != kind:  # its options are others
             page.data = ConfigDict({**_plain(page), **_defaults(data["name"])})
@@ -152,13 +149,10 @@ def tiny(name: str, folder: pathlib.Path, **train: Any) -> ConfigDict:
             page.data[key] = value
         page.data.num_classes = None
         page.data.augment = tuple(re.sub(r"random_crop\(\d+\)", f"random_crop({CROP})", a) for a in page.data.augment)
-        for network in [page.model] if "name" in page.model else page.model.values():
-            for key, value in _line(NETWORKS, network.name, "NETWORKS")(network, shrink).items():
-                network[key] = value
-        for key, value in _line(TASKS, page.task.name, "TASKS").items():
-            page.task[key] = value
-        for key, value in {**TRAINING, "steps": 2, **train}.items():
-            page.train[key] = value
+        for network, fields in _networks(page):
+            fields.update(_line(NETWORKS, network, "NETWORKS")(fields))
+        page.task.update(_line(TASKS, page.task.name, "TASKS"))
+        page.train.update({**TRAINING, "steps": 2, **train})
         page.track.to = ()
         for schedule in [page.schedule] if "name" in page.schedule else page.schedule.values():
             if "warmup_steps" in schedule:
@@ -169,8 +163,6 @@ def tiny(name: str, folder: pathlib.Path, **train: Any) -> ConfigDict:
 @functools.cache
 def programs(folder: pathlib.Path) -> dict[str, list[str]]:
     """The first page of each program -> all pages that are compiled to the same program but for numbers."""
-    from experiments.pages.schema import pages
-
     found: dict[str, list[str]] = {}
     for name in pages():
         found.setdefault(program(tiny(name, folder)), []).append(name)
@@ -184,13 +176,22 @@ def program(page: ConfigDict) -> str:
     """
     sections = {key: value for key, value in canonical(page).items() if key not in ("paper", "track")}
     sections["data"] = {k: v for k, v in sections["data"].items() if k not in ("augment", *ROLES)}
-    sections["schedule"] = None
+    del sections["schedule"]
     optimizer = sections["optimizer"]
     sections["optimizer"] = [part["name"] for part in ([optimizer] if "name" in optimizer else optimizer.values())]
     return repr(_without_numbers(sections))
 
 
-ROLES = ("train", "validation", "test")
+def networks(name: str) -> tuple:
+    """The networks of a page, each with the options by which its kind is chosen."""
+    return tuple(
+        (network, *(x for x in fields.values() if isinstance(x, str | bool)))
+        for network, fields in _networks(load(name))
+    )
+
+
+def _networks(page) -> list[tuple[str, ConfigDict]]:
+    return [(fields.name, fields) for fields in ([page.model] if "name" in page.model else page.model.values())]
 
 
 def _without_numbers(tree):
@@ -206,30 +207,16 @@ def _line(table, key, name):
     return table[key]
 
 
-def _names(page):
-    return [page.model.name] if "name" in page.model else [network.name for network in page.model.values()]
-
-
 def _side(page) -> int:
-    return max(SIDES.get(name, 8) for name in _names(page))
-
-
-def _original(page) -> int:
-    """The side of the page's own images."""
-    kind, _, argument = page.data.name.partition(":")
-    return page.data.get("size") or _line(TFDS, argument, "TFDS")[0] if kind in ("tfds", "digits") else _side(page)
+    return max(SIDES.get(name, 8) for name, _ in _networks(page))
 
 
 def _splits(page, train: str, validation: str, test: str) -> dict[str, str]:
     has = bool(page.data.validation)
-    return dict(
-        train=f"{train}[:{TRAIN}]", validation=f"{validation}[:{TEST}]" if has else "", test=f"{test}[:{TEST}]"
-    )
+    return dict(train=f"{train}[:{TRAIN}]", validation=f"{validation}[:{TEST}]" if has else "", test=f"{test}[:{TEST}]")
 
 
 def _plain(page) -> dict[str, Any]:
-    from experiments.pages.schema import PLAIN
-
     return {key: page.data[key] for key in PLAIN["data"] if key != "num_classes"} | {"num_classes": None}
 
 
