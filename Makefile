@@ -8,10 +8,11 @@ BIN := $(VENV)/bin
 train: $(VENV)/ready
 	$(BIN)/fovea train --config lenet5_digits --workdir workdir/lenet5_digits
 
-# What the tests compile is kept here, and not among what the user's runs do.
+# What the tests compile is kept here, apart from the user's runs. Every core has a worker; one that is done takes over
+# tests from the others.
 test: export JAX_COMPILATION_CACHE_DIR ?= $(CURDIR)/.cache/jax
 test: $(VENV)/extras
-	JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS=0 $(BIN)/python -m pytest
+	$(BIN)/python -m pytest -n auto --dist worksteal --durations=25
 
 lint: $(VENV)/ready
 	$(BIN)/ruff check .

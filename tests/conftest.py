@@ -1,10 +1,16 @@
-"""What every test shares. Eight CPU devices and a persistent cache must be asked for before jax starts."""
+"""What every test shares. Flags and a persistent cache are set before jax starts; what a test starts inherits them."""
 
 import os
 import pathlib
 
-os.environ.setdefault("XLA_FLAGS", "--xla_force_host_platform_device_count=8")
+from tests.flags import EIGHT_DEVICES, QUICK
+
+os.environ.setdefault("XLA_FLAGS", f"{EIGHT_DEVICES} {QUICK}")
+os.environ.setdefault("JAX_DISABLE_MOST_OPTIMIZATIONS", "1")
 os.environ.setdefault("JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS", "0")
+if "PYTEST_XDIST_WORKER" in os.environ:  # the workers have all cores together, so that each has one
+    for threads in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS"):
+        os.environ.setdefault(threads, "1")
 
 import jax
 import pytest
@@ -15,6 +21,15 @@ def programs_forgotten():
     """A compiled program stays in its process, in memory maps of which Linux allows 65,530: then it is killed."""
     yield
     jax.clear_caches()
+
+
+@pytest.fixture(scope="module")
+def optimised():
+    """For tests whose programs run longer than they compile."""
+    before = jax.config.jax_disable_most_optimizations
+    jax.config.update("jax_disable_most_optimizations", False)
+    yield
+    jax.config.update("jax_disable_most_optimizations", before)
 
 
 @pytest.fixture(scope="session")

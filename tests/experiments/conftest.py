@@ -12,6 +12,7 @@ import pytest
 from experiments.cli import main
 from experiments.launch import Where, slurm
 from experiments.runs.workdir import find, holder
+from tests.flags import QUICK
 
 SMALL = dict(batch_size=64, steps=4, log_every=2, evaluate_every=4, checkpoint_every=2)
 
@@ -58,7 +59,7 @@ def trained(tmp_path_factory) -> pathlib.Path:
 def one_device(monkeypatch):
     """The processes that are started see one CPU each, unless a test says otherwise."""
     jax.devices()  # this process has its own by now
-    monkeypatch.setenv("XLA_FLAGS", "")
+    monkeypatch.setenv("XLA_FLAGS", QUICK)
     monkeypatch.setenv("JAX_PLATFORMS", "cpu")
 
 

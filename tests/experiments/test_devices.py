@@ -9,15 +9,17 @@ import sys
 import numpy as np
 import pytest
 
+from tests.flags import QUICK
+
 TRAIN = pathlib.Path(__file__).with_name("train_resnet.py")
 
 
 def start(arguments, devices: int, process: int | None = None, port: int | None = None) -> subprocess.Popen:
-    """train_resnet.py with so many CPU devices; as one of two processes where `process` is given."""
+    """train_resnet.py with `devices` CPU devices; as one of two processes where `process` is given."""
     command = [sys.executable, str(TRAIN), *map(str, arguments)]
     if process is not None:
         command += ["--coordinator", f"127.0.0.1:{port}", "--processes", "2", "--process", str(process)]
-    flags = {"XLA_FLAGS": f"--xla_force_host_platform_device_count={devices}", "JAX_PLATFORMS": "cpu"}
+    flags = {"XLA_FLAGS": f"{QUICK} --xla_force_host_platform_device_count={devices}", "JAX_PLATFORMS": "cpu"}
     return subprocess.Popen(
         command, env={**os.environ, **flags}, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
     )
@@ -47,7 +49,7 @@ def largest_difference(a: pathlib.Path, b: pathlib.Path) -> float:
 
 @pytest.mark.parametrize(("dtype", "steps", "tolerance"), [("float64", 20, 1e-9), ("float32", 1, 1e-3)])
 def test_all_placements_take_the_same_steps(tmp_path, dtype, steps, tolerance):
-    """ResNet-20, lr 0.1, momentum, augmentation, accumulation, and a loss that ignores every third example."""
+    """A residual network, lr 0.1, momentum, augmentation, accumulation, and a loss that ignores every third example."""
     arguments = lambda name, *placements: [tmp_path / name, steps, dtype, *placements]
     codes = finish(
         start(arguments("one", "mesh:1"), 1),

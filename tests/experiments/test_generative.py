@@ -16,6 +16,7 @@ from experiments.pages.overrides import override
 from experiments.pages.schema import page
 from experiments.pages.stored import canonical
 from experiments.runs.run import build
+from tests.flags import QUICK
 from training.checkpoint import leaves
 
 ROOT = pathlib.Path(__file__).parents[2]
@@ -139,7 +140,7 @@ def test_samples_do_not_depend_on_the_devices(trained, tmp_path):
     assert jax.device_count() == 8
     eight = build(config, workdir).sample(12, seed=3)
     assert eight.shape[0] == 12 and np.isfinite(eight).all()
-    environment = {**os.environ, "XLA_FLAGS": "", "JAX_PLATFORMS": "cpu", "PYTHONPATH": str(ROOT)}
+    environment = {**os.environ, "XLA_FLAGS": QUICK, "JAX_PLATFORMS": "cpu", "PYTHONPATH": str(ROOT)}
     out = tmp_path / "one.npy"
     subprocess.run([sys.executable, "-c", SAMPLE, workdir, out], cwd=ROOT, env=environment, check=True)
     np.testing.assert_allclose(np.load(out), eight, atol=1e-4)

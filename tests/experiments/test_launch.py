@@ -92,6 +92,7 @@ def test_devices_are_shared_out(monkeypatch):
 
 def test_devices_that_are_not_there(fovea, monkeypatch, tmp_path):
     monkeypatch.setattr(local, "accelerators", lambda: ("cpu", 1))
+    monkeypatch.setenv("XLA_FLAGS", "")
     assert local.shares(3, 1) == [{"XLA_FLAGS": "--xla_force_host_platform_device_count=3"}]
     monkeypatch.setenv("JAX_PLATFORMS", "")
     result = fovea("launch", "--config", "mlp_digits", "--workdir", tmp_path / "run", "--devices", 2)

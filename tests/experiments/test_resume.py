@@ -14,6 +14,7 @@ import typing
 import numpy as np
 import pytest
 
+from tests.flags import QUICK
 from training.checkpoint import Checkpoints
 from training.records import read
 
@@ -77,7 +78,7 @@ def page(tmp_path_factory) -> pathlib.Path:
 
 def start(page, workdir, *overrides, devices: int = 1) -> subprocess.Popen:
     workdir.mkdir(exist_ok=True)
-    flags = {"XLA_FLAGS": f"--xla_force_host_platform_device_count={devices}", "JAX_PLATFORMS": "cpu"}
+    flags = {"XLA_FLAGS": f"{QUICK} --xla_force_host_platform_device_count={devices}", "JAX_PLATFORMS": "cpu"}
     command = [sys.executable, "-m", "experiments.cli", "train", "--config", str(page), "--workdir", str(workdir)]
     with (workdir / "output").open("a") as output:
         return subprocess.Popen(

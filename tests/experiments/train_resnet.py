@@ -1,4 +1,4 @@
-"""A process of test_devices.py: trains ResNet-20 on partly labelled digits, and keeps what it ends with.
+"""A process of test_devices.py: trains ResNet-8 on partly labelled digits, and keeps what it ends with.
 
 python train_resnet.py OUTPUT STEPS DTYPE PLACEMENT... [--coordinator HOST:PORT --processes N --process I]
 
@@ -29,9 +29,9 @@ def partly_labelled(argument: str, split: str) -> ArraySource:
     return ArraySource({**source.arrays, "label": label}, source.info)
 
 
-def resnet20(steps: int, dtype: str, kind: str, fsdp: int):
+def resnet8(steps: int, dtype: str, kind: str, fsdp: int):
     return page(
-        model=dict(name="resnet_cifar", depth=20),
+        model=dict(name="resnet_cifar", depth=8),
         task=dict(name="classification"),
         data=dict(name="partly_labelled", train="train", test="", augment=("pad_crop(1)", "flip")),
         optimizer=dict(name="sgd", momentum=0.9, weight_decay=1e-4),
@@ -56,7 +56,7 @@ def main():
     data.SOURCES["partly_labelled"] = f"{__name__}:partly_labelled"
     for placement in given.placements:
         kind, _, fsdp = placement.partition(":")
-        run = build(resnet20(given.steps, given.dtype, kind, int(fsdp)), given.output / placement)
+        run = build(resnet8(given.steps, given.dtype, kind, int(fsdp)), given.output / placement)
         run.train()
         state, _, _ = run.restore()
         if parallel.is_main():

@@ -1,0 +1,224 @@
+"""Every page made tiny: the same topology at a few channels, on data of the same kind that is made here.
+
+`tiny(name, folder)` reads two tables. A new network needs a line in `NETWORKS`, a new source of data one in `SOURCES`;
+a page that uses what neither table has cannot be tested, and the error names the missing line.
+"""
+
+import functools
+import pathlib
+import re
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import numpy as np
+from ml_collections import ConfigDict
+from PIL import Image
+
+from experiments.pages.component import find
+from experiments.pages.schema import PLAIN, canonical, load, pages
+
+ROLES = ("train", "validation", "test")
+TRAIN, TEST = 32, 24  # examples of a split; 24 rows are one batch on 8 devices, or one and a half of 16
+CROP = 44  # the smallest image of which a valid U-Net with two halvings leaves something
+
+narrow = lambda key, width: lambda fields: {key: (width,) * len(fields[key])}
+
+# network -> fields of the page -> fields that make it tiny. Blocks and levels may be fewer; their kinds, norms, padding
+# and conditions stay.
+NETWORKS: dict[str, Callable[[Mapping[str, Any]], dict[str, Any]]] = {
+    "mlp": narrow("hidden", 8),
+    "lenet5": lambda fields: {},
+    "resnet_cifar": lambda fields: dict(depth=8),
+    "resnet": lambda fields: {},  # of fewer layers its blocks would be of another kind
+    "vit": lambda fields: dict(width=16, depth=2, heads=2, mlp=16),
+    "unet": lambda fields: dict(width=2, depth=2),
+    "vae": lambda fields: dict(hidden=(8,) * len(fields["hidden"]), latent=2),
+    "vae_conv": lambda fields: dict(widths=tuple(range(2, 2 + len(fields["widths"]))), latent=2),
+    "gan_generator": narrow("hidden", 8),
+    "gan_discriminator": narrow("hidden", 8),
+    "dcgan_generator": lambda fields: dict(width=2, latent=4),
+    "dcgan_discriminator": lambda fields: dict(width=2),
+    "ddpm_unet": lambda fields: dict(
+        width=8, groups=4, blocks=1, multipliers=(1, 2), attention=(4,) if fields["attention"] else ()
+    ),
+}
+
+# task -> what its numbers cost nothing with.
+TASKS: dict[str, dict[str, Any]] = {
+    "classification": {},
+    "diffusion": dict(sampling_steps=2, bound_terms=2),
+    "gan": {},
+    "segmentation": {},
+    "vae": dict(importance_samples=2),
+}
+
+# What a network needs of an image: the least side that gives it every stage that the page's images give it.
+SIDES = {"lenet5": 32, "resnet": 32, "dcgan_generator": 16}
+
+# TFDS set -> channels of its images.
+TFDS = {"mnist": 1, "fashion_mnist": 1, "cifar10": 3, "imagenet2012": 3}
+
+
+def _tfds(page: ConfigDict, argument: str, folder: pathlib.Path) -> dict[str, Any]:
+    """Noisy gratings of the set's channels."""
+    return dict(
+        name="synthetic",
+        num_examples=TRAIN,
+        image_size=_side(page),
+        channels=_line(TFDS, argument, "TFDS"),
+        **_splits(page, "train", "train", "test"),
+    )
+
+
+def _digits(page: ConfigDict, argument: str, folder: pathlib.Path) -> dict[str, Any]:
+    return dict(size=_side(page), **_splits(page, "train", "train", "test"))
+
+
+def _gaussians(page: ConfigDict, argument: str, folder: pathlib.Path) -> dict[str, Any]:
+    return dict(num_examples=TRAIN, **_splits(page, "train", "train", "test"))
+
+
+def _scenes(page: ConfigDict, argument: str, folder: pathlib.Path) -> dict[str, Any]:
+    return dict(size=32, num_train=TRAIN, num_validation=TEST, num_test=TEST)
+
+
+def _binarized_mnist(page: ConfigDict, argument: str, folder: pathlib.Path) -> dict[str, Any]:
+    random, path = np.random.default_rng(0), folder / "binarized_mnist.npz"
+    np.savez(path, **{name: random.integers(0, 256, (TRAIN, 98), np.uint8) for name in ("train", "valid", "test")})
+    return dict(name=f"binarized_mnist:{path}", **_splits(page, "train", "valid", "test"))
+
+
+def _pairs(page: ConfigDict, argument: str, folder: pathlib.Path) -> dict[str, Any]:
+    """Files in folders that are named as the page's: blots of every class, and of what is void."""
+    data, random, root = page.data, np.random.default_rng(0), folder / argument
+    split = lambda role: (data[role] or "train").partition("[")[0]
+    values = [*range(len(data.classes)), *([] if data.void is None else [data.void])]
+    for name in {split("train"), split("validation"), split("test")}:
+        for kind, channels in ((data.images, data.channels), (data.masks, 1)):
+            where = root / kind.format(split=name)
+            where.mkdir(parents=True, exist_ok=True)
+            for i in range(TRAIN):
+                side = CROP + 4
+                pixels = random.integers(0, 256, (side, side, channels)).astype(np.uint8)
+                if kind == data.masks:
+                    pixels = np.kron(random.choice(values, (side // 8, side // 8)), np.ones((8, 8))).astype(np.uint8)
+                Image.fromarray(pixels.squeeze()).save(where / f"{i:02d}.png")
+    return dict(name=f"pairs:{root}", size=(), **_splits(page, *map(split, ("train", "validation", "test"))))
+
+
+# kind of source -> (page, argument, folder to write in) -> keys of `data` by which the page reads what stands in.
+SOURCES: dict[str, Callable[[ConfigDict, str, pathlib.Path], dict[str, Any]]] = {
+    "binarized_mnist": _binarized_mnist,
+    "digits": _digits,
+    "gaussians": _gaussians,
+    "pairs": _pairs,
+    "scenes": _scenes,
+    "tfds": _tfds,
+}
+
+TRAINING = dict(
+    batch_size=16,
+    evaluate_batch_size=TEST,
+    accumulate=1,
+    steps_per_call=1,
+    log_every=1,
+    evaluate_every=2,
+    checkpoint_every=2,
+    judge="",
+    init_from="",
+)
+
+
+def tiny(name: str, folder: pathlib.Path, **train: Any) -> ConfigDict:
+    """The page called `name`, tiny.
+
+    Args:
+      folder: where files are written that stand in for the page's data.
+      train: keys of the section `train`.
+
+    Raises:
+      KeyError: a table has no line for what the page names.
+    """
+    page = load(name)
+    kind, _, argument = page.data.name.partition(":")
+    data = _line(SOURCES, kind, "SOURCES")(page, argument, folder)
+    with page.unlocked():
+        if data.get("name", page.data.name).partition(":")[0] != kind:  # its options are others
+            page.data = ConfigDict({**_plain(page), **_defaults(data["name"])})
+        for key, value in data.items():
+            page.data[key] = value
+        page.data.num_classes = None
+        page.data.augment = tuple(re.sub(r"random_crop\(\d+\)", f"random_crop({CROP})", a) for a in page.data.augment)
+        for network, fields in _networks(page):
+            fields.update(_line(NETWORKS, network, "NETWORKS")(fields))
+        page.task.update(_line(TASKS, page.task.name, "TASKS"))
+        page.train.update({**TRAINING, "steps": 2, **train})
+        page.track.to = ()
+        for schedule in [page.schedule] if "name" in page.schedule else page.schedule.values():
+            if "warmup_steps" in schedule:
+                schedule.warmup_steps = 1
+    return page.lock()
+
+
+@functools.cache
+def programs(folder: pathlib.Path) -> dict[str, list[str]]:
+    """The first page of each program -> all pages that are compiled to the same program but for numbers."""
+    found: dict[str, list[str]] = {}
+    for name in pages():
+        found.setdefault(program(tiny(name, folder)), []).append(name)
+    return {names[0]: names for names in found.values()}
+
+
+def program(page: ConfigDict) -> str:
+    """What the compiled program of a page depends on: pages of one text share it.
+
+    The augmentation, the schedule and the optimizer's options are left out: they have tests of their own.
+    """
+    sections = {key: value for key, value in canonical(page).items() if key not in ("paper", "track")}
+    sections["data"] = {k: v for k, v in sections["data"].items() if k not in ("augment", *ROLES)}
+    del sections["schedule"]
+    optimizer = sections["optimizer"]
+    sections["optimizer"] = [part["name"] for part in ([optimizer] if "name" in optimizer else optimizer.values())]
+    return repr(_without_numbers(sections))
+
+
+def networks(name: str) -> tuple:
+    """The networks of a page, each with the options by which its kind is chosen."""
+    return tuple(
+        (network, *(x for x in fields.values() if isinstance(x, str | bool)))
+        for network, fields in _networks(load(name))
+    )
+
+
+def _networks(page) -> list[tuple[str, ConfigDict]]:
+    return [(fields.name, fields) for fields in ([page.model] if "name" in page.model else page.model.values())]
+
+
+def _without_numbers(tree):
+    """A rate or weight of 0 leaves something out; other floats are arguments of the program."""
+    if isinstance(tree, dict):
+        return {key: _without_numbers(value) for key, value in tree.items()}
+    return bool(tree) if isinstance(tree, float) else tree
+
+
+def _line(table, key, name):
+    if key not in table:
+        raise KeyError(f"add a line {key!r} to {name} in tests/experiments/tiny.py: what makes it tiny")
+    return table[key]
+
+
+def _side(page) -> int:
+    return max(SIDES.get(name, 8) for name, _ in _networks(page))
+
+
+def _splits(page, train: str, validation: str, test: str) -> dict[str, str]:
+    has = bool(page.data.validation)
+    return dict(train=f"{train}[:{TRAIN}]", validation=f"{validation}[:{TEST}]" if has else "", test=f"{test}[:{TEST}]")
+
+
+def _plain(page) -> dict[str, Any]:
+    return {key: page.data[key] for key in PLAIN["data"] if key != "num_classes"} | {"num_classes": None}
+
+
+def _defaults(name) -> dict[str, Any]:
+    return {"name": name, **find("data", name).defaults()}
