@@ -14,6 +14,8 @@ MODELS: dict[str, str | tuple[str, dict]] = {
     "vit": "models.classification.vit:ViT",
     # segmentation
     "unet": "models.segmentation.unet:UNet",
+    # detection
+    "centernet": "models.detection.centernet:CenterNet",
     # generative
     "vae": "models.generative.vae:VAE",
     "vae_conv": "models.generative.vae:ConvVAE",

@@ -2,6 +2,7 @@
 
 TASKS = {
     "classification": "training.tasks.classification:classification",
+    "detection": "training.tasks.detection:detection",
     "diffusion": "training.tasks.diffusion:diffusion",
     "gan": "training.tasks.gan:gan",
     "segmentation": "training.tasks.segmentation:segmentation",
