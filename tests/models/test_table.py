@@ -13,6 +13,7 @@ import flax.errors
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
+import numpy as np
 import pytest
 
 from models import MODELS
@@ -28,6 +29,7 @@ SMALL = {
     "vit": dict(width=24, depth=2, heads=3, mlp=48, patch=8),
     "unet": dict(width=2, padding="same"),
     "centernet": dict(backbone=FEATURES, width=2),
+    "show_and_tell": dict(backbone=FEATURES, width=2, vocabulary=3),
     "ddpm_unet": dict(width=8, multipliers=(1, 2), blocks=1, groups=4),
 }
 INPUTS = {
@@ -37,6 +39,7 @@ INPUTS = {
     "gan_generator": [(1, 2)],
     "dcgan_generator": [(1, 100)],
     "ddpm_unet": [(1, 32, 32, 3), (1,)],
+    "show_and_tell": [(1, 32, 32, 3), np.zeros((1, 5), np.int32)],
 }
 
 
