@@ -14,6 +14,10 @@ MODELS: dict[str, str | tuple[str, dict]] = {
     "vit": "models.classification.vit:ViT",
     # segmentation
     "unet": "models.segmentation.unet:UNet",
+    # detection
+    "centernet": "models.detection.centernet:CenterNet",
+    # sequence
+    "show_and_tell": "models.sequence.show_and_tell:ShowAndTell",
     # generative
     "vae": "models.generative.vae:VAE",
     "vae_conv": "models.generative.vae:ConvVAE",

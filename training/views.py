@@ -63,13 +63,19 @@ def shares(key: str = "prediction", title: str = "") -> View:
 
 
 def boxes(
-    key: str = "boxes", labels: str = "labels", scores: str | None = None, title: str = "", over: str = "image"
+    key: str = "boxes",
+    labels: str = "labels",
+    scores: str | None = None,
+    title: str = "",
+    over: str = "image",
+    least: float = 0.0,
 ) -> View:
     """Boxes `key` [N, 4] (x1, y1, x2, y2 in pixels of the image `over`), each with its class and, if any, its score.
 
     Args:
       labels: [N] int, the class of each box; a negative one is padding.
       scores: [N] in [0, 1].
+      least: boxes of a lower score are not drawn.
     """
 
     def draw(example, info):
@@ -77,10 +83,10 @@ def boxes(
         picture, factor = _enlarged(rgb(example[over]))
         canvas = Image.fromarray(picture)
         pen = ImageDraw.Draw(canvas)
-        ranks = np.asarray(example[scores] if scores else np.zeros(len(example[labels])))
+        ranks = np.asarray(example[scores] if scores else np.ones(len(example[labels])))
         for i in np.argsort(ranks, kind="stable"):  # the surest on top
             label = int(example[labels][i])
-            if label < 0:
+            if label < 0 or ranks[i] < least:
                 continue
             x1, y1, x2, y2 = (factor * np.asarray(example[key][i], float)).tolist()
             colour = tuple(colours[label].tolist())

@@ -6,23 +6,30 @@ import inspect
 import re
 import subprocess
 import sys
+import typing
 from functools import partial
 
 import flax.errors
+import flax.linen as nn
 import jax
 import jax.numpy as jnp
+import numpy as np
 import pytest
 
 from models import MODELS
+from models.classification.resnet_cifar import CifarResNet
 from models.interfaces import Adaptable, Codec, Conditional, Cropping, Generator, Rated
 from models.layers.dropout import with_rates
 
 # Fields that make a network small, and the shapes of its inputs where they are not one image [1, 32, 32, 3].
+FEATURES = CifarResNet(depth=8, num_classes=0)
 SMALL = {
     "resnet": dict(depth=18),
     "resnet_cifar": dict(depth=8),
     "vit": dict(width=24, depth=2, heads=3, mlp=48, patch=8),
     "unet": dict(width=2, padding="same"),
+    "centernet": dict(backbone=FEATURES, width=2),
+    "show_and_tell": dict(backbone=FEATURES, width=2, vocabulary=3),
     "ddpm_unet": dict(width=8, multipliers=(1, 2), blocks=1, groups=4),
 }
 INPUTS = {
@@ -32,6 +39,7 @@ INPUTS = {
     "gan_generator": [(1, 2)],
     "dcgan_generator": [(1, 100)],
     "ddpm_unet": [(1, 32, 32, 3), (1,)],
+    "show_and_tell": [(1, 32, 32, 3), np.zeros((1, 5), np.int32)],
 }
 
 
@@ -56,7 +64,7 @@ def network(name):
 
 @pytest.fixture
 def inputs(name):
-    return [jnp.zeros(shape) for shape in INPUTS.get(name, [(1, 32, 32, 3)])]
+    return [jnp.zeros(x) if isinstance(x, tuple) else x for x in INPUTS.get(name, [(1, 32, 32, 3)])]
 
 
 def test_listing_imports_neither_jax_nor_flax():
@@ -64,9 +72,12 @@ def test_listing_imports_neither_jax_nor_flax():
     assert subprocess.check_output([sys.executable, "-c", code], text=True).strip() == "[]"
 
 
-def test_entries_have_defaults(name):
+def test_entries_have_defaults_except_for_the_networks_inside(name):
     _, cls, fixed = entry(name)
-    assert {field.name for field in dataclasses.fields(cls(**fixed))} >= {"dtype", "param_dtype"}
+    parameters = inspect.signature(cls).parameters.values()
+    required = {x.name for x in parameters if x.default is x.empty} - fixed.keys()
+    assert all(typing.get_type_hints(cls)[field] is nn.Module for field in required)
+    assert {field.name for field in dataclasses.fields(cls)} >= {"dtype", "param_dtype"}
 
 
 def test_the_first_line_of_a_network_s_file_names_its_paper(name):

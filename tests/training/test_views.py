@@ -57,6 +57,14 @@ def test_boxes_and_points_are_drawn_where_they_are_and_padding_is_not():
     assert not box[factor:, 2 * factor :].any()
 
 
+def test_boxes_below_the_least_score_are_not_drawn():
+    scored = {**EXAMPLE, "labels": np.array([1, 2]), "scores": np.array([0.2, 0.9])}
+    both, sure, none = (views.boxes(scores="scores", least=x).draw(scored, INFO) for x in (0.0, 0.5, 1.0))
+    alone = views.boxes(scores="scores").draw({**scored, "labels": np.array([-1, 2])}, INFO)
+    np.testing.assert_array_equal(sure, alone)
+    assert (both != sure).any() and (none == 100).all()
+
+
 def test_floats_are_images_between_0_and_1():
     assert (views.rgb(np.full((1, 1, 1), 0.5, np.float32)) == 128).all()
     assert views.rgb(np.full((1, 1, 2), 2.0)).tolist() == [[[255, 255, 0]]]

@@ -1,0 +1,25 @@
+"""CenterNet on scenes of handwritten digits: a box around each digit. No download.
+
+    fovea train --config centernet_scenes --workdir runs/centernet_scenes
+
+ResNet-20 for CIFAR as the backbone, whose last map has the paper's stride of 4.
+"""
+
+from experiments.pages import page
+
+
+def get_config():
+    return page(
+        paper=dict(
+            title="Objects as Points",
+            year=2019,
+            metric="test/ap",
+            note="The paper has no such data: its figures are COCO's.",
+        ),
+        model=dict(name="centernet", backbone=dict(name="resnet_cifar", depth=20)),
+        task=dict(name="detection"),
+        data=dict(name="scenes", train="train", validation="validation", test="test"),
+        optimizer=dict(name="adam"),
+        schedule=dict(name="cosine", peak=2e-3, warmup_steps=100),
+        train=dict(batch_size=16, steps=3000, seed=0, log_every=50, evaluate_every=500, checkpoint_every=250),
+    )
