@@ -1,13 +1,23 @@
-"""Evaluation: every example of a split exactly once, on all devices, and sums that are divided only at the end."""
+"""Evaluation: one pass over a split, every example exactly once, on all devices.
 
-from collections.abc import Callable, Iterable, Iterator
+The pass serves metrics, whose sums are added on the devices and on the host, and evaluators, whose sinks take rows on
+the host. No full split is held in memory unless an evaluator holds it.
+"""
+
+import difflib
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from typing import Any
 
 import jax
 import numpy as np
 
+from training.errors import TrainingError
+from training.evaluators import Evaluator, Sink
+from training.metrics.readings import Reading
 from training.step import TrainState, fetch
 from training.task import Task
+
+__all__ = ["Evaluation", "Evaluator", "Sink", "evaluate_set", "evaluate_slots", "needs", "readings", "score"]
 
 
 def variables(state: TrainState) -> tuple[dict, dict, str]:
@@ -26,44 +36,200 @@ def make_predict_step(task: Task, prepare: Callable) -> Callable:
     return predict
 
 
-def make_evaluate_step(task: Task, prepare: Callable) -> Callable:
-    """(params, stats, resident, feed, frozen, key) -> the sums of each of the task's metrics over the batch."""
+def make_evaluate_step(task: Task, prepare: Callable, needs: Collection[str] = ()) -> Callable:
+    """(params, stats, resident, feed, frozen, key) -> (sums, rows).
+
+    `sums` is {name: pytree} of the task's metrics over the batch. `rows` holds the `needs`, `id` and `mask` of every
+    example, [B, ...]; without needs it is {}. The `evaluate_step` of a placement adds up the former over devices and
+    leaves the latter where they are.
+
+    Args:
+      prepare: batch -> batch, as evaluation sees it.
+      needs: outputs of the task, or fields of the prepared batch where there is no output of this name; see `needs`.
+
+    Raises:
+      TrainingError: while tracing, naming a need that is neither.
+    """
+    needed = tuple(needs)
 
     def evaluate(params, stats, resident, feed, frozen, key):
         batch = prepare(fetch(resident, feed))
         outputs = task.predict(params, stats, batch, jax.random.wrap_key_data(key), frozen)
-        return {name: metric.update(outputs, batch) for name, metric in task.metrics.items()}
+        sums = {name: metric.update(outputs, batch) for name, metric in task.metrics.items()}
+        if not needed:
+            return sums, {}
+        found = {**batch, **outputs}
+        rows = {name: _found(found, name) for name in needed}
+        return sums, {**rows, "id": feed["id"], "mask": feed["mask"]}
 
     return evaluate
 
 
-def totals(step: Callable[[Any], dict], feeds: Iterable[Any], devices: Any) -> dict[str, Any]:
-    """The sums of the task's metrics over all of `feeds`; `step` gives those of one, placed."""
+def _found(fields, name):
+    if name not in fields:
+        near = difflib.get_close_matches(name, fields, n=1) or fields
+        raise TrainingError(f"an evaluator needs {name!r}, which is neither an output nor a field: {', '.join(near)}")
+    return fields[name]
+
+
+def needs(evaluators: Mapping[str, Evaluator]) -> tuple[str, ...]:
+    """Everything that the evaluators need, each name once, for `make_evaluate_step`."""
+    return tuple(dict.fromkeys(name for evaluator in evaluators.values() for name in evaluator.needs))
+
+
+def readings(task: Task, evaluators: Mapping[str, Evaluator] | None = None) -> dict[str, Reading]:
+    """name -> Reading of every number that an evaluation gives; nothing is run.
+
+    Args:
+      evaluators: those of the set; None: the task's own.
+
+    Raises:
+      TrainingError: two of them give the same name.
+    """
+    own = task.evaluators if evaluators is None else evaluators
+    found: dict[str, Reading] = {}
+    for source in (*task.metrics.values(), *own.values()):
+        if twice := found.keys() & source.readings.keys():
+            raise TrainingError(f"two metrics are called {min(twice)!r}")
+        found |= source.readings
+    return found
+
+
+def score(task: Task, numbers: Mapping[str, Any], evaluators: Mapping[str, Evaluator] | None = None) -> float | None:
+    """The number that ranks checkpoints, turned so that higher is better; None where the task ranks none.
+
+    Raises:
+      TrainingError: `task.best` is not among `numbers`, or neither direction of it is better.
+    """
+    if not task.best:
+        return None
+    known = readings(task, evaluators)
+    if task.best not in numbers or task.best not in known:
+        near = difflib.get_close_matches(task.best, numbers, n=1)
+        hint = f"did you mean {near[0]!r}?" if near else f"there is {', '.join(known)}"
+        raise TrainingError(f"the task ranks checkpoints by {task.best!r}, which it does not compute: {hint}")
+    if known[task.best].better is None:
+        raise TrainingError(f"the task ranks checkpoints by {task.best!r}, of which neither direction is better")
+    return known[task.best].score(numbers[task.best])
+
+
+class Evaluation:
+    """The numbers of one pass over one split: sums in float64 and sinks. `add` every batch, then `compute`.
+
+    Args:
+      evaluators: those of the set; None: the task's own.
+      source: the split, for the sinks.
+    """
+
+    def __init__(self, task: Task, source: Any, evaluators: Mapping[str, Evaluator] | None = None):
+        self._task, self._readings = task, readings(task, evaluators)
+        self._evaluators = task.evaluators if evaluators is None else evaluators
+        self._sinks = {name: evaluator.start(source) for name, evaluator in self._evaluators.items()}
+        self._sums = None
+
+    def add(self, sums: dict[str, Any], rows: dict[str, np.ndarray]) -> None:
+        """What the evaluate step gave for a batch, on the host; rows of padding are cut off here."""
+        sums = jax.tree.map(_widen, sums)
+        self._sums = sums if self._sums is None else jax.tree.map(np.add, self._sums, sums)
+        if not self._sinks:
+            return
+        mask = rows["mask"]
+        for name, sink in self._sinks.items():
+            sink.add(rows["id"][mask], {need: rows[need][mask] for need in self._evaluators[name].needs})
+
+    def compute(self) -> dict[str, Any]:
+        """{name: number or array}. Raises TrainingError for a number without a Reading, and for an empty split."""
+        if self._sums is None:
+            raise TrainingError("the split to evaluate has no examples")
+        results = compute(self._task, self._sums)
+        for sink in self._sinks.values():
+            results |= sink.compute()
+        for name, value in results.items():
+            if isinstance(value, float | int) and name not in self._readings:
+                raise TrainingError(f"the number {name!r} has no Reading")
+        return results
+
+
+def evaluate_set(
+    step: Callable[[Any], tuple[dict, dict]],
+    feeds: Iterable[Any],
+    devices: Any,
+    *,
+    task: Task,
+    source: Any,
+    evaluators: Mapping[str, Evaluator] | None = None,
+) -> dict[str, Any]:
+    """One pass over a split -> {name: number or array}, the same on every process.
+
+    Args:
+      step: placed feed -> (sums, rows), the placed evaluate step with everything else given.
+      feeds: placed feeds that hold every example of the split once.
+      devices: Replicas or MeshDevices.
+      source: the split, for the evaluators.
+      evaluators: those of the set; None: the task's own. `step` must have been made with their `needs`.
+    """
+    evaluation = Evaluation(task, source, evaluators)
+    for sums, rows in _on_host(step, feeds, devices):
+        evaluation.add(sums, rows)
+    return evaluation.compute()
+
+
+def evaluate_slots(
+    step: Callable[[Any], tuple[dict, dict]],
+    feeds: Iterable[Any],
+    devices: Any,
+    places: Iterable[int],
+    *,
+    task: Task,
+    source: Any,
+    evaluators: Mapping[str, Evaluator] | None = None,
+) -> dict[int, dict[str, Any]]:
+    """The same for several runs in one program: {place: {name: number or array}}.
+
+    Args:
+      devices: Slots; sums and rows have a leading axis, the slot.
+      places: the slots that hold a run.
+    """
+    evaluations = {place: Evaluation(task, source, evaluators) for place in places}
+    for found in _on_host(step, feeds, devices):
+        for place, evaluation in evaluations.items():
+            evaluation.add(*jax.tree.map(lambda x, place=place: x[place], found))
+    return {place: evaluation.compute() for place, evaluation in evaluations.items()}
+
+
+def totals(step: Callable[[Any], tuple[dict, dict]], feeds: Iterable[Any], devices: Any) -> dict[str, Any]:
+    """The sums of the task's metrics over all of `feeds`, without evaluators."""
     found = None
-    for sums in _one_behind(map(step, feeds)):
-        # On the host, where adding up many batches loses nothing: float64, and integers as they are.
-        sums = jax.tree.map(_widen, devices.get(sums))
+    for sums, _ in _on_host(step, feeds, devices):
+        sums = jax.tree.map(_widen, sums)
         found = sums if found is None else jax.tree.map(np.add, found, sums)
     return found
 
 
 def compute(task: Task, sums: dict[str, Any]) -> dict[str, Any]:
-    """The task's metrics from their sums: name -> number or array."""
+    """The task's metrics from their sums: {name: number or array}."""
     results = {}
     for name, metric in task.metrics.items():
         results |= metric.compute(sums[name])
     return results
 
 
-def _one_behind(items: Iterable[Any]) -> Iterator[Any]:
-    """The same items, each given out when the next has been asked for: the device is not idle while the host reads."""
-    items = iter(items)
-    last = next(items)
-    for item in items:
-        yield last
-        last = item
-    yield last
+def _on_host(step, feeds, devices) -> Iterator[tuple[dict, dict]]:
+    """(sums, rows) of each feed; a feed is dispatched before the host reads the one before, so devices do not idle."""
+    last = None
+    for found in map(step, feeds):
+        if last is not None:
+            yield _fetched(last, devices)
+        last = found
+    if last is not None:
+        yield _fetched(last, devices)
+
+
+def _fetched(found, devices):
+    sums, rows = found
+    return devices.get(sums), devices.get_rows(rows) if rows else {}
 
 
 def _widen(x):
+    """float64, in which adding up many batches loses nothing; integers become int64."""
     return x.astype(np.int64 if np.issubdtype(x.dtype, np.integer) else np.float64)

@@ -113,9 +113,16 @@ class Replicas:
         return jax.pmap(step, axis_name=self.axis_name, donate_argnums=0)
 
     def evaluate_step(self, step):
-        """step(params, stats, resident, feed, frozen, key) -> sums over the batch: here, over the global one."""
-        summed = lambda *args: jax.lax.psum(step(*args), self.axis_name)
-        return jax.pmap(summed, axis_name=self.axis_name)
+        """step(params, stats, resident, feed, frozen, key) -> (sums over the batch, rows per example), placed.
+
+        The sums become those of the global batch and are read by `get`, the rows by `get_rows`.
+        """
+
+        def placed(*args):
+            sums, rows = step(*args)
+            return jax.lax.psum(sums, self.axis_name), rows
+
+        return jax.pmap(placed, axis_name=self.axis_name)
 
     def predict_step(self, step):
         """step(params, stats, resident, feed, frozen, key) -> outputs per example."""
@@ -156,7 +163,8 @@ class MeshDevices:
         return jax.jit(step, donate_argnums=0, out_shardings=(sharding, NamedSharding(self.mesh, PartitionSpec())))
 
     def evaluate_step(self, step):
-        return jax.jit(step, out_shardings=NamedSharding(self.mesh, PartitionSpec()))
+        replicated, by_example = PartitionSpec(), PartitionSpec(("data", "fsdp"))
+        return jax.jit(step, out_shardings=tuple(NamedSharding(self.mesh, spec) for spec in (replicated, by_example)))
 
     def predict_step(self, step):
         return jax.jit(step, out_shardings=NamedSharding(self.mesh, PartitionSpec(("data", "fsdp"))))
@@ -203,6 +211,8 @@ class Slots:
     def get(self, tree):
         return jax.tree.map(np.array, tree)
 
+    get_rows = get
+
     def places(self, runs: int) -> list[int]:
         """The slots that so many runs take: as many on each device, and its first ones."""
         devices = self.mesh.size
@@ -238,7 +248,7 @@ class Slots:
         return self._placed(local, shared=3, donate_argnums=1)
 
     def evaluate_step(self, step):
-        """(load, params, stats, keys, resident, feed, frozen) -> the sums of each slot."""
+        """(load, params, stats, keys, resident, feed, frozen) -> (sums, rows) of each slot, the slot leading."""
 
         def one(own, shared):
             (params, stats, key), (resident, feed, frozen) = own, shared

@@ -1,22 +1,61 @@
-"""What is optimised and how it is judged.
+"""What is optimised, how it is judged, what it makes and what is shown.
 
-Everything that learns in fovea is a `Task`: pure functions over pytrees, and nothing that knows about devices,
-optimizers, files or time. A supervised network is the case of one player, a GAN the case of two, and style transfer
-the case whose parameters are the pixels of an image.
+Everything that learns in fovea is a `Task`: pure functions over pytrees, free of devices, optimizers, files and time.
+A supervised network has one player, a GAN has two, and in style transfer the parameters are the pixels of an image.
 """
 
 import dataclasses
 import zlib
 from collections.abc import Callable, Mapping
+from typing import Any, Literal
 
 import jax
 
 from training.errors import TrainingError
-from training.metrics import Metric
+from training.evaluators import Evaluator
+from training.metrics.sums import Metric
+from training.views import View
 
 
 def _nothing():
     return {}
+
+
+@dataclasses.dataclass(frozen=True)
+class Condition:
+    """Something that may be asked for when a task makes something.
+
+    Attributes:
+      kind: a kind of data/fields.py ("label", "image", "tokens", "number", …), or "array" for codes.
+      shape: of one, for "array": (D,) of a latent code; () for the other kinds, whose shape the data give.
+      required: it cannot be left out; what nobody asks for is taken from the validation split.
+    """
+
+    kind: str
+    shape: tuple[int, ...] = ()
+    required: bool = False
+
+
+@dataclasses.dataclass(frozen=True)
+class Makes:
+    """What a trained task can make.
+
+    Attributes:
+      draw: (params, stats, key, condition, frozen, **options) -> a dictionary of arrays, [N, ...] each, which has
+        `kind` as a key. `condition` is a batch: `id` [N] int32, the number of each sample, from which its noise is
+        drawn with `key`; and what was asked for, by the names in `given`. The options are static; jit the rest.
+      kind: what is made: "image" [N, H, W, C], scaled as the images of a batch are; "tokens" [N, L]; "boxes"
+        [N, M, 4] with "labels" and "scores" [N, M]; "array" [N, ...], shown as points where there are two numbers.
+      given: name -> what may be asked for.
+      options: name -> default of each static option of `draw` (steps, guidance).
+      count: how many there are; None: any number. 1 for style transfer, whose parameters are the one picture.
+    """
+
+    draw: Callable[..., dict[str, jax.Array]]
+    kind: Literal["image", "tokens", "boxes", "array"] = "image"
+    given: Mapping[str, Condition] = dataclasses.field(default_factory=dict)
+    options: Mapping[str, Any] = dataclasses.field(default_factory=dict)
+    count: int | None = None
 
 
 @dataclasses.dataclass(frozen=True)
@@ -26,26 +65,31 @@ class Task:
     `params` and `stats` (every mutable collection, such as batch statistics) are dictionaries keyed by player.
     A batch is a dictionary of arrays whose leading axis is the example: `image` [B, H, W, C], `label` [B], `id` [B].
 
-    Attributes:
+    What is optimised:
       players: who descends, in order, within one step: ("model",) or ("critic",) * 5 + ("generator",).
       init: (key, batch) -> (params, stats).
       loss: (player, params, stats, batch, key, frozen, hyper) -> (sum of w*l, sum of w, (stats, metrics)), where
         `stats` holds the players that ran and `metrics` are sums weighted as the loss is. The step divides by the
-        weight of the *global* batch, so that ignored labels, accumulation and devices agree.
-      predict: (params, stats, batch, key, frozen) -> outputs per example, a dictionary of arrays.
-      metrics: name -> Metric over (outputs, batch).
+        weight of the *global* batch, so that ignored labels, accumulation and devices agree. `frozen` is {role:
+        variables} of the page's frozen networks; `hyper["task"]` holds the `numbers`.
+      predict: (params, stats, batch, key, frozen) -> outputs per example, a dictionary of arrays [B, ...].
       fresh: True: every update of the step sees its own global batch; False: the players share one.
-      frozen: () -> networks that take part and are not trained (a VGG for style, an autoencoder for latents).
-      sample: optional (params, stats, key, condition, frozen, **static) -> images [B, H, W, C], scaled as those of a
-        batch. `condition` is a batch of what is asked for: `id` [B], the number of each sample, from which its noise
-        is drawn; `label` [B] where a class is asked for.
-      explain: optional, what `fovea predict` shows of one example, on the host: (image [H, W, C] uint8, outputs, info)
-        -> (a line of text, {name: picture [H, W, 1 or 3] uint8}).
-      dense: the outputs are per pixel, [B, H, W, ...], so that images of any size are answered in tiles.
-      reconstructs: the outputs hold `image` [B, H, W, C], the network's own version of the example's.
       numbers: the options that the loss reads from `hyper["task"]`, and nothing else of the task reads: trials that
-        differ in them alone are trained as one program.
-      best: the metric that ranks checkpoints; "-cross_entropy" where lower is better, "" to keep only the newest.
+        differ only in them are trained as one program.
+
+    How it is judged:
+      metrics: name -> Metric over (outputs, batch): sums, on the devices.
+      evaluators: name -> Evaluator: rows, on the host.
+      best: the number that ranks checkpoints, a name in their readings, which have its direction; "" to keep only the
+        newest checkpoint.
+
+    What it makes and shows:
+      makes: what a trained task can make, if anything.
+      views: rows of pictures and text over the fields and outputs of an example. Views over the batch alone show the
+        data; those over outputs show predictions.
+      tiled: the outputs are per pixel, [B, H, W, ...], so that images of any size are answered in tiles.
+
+    To be removed once the builder uses the fields above: frozen, sample, explain, dense, reconstructs.
     """
 
     players: tuple[str, ...]
@@ -53,14 +97,19 @@ class Task:
     loss: Callable
     predict: Callable
     metrics: Mapping[str, Metric] = dataclasses.field(default_factory=dict)
+    evaluators: Mapping[str, Evaluator] = dataclasses.field(default_factory=dict)
     fresh: bool = False
+    numbers: tuple[str, ...] = ()
+    best: str = ""
+    makes: Makes | None = None
+    views: tuple[View, ...] = ()
+    tiled: bool = False
+
     frozen: Callable = _nothing
     sample: Callable | None = None
     explain: Callable | None = None
     dense: bool = False
     reconstructs: bool = False
-    numbers: tuple[str, ...] = ()
-    best: str = "accuracy"
 
     @property
     def names(self) -> tuple[str, ...]:

@@ -23,6 +23,7 @@ from experiments.sweeps.sweep import BEST, RESULTS, Plan, Sweep, begin, unique
 from experiments.sweeps.worker import Crew, reported
 from experiments.terminal import say, show
 from training import loop
+from training.evaluate import readings
 
 SLOTS = {"cpu": 16}  # trials of one program; further ones gain nothing on a CPU, and would be chosen knowing less
 MANY = 32  # on accelerators, which they fill
@@ -100,11 +101,11 @@ def _aim(parts: Parts, metric: str | None, wanted: str | None) -> dict[str, str]
     best = parts.task.best
     if not metric and not (best and parts.has("validation")):
         raise PageError("--metric NAME: the page has no validation split, or its task no metric that ranks checkpoints")
-    ranks = f"validation/{best.removeprefix('-')}"
+    ranks = f"validation/{best}"
     metric, names = metric or ranks, reported(parts)
     if metric not in names:
         raise PageError(f"--metric {metric}: the page never reports it{near(metric, names)}")
-    own = ("min" if best.startswith("-") else "max") if metric == ranks else goal(metric)
+    own = readings(parts.task)[best].better if metric == ranks else goal(metric)
     if not (wanted or own):
         raise PageError(f"--goal min or max: the name of {metric} does not say which is better")
     return {"metric": metric, "goal": wanted or own}

@@ -9,8 +9,8 @@ from matplotlib.figure import Figure
 
 from training import pictures
 from training.evaluate import variables
-from training.overlays import overlay
 from training.records import read
+from training.views import overlay
 
 MISTAKES = 24
 

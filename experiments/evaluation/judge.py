@@ -16,9 +16,9 @@ from experiments.errors import PageError
 from experiments.pages.schema import STORED, from_canonical
 from models.classification.inception_v3 import InceptionV3
 from models.port import from_torch
-from training import generative_metrics as measures
 from training.checkpoint import Checkpoints
 from training.evaluate import variables
+from training.metrics import generative as measures
 
 REFERENCE = 10_000  # real images that stand for the training split
 NEIGHBOURS = 1_000  # images whose nearest is looked for in the whole training split

@@ -19,7 +19,6 @@ import numpy as np
 from ml_collections import ConfigDict
 
 from experiments.build.parts import ROLES, Parts
-from experiments.errors import near
 from experiments.evaluation.gallery import Gallery, save_gifs, save_snapshots
 from experiments.evaluation.judge import judge, make_referee
 from experiments.pages.schema import LOCK, STORED, SUMMARY, canonical, check_stored, hyperparameters
@@ -29,7 +28,7 @@ from training import loop, parallel
 from training.atomic import replace
 from training.checkpoint import Checkpoints
 from training.errors import TrainingError
-from training.evaluate import compute, make_evaluate_step, make_predict_step, totals, variables
+from training.evaluate import compute, make_evaluate_step, make_predict_step, score, totals, variables
 from training.records import Records, plain
 from training.step import TrainState
 
@@ -249,14 +248,7 @@ class Run:
         """Numbers of the validation split, for the record, and the score by which the best checkpoint is kept."""
         scalars = {f"validation/{k}": v for k, v in numbers.items() if isinstance(v, float | int)}
         scalars["validation/weights"] = variables(state)[2]
-        name = self.task.best.removeprefix("-")
-        if not name:
-            return scalars, None
-        if name not in numbers:
-            raise TrainingError(
-                f"the task ranks checkpoints by {name!r}, which is no metric of it{near(name, numbers)}"
-            )
-        return scalars, -numbers[name] if self.task.best.startswith("-") else numbers[name]
+        return scalars, score(self.task, numbers)
 
     def _learning_rates(self, done: int) -> dict[str, float]:
         """The learning rate of each player in the last step done, as the record names it."""

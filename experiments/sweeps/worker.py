@@ -164,7 +164,7 @@ def reported(parts: Parts) -> list[str]:
         batch = parts.evaluation_batches("validation")[0]
         step = make_evaluate_step(task, parts.view)
         arguments = state.params, state.stats, _shapes(parts, "validation"), batch, jax.eval_shape(task.frozen)
-        sums = jax.tree.map(lambda x: np.ones(x.shape, x.dtype), jax.eval_shape(step, *arguments, parts.root_key))
+        sums, _ = jax.tree.map(lambda x: np.ones(x.shape, x.dtype), jax.eval_shape(step, *arguments, parts.root_key))
         with np.errstate(all="ignore"):  # of numbers that stand for nothing
             numbers = compute(task, sums)
         names += [f"validation/{name}" for name, value in numbers.items() if isinstance(value, float | int)]

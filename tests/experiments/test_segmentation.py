@@ -9,7 +9,7 @@ from PIL import Image
 from experiments.pages.schema import load, override
 from experiments.runs.run import build
 from training.checkpoint import Checkpoints
-from training.overlays import palette
+from training.views import palette
 
 TINY = {
     "model.width": 2,

@@ -39,11 +39,15 @@ def test_rows_keep_their_order(kind, fsdp):
 
 
 @pytest.mark.parametrize(("kind", "fsdp"), PLACEMENTS)
-def test_evaluation_sums_over_the_global_batch(kind, fsdp):
+def test_evaluation_sums_over_the_global_batch_and_keeps_rows(kind, fsdp):
     placed = devices(kind, fsdp)
-    step = placed.evaluate_step(lambda feed: {"sum": feed["id"].sum(), "count": (feed["id"] >= 0).sum()})
-    sums = placed.get(step(placed.put_batch({"id": np.arange(40, dtype=np.int32)})))
-    assert sums == {"sum": 780, "count": 40}
+    sums = lambda feed: {"sum": feed["id"].sum(), "count": (feed["id"] >= 0).sum()}
+    feed = placed.put_batch({"id": np.arange(40, dtype=np.int32)})
+    for rows in (lambda feed: {"double": 2 * feed["id"]}, lambda feed: {}):
+        step = placed.evaluate_step(lambda feed, rows=rows: (sums(feed), rows(feed)))
+        found, kept = step(feed)
+        assert placed.get(found) == {"sum": 780, "count": 40}
+        assert_same(placed.get_rows(kept), {"double": 2 * np.arange(40, dtype=np.int32)} if kept else {})
 
 
 @pytest.mark.parametrize("lead", [1, 2])

@@ -10,9 +10,9 @@ import sklearn.metrics
 from data.pipeline import Feed
 from data.scenes import scenes
 from models.segmentation.unet import UNet
-from training import overlays, parallel
+from training import parallel
 from training.errors import TrainingError
-from training.evaluate import compute, make_evaluate_step, totals
+from training.evaluate import evaluate_set, make_evaluate_step
 from training.optimizers import make_optimizer
 from training.step import init_state, make_train_step
 from training.tasks.segmentation import LOSSES, segmentation
@@ -186,7 +186,7 @@ def test_metrics_are_those_of_the_whole_set(batch):
     ]
     one = type("One", (), {"get": staticmethod(jax.device_get)})
     key = jax.random.key_data(jax.random.key(0))
-    numbers = compute(task, totals(lambda feed: step(params, stats, {}, feed, {}, key), feeds, one))
+    numbers = evaluate_set(lambda feed: step(params, stats, {}, feed, {}, key), feeds, one, task=task, source=None)
     predict = lambda feed: np.asarray(task.predict(params, stats, feed, None, {})["prediction"])
     true = np.concatenate([batch["masks"], batch["masks"][:1]]).ravel()
     guess = np.concatenate([predict(feeds[0]), predict(feeds[1])[:1]]).ravel()
@@ -238,19 +238,3 @@ def test_one_device_is_eight():
         ones, eights = train(None), train(parallel.devices("pmap"))
         for a, b in zip(jax.tree.leaves(ones), jax.tree.leaves(eights), strict=True):
             np.testing.assert_allclose(a, b, atol=1e-10)
-
-
-def test_overlays():
-    colours = overlays.palette(12)
-    assert len({tuple(c) for c in colours.tolist()}) == 12 and not colours[0].any()
-    image = np.full((2, 3, 1), 100, np.uint8)
-    mask = np.array([[0, 1, 2], [0, -1, 1]])
-    drawn = overlays.overlay(image, mask, 3)
-    assert drawn.shape == (2, 3, 3) and drawn.dtype == np.uint8
-    assert (drawn[mask <= 0] == 100).all()
-    assert (drawn[0, 1] == np.round(50 + overlays.palette(3)[1] / 2)).all()
-    info = type("Info", (), {"classes": ("background", "cell", "nucleus")})
-    line, pictures = overlays.explain(image, {"prediction": np.maximum(mask, 0)}, info)
-    assert line == "background 50.0% cell 33.3% nucleus 16.7%"
-    np.testing.assert_array_equal(pictures["mask"][..., 0], np.maximum(mask, 0))
-    assert pictures["overlay"].shape == (2, 3, 3)

@@ -66,7 +66,7 @@ def classification(networks: dict[str, nn.Module], *, label_smoothing: float = 0
 
     measures = {
         "accuracy": metrics.accuracy(),
-        "cross_entropy": metrics.mean("loss", "cross_entropy"),
+        "cross_entropy": metrics.mean("loss", "cross_entropy", "min", "nats", label="label"),
         "confusion": metrics.confusion(model.num_classes),
     }
     if model.num_classes > top_k:
@@ -79,4 +79,5 @@ def classification(networks: dict[str, nn.Module], *, label_smoothing: float = 0
         metrics=measures,
         explain=explain,
         numbers=("label_smoothing",),
+        best="accuracy",
     )

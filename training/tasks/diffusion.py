@@ -159,8 +159,11 @@ def diffusion(
         init=init,
         loss=loss,
         predict=predict,
-        metrics={name: metrics.mean(name, name) for name in ("loss", "bits_per_dim")},
+        metrics={
+            "loss": metrics.mean("loss", "loss", "min"),
+            "bits_per_dim": metrics.mean("bits_per_dim", "bits_per_dim", "min", "bits/dim"),
+        },
         sample=sample,
         numbers=("drop_label",),
-        best="-loss",
+        best="loss",
     )

@@ -14,10 +14,12 @@ on, and are means over the pairs of an image and a class that is there.
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
+import numpy as np
 
-from training import losses, metrics, overlays
+from training import losses, metrics
 from training.errors import TrainingError, choose
 from training.task import Task, apply_in_training, init_network
+from training.views import overlay, shares
 
 LOSSES = ("cross_entropy", "focal", "dice", "tversky")
 
@@ -97,13 +99,20 @@ def segmentation(
         predict=predict,
         metrics={
             "overlap": metrics.overlap(model.num_classes),
-            "cross_entropy": metrics.mean("loss", "cross_entropy"),
+            "cross_entropy": metrics.mean("loss", "cross_entropy", "min", "nats"),
         },
-        explain=overlays.explain,
+        explain=explain,
         dense=True,
         numbers=("gamma", "alpha_fp", "beta_fn"),
         best="mean_iou",
     )
+
+
+def explain(image, outputs, info):
+    """What `fovea predict` shows of one image [H, W, C] uint8, until it uses the views."""
+    found = np.asarray(outputs["prediction"])
+    pictures = {"overlay": overlay(image, found, len(info.classes)), "mask": found[..., None].astype(np.uint8)}
+    return shares().draw(outputs, info), pictures
 
 
 def _mirror(image, sides):

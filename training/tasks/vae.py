@@ -117,15 +117,15 @@ def vae(
         z = condition.get("latent", jax.vmap(prior)(example_keys(key, condition["id"])))
         return p.mean(apply(params, z, "decode"))
 
-    names = ("nelbo", "reconstruction", "kl", "nll")
+    directions = {"nelbo": "min", "reconstruction": "min", "kl": None, "nll": "min"}
     return Task(
         players=("model",),
         init=init,
         loss=loss,
         predict=predict,
-        metrics={name: metrics.mean(name, name) for name in names},
+        metrics={name: metrics.mean(name, name, better, "nats") for name, better in directions.items()},
         sample=sample,
         reconstructs=True,
         numbers=("beta",),
-        best="-nelbo",
+        best="nelbo",
     )

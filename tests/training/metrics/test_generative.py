@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from training import generative_metrics as measures
+from training.metrics import generative as measures
 
 RANDOM = np.random.default_rng(0)
 

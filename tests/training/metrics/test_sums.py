@@ -1,3 +1,6 @@
+import subprocess
+import sys
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -5,6 +8,8 @@ import pytest
 import sklearn.metrics
 
 from training import metrics
+from training.errors import TrainingError
+from training.metrics.readings import Reading
 
 RNG = np.random.default_rng(0)
 N, K = 50, 7
@@ -54,11 +59,41 @@ def test_top_k(k):
 
 def test_mean():
     expected = -np.log(np.exp(LOGITS[LABELLED]).sum(1)).mean()
-    assert evaluate(metrics.mean("loss", "cross_entropy")) == {"cross_entropy": pytest.approx(expected, rel=1e-6)}
+    labelled = metrics.mean("loss", "cross_entropy", "min", "nats", label="label")
+    assert evaluate(labelled) == {"cross_entropy": pytest.approx(expected, rel=1e-6)}
     unlabelled = metrics.mean("loss", "loss")
     assert unlabelled.compute(unlabelled.update({"loss": jnp.array([1.0, 2.0])}, {})) == {"loss": 1.5}
     half = {"mask": jnp.array([True, False])}
     assert unlabelled.compute(unlabelled.update({"loss": jnp.array([1.0, jnp.nan])}, half)) == {"loss": 1.0}
+
+
+def test_mean_counts_examples_whatever_labels_they_have():
+    """Several labels per example, as many as there are examples: three examples are three, and not nine."""
+    batch = {"label": jnp.zeros((3, 3), jnp.int32), "labels": jnp.full((3, 5), -1)}
+    metric = metrics.mean("loss", "loss")
+    sums = metric.update({"loss": jnp.array([1.0, 2.0, 6.0])}, batch)
+    assert sums == {"sum": 9.0, "count": 3}
+    for wrong in (metrics.mean("loss", "loss", label="label"), metrics.mean("logits", "loss")):
+        with pytest.raises(TrainingError, match=r"metric 'loss' needs one number per example, .* the shape"):
+            wrong.update({"loss": jnp.ones(3), "logits": jnp.ones((3, 3))}, batch)
+
+
+def test_every_number_has_a_reading():
+    truth = {"label": jnp.zeros(2, jnp.int32), "masks": jnp.zeros((2, 3, 3), jnp.int32)}
+    answers = {"label": outputs(LOGITS[:2]), "masks": {"prediction": jnp.zeros((2, 3, 3), jnp.int32)}}
+    mean = metrics.mean("loss", "cross_entropy", "min", "nats", label="label")
+    measures = [metrics.accuracy(), metrics.top_k(2), mean, metrics.confusion(K)]
+    for metric, field in [*((metric, "label") for metric in measures), (metrics.overlap(3), "masks")]:
+        numbers = metric.compute(jax.device_get(metric.update(answers[field], truth)))
+        assert {name for name, x in numbers.items() if isinstance(x, float)} == set(metric.readings)
+    assert metrics.accuracy().readings["error"] == Reading("min", "%") and mean.readings == {
+        "cross_entropy": Reading("min", "nats")
+    }
+
+
+def test_readings_do_not_import_jax():
+    code = "import sys; from training.metrics.readings import Reading; sys.exit('jax' in sys.modules)"
+    subprocess.run([sys.executable, "-c", code], check=True)
 
 
 def test_confusion():
@@ -69,7 +104,7 @@ def test_confusion():
 
 
 @pytest.mark.parametrize(
-    "metric", [metrics.accuracy(), metrics.top_k(2), metrics.mean("loss", "loss"), metrics.confusion(K)]
+    "metric", [metrics.accuracy(), metrics.top_k(2), metrics.mean("loss", "loss", label="label"), metrics.confusion(K)]
 )
 def test_batches_and_padding_change_nothing(metric):
     whole = evaluate(metric)

@@ -1,15 +1,18 @@
-"""Metrics as sums. A batch gives a pytree of sums, the sums of batches and devices are added, and only then
-is there a division: so no metric depends on how the examples were cut into batches.
+"""Metrics as sums. A batch gives a pytree of sums, the sums of batches and devices are added, and the division comes
+last: a metric does not depend on how the examples were cut into batches.
 
-What is padding (`batch["mask"]` False) or unlabelled (label −1) counts nowhere. Counts are int32: exact.
+Padding (`batch["mask"]` False) and unlabelled examples (label −1) do not count. Counts are int32: exact.
 """
 
 import dataclasses
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 
 import jax
 import jax.numpy as jnp
 import numpy as np
+
+from training.errors import TrainingError
+from training.metrics.readings import Reading
 
 
 @dataclasses.dataclass(frozen=True)
@@ -17,12 +20,14 @@ class Metric:
     """One or several numbers over a data set.
 
     Attributes:
-      update: (outputs, batch) -> pytree of sums, jitted.
-      compute: merged sums, on the host -> name -> number or array.
+      update: (outputs, batch) -> pytree of sums over the batch, inside `jit`.
+      compute: the sums of a whole split, on the host -> {name: number or array}.
+      readings: name -> Reading of every number (not of arrays) that `compute` gives.
     """
 
     update: Callable
     compute: Callable
+    readings: Mapping[str, Reading]
 
 
 def valid(batch: dict, label: str = "label") -> jax.Array:
@@ -50,7 +55,7 @@ def accuracy() -> Metric:
         value = float(_ratio(sums["hits"], sums["count"]))
         return {"accuracy": value, "error": 1 - value}
 
-    return Metric(update, compute)
+    return Metric(update, compute, {"accuracy": Reading("max", "%"), "error": Reading("min", "%")})
 
 
 def top_k(k: int) -> Metric:
@@ -62,18 +67,31 @@ def top_k(k: int) -> Metric:
         hits = (best == batch["label"][:, None]).any(-1) & counts
         return {"hits": hits.sum(dtype=jnp.int32), "count": counts.sum(dtype=jnp.int32)}
 
-    return Metric(update, lambda sums: {f"top{k}": float(_ratio(sums["hits"], sums["count"]))})
+    compute = lambda sums: {f"top{k}": float(_ratio(sums["hits"], sums["count"]))}
+    return Metric(update, compute, {f"top{k}": Reading("max", "%")})
 
 
-def mean(output: str, name: str) -> Metric:
-    """`name`: mean of `outputs[output]` [B] over labelled examples (over all where batches have no label)."""
+def mean(output: str, name: str, better: str | None = None, unit: str = "", label: str | None = None) -> Metric:
+    """`name`: the mean of `outputs[output]` [B] over all examples that are not padding.
+
+    Args:
+      better, unit: of the Reading.
+      label: a field [B] of the batch; examples where it is −1 do not count.
+
+    Raises:
+      TrainingError: while tracing, if the output or the field `label` does not hold one number per example.
+    """
 
     def update(outputs, batch):
         values = outputs[output]
-        counts = valid(batch) if "label" in batch else batch.get("mask", jnp.ones(values.shape[0], bool))
+        counts = valid(batch, label) if label else batch.get("mask", jnp.ones(values.shape[0], bool))
+        for what, x in ((f"the output {output!r}", values), (f"the field {label!r}", counts)):
+            if x.ndim != 1:
+                raise TrainingError(f"metric {name!r} needs one number per example, {what} has the shape {x.shape}")
         return {"sum": jnp.where(counts, values, 0).sum(), "count": counts.sum(dtype=jnp.int32)}
 
-    return Metric(update, lambda sums: {name: float(_ratio(sums["sum"], sums["count"]))})
+    compute = lambda sums: {name: float(_ratio(sums["sum"], sums["count"]))}
+    return Metric(update, compute, {name: Reading(better, unit)})
 
 
 def _count_pairs(num_classes, label):
@@ -95,14 +113,14 @@ def confusion(num_classes: int) -> Metric:
         matrix = np.asarray(matrix)
         return {"confusion": matrix, "per_class_accuracy": _ratio(np.diag(matrix), matrix.sum(1))}
 
-    return Metric(_count_pairs(num_classes, "label"), compute)
+    return Metric(_count_pairs(num_classes, "label"), compute, {})
 
 
 def overlap(num_classes: int) -> Metric:
     """Segmentation: how `outputs["prediction"]` [B, H, W] covers `batch["masks"]` [B, H, W], over all pixels.
 
     `pixel_accuracy`; per class `iou` = TP/(TP + FP + FN) and `dice` = 2TP/(2TP + FP + FN) [K], NaN for a
-    class that is neither there nor predicted; `mean_iou` and `mean_dice` over the other classes.
+    class that neither occurs nor is predicted; `mean_iou` and `mean_dice` over the other classes.
     """
 
     def compute(matrix):
@@ -120,4 +138,5 @@ def overlap(num_classes: int) -> Metric:
             "confusion": matrix,
         }
 
-    return Metric(_count_pairs(num_classes, "masks"), compute)
+    shares = dict.fromkeys(("pixel_accuracy", "mean_iou", "mean_dice"), Reading("max", "%"))
+    return Metric(_count_pairs(num_classes, "masks"), compute, shares)

@@ -1,0 +1,39 @@
+"""The protocol of metrics that cannot be sums: they are computed on the host, from rows added batch by batch."""
+
+from collections.abc import Mapping
+from typing import Any, Protocol
+
+import numpy as np
+
+from training.metrics.readings import Reading
+
+
+class Sink(Protocol):
+    """The state of one evaluator during one pass over one split."""
+
+    def add(self, ids: np.ndarray, rows: dict[str, np.ndarray]) -> None:
+        """Takes the rows of a batch.
+
+        Args:
+          ids: [n], which examples of the source these are; padding is already cut off. Every example comes once.
+          rows: the evaluator's `needs` by name, [n, ...] each.
+        """
+
+    def compute(self) -> dict[str, Any]:
+        """{name: number or array}, once every row of the split has been added."""
+
+
+class Evaluator(Protocol):
+    """A metric on the host: mean average precision, caption scores, a Fréchet distance, the worst mistakes.
+
+    Attributes:
+      needs: what is brought to the host for every example: outputs of `Task.predict`, or fields of the prepared batch
+        where there is no output of this name.
+      readings: name -> Reading of every number (not of arrays) that a sink's `compute` gives.
+    """
+
+    needs: tuple[str, ...]
+    readings: Mapping[str, Reading]
+
+    def start(self, source: Any) -> Sink:
+        """Begins a pass over a split. `source` is its data.source.Source, for the ground truth on the host."""
