@@ -58,7 +58,9 @@ class Generator(nn.Module):
         types = dict(dtype=self.dtype, param_dtype=self.param_dtype)
         norm = partial(nn.InstanceNorm, epsilon=1e-5, use_bias=False, use_scale=False, **types)
         conv = partial(nn.Conv, kernel_init=kernel_init, **types)
-        up = partial(ConvTranspose, kernel_size=(3, 3), strides=(2, 2), padding="VALID", kernel_init=kernel_init, **types)
+        up = partial(
+            ConvTranspose, kernel_size=(3, 3), strides=(2, 2), padding="VALID", kernel_init=kernel_init, **types
+        )
 
         x = nn.relu(norm()(conv(self.width, (7, 7), padding="VALID", name="stem")(reflect(x, 3))))
         for i in (1, 2):

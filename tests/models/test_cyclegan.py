@@ -23,7 +23,9 @@ def test_parameters():
 @pytest.mark.parametrize(("layers", "size", "side"), [(3, 256, 30), (2, 64, 14), (1, 32, 14)])
 def test_a_score_for_each_patch(layers, size, side):
     image = jnp.zeros((2, size, size, 3))
-    scores, _ = jax.eval_shape(lambda x: Discriminator(layers=layers).init_with_output(jax.random.key(0), x, False), image)
+    scores, _ = jax.eval_shape(
+        lambda x: Discriminator(layers=layers).init_with_output(jax.random.key(0), x, False), image
+    )
     assert scores.shape == (2, side, side)
 
 

@@ -18,7 +18,9 @@ def test_maps_of_all_scales_have_the_size_of_the_image():
 
 
 def test_the_seed_decides_the_weights():
-    run = lambda key, seed: RandomFilters(sizes=(3, 5), width=2, seed=seed).init_with_output(jax.random.key(key), IMAGE, False)
+    run = lambda key, seed: RandomFilters(sizes=(3, 5), width=2, seed=seed).init_with_output(
+        jax.random.key(key), IMAGE, False
+    )
     (first, weights), (other_key, _), (other_seed, _) = run(0, 0), run(1, 0), run(0, 1)
     np.testing.assert_array_equal(first["stage1"], other_key["stage1"])
     assert np.abs(first["stage1"] - other_seed["stage1"]).max() > 0.1

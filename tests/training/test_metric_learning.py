@@ -119,7 +119,9 @@ def test_the_global_batch_is_the_same_on_replicas(mining):
     found = jax.tree.map(lambda x: x[0], jax.pmap(summed, axis_name="batch", in_axes=(None, 0))(params, rows))
     (value, weight), gradient = both(alone, params, examples)
     assert value > 0 and weight > 10
-    jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-4, atol=1e-5), found, ((value, weight), gradient))
+    jax.tree.map(
+        lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-4, atol=1e-5), found, ((value, weight), gradient)
+    )
 
 
 def test_nearest_is_another_example_and_no_padding():

@@ -5,8 +5,8 @@ With r_i = 1 where the i-th nearest of the N − 1 others has the query's class,
     recall@k = [Σ_{i≤k} r_i > 0]           (rank-1 is recall@1; Jégou et al. 2011, Song et al. 2016)
     AP       = 1/R Σ_i r_i (Σ_{j≤i} r_j) / i
 
-and recall_at_k and map are their means over the queries. Examples without a class (−1) are left out; a query whose class
-has no other example does not count.
+and recall_at_k and map are their means over the queries. Examples without a class (−1) are left out; a query whose
+class has no other example does not count.
 """
 
 import dataclasses

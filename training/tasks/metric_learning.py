@@ -1,7 +1,7 @@
 """Metric learning with triplets: an anchor a, a positive p of its class and a negative n of another.
 
-With unit embeddings and the squared distance d(x, y) = ‖f(x) − f(y)‖², a triplet costs [d(a, p) − d(a, n) + α]₊, and the
-triplets of a batch are
+With unit embeddings and the squared distance d(x, y) = ‖f(x) − f(y)‖², a triplet costs [d(a, p) − d(a, n) + α]₊, and
+the triplets of a batch are
 
     semi_hard    every pair (a, p), with the nearest n for which d(a, p) < d(a, n) < d(a, p) + α; a pair without such
                  an n does not count                                            Schroff et al. 2015, §3.2

@@ -7,9 +7,9 @@ ones. Equations 1 to 3 of the paper, with squares in place of logarithms (§4) a
                                                          + λ ι [|G(b) − b| + |F(a) − a|]
     discriminators   ½ [(D_B(b) − 1)² + D_B(G(a)°)²] + ½ [(D_A(a) − 1)² + D_A(F(b)°)²]
 
-Squares and absolute values are means over pixels, channels and patches. ° is the history of made images (Shrivastava et
-al. 2017): once it is full, a made image is shown to the discriminator as it is with probability ½; otherwise it takes the
-place of a stored one, drawn uniformly, which is shown instead.
+Squares and absolute values are means over pixels, channels and patches. ° is the history of made images (Shrivastava
+et al. 2017): once it is full, a made image is shown to the discriminator as it is with probability ½; otherwise it
+takes the place of a stored one, drawn uniformly, which is shown instead.
 """
 
 from collections.abc import Callable

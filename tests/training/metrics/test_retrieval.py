@@ -68,7 +68,9 @@ def test_a_split_without_pairs_gives_nan():
 
 def test_every_number_has_a_reading():
     evaluator = Retrieval(ks=(1, 2))
-    found = passed({"embedding": RANDOM.normal(size=(6, 2)), "label": np.array([0, 0, 1, 1, 2, 2])}, np.arange(6), ks=(1, 2))
+    found = passed(
+        {"embedding": RANDOM.normal(size=(6, 2)), "label": np.array([0, 0, 1, 1, 2, 2])}, np.arange(6), ks=(1, 2)
+    )
     assert set(found) == set(evaluator.readings) == {"recall_at_1", "recall_at_2", "map"}
     assert {reading.better for reading in evaluator.readings.values()} == {"max"}
 
