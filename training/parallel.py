@@ -1,8 +1,22 @@
 """Where arrays live and how the step is placed: `pmap` over replicas, or `jit` over a (data, fsdp) mesh.
 
 The step itself is written once. Both placements have the same methods, so nothing else asks which one is in use. On the
-host a state is always a plain pytree of numpy arrays, which is what checkpoints hold: a run can go on with any number
-of devices, under either placement.
+host a state is always a plain pytree of numpy arrays, which is what checkpoints hold: a run can be resumed with any
+number of devices, under either placement.
+
+A loss over pairs or triplets needs the global batch. Under `pmap` it sees the rows of one device, so a task takes the
+placement's `gather` and sums over its own rows as anchors, against the gathered ones:
+
+    def loss(player, params, stats, batch, key, frozen, hyper):
+        x, ids = embed(params, batch["image"]), batch["id"]                  # [b, D], [b]: rows of this device
+        everything, others = gather(x), gather(ids)                          # [B, D], [B]: the global batch
+        values = cost(x[:, None], everything[None])                          # [b, B]: own anchors
+        counts = ids[:, None] != others[None]                                # an example is not its own partner
+        return (values * counts).sum(), counts.sum(), ...
+
+The step divides the sum over devices by the weight over devices: every anchor counts once under either placement. The
+gradient flows through `gather` to the devices that computed the rows. `gather` belongs in `loss` and `predict`; `init`
+runs outside of the placement.
 """
 
 import dataclasses
@@ -18,10 +32,10 @@ from training.errors import TrainingError
 
 
 def initialise(coordinator: str | None = None, processes: int | None = None, process: int | None = None) -> None:
-    """Joins the processes of one run; to be called before anything else asks jax for its devices.
+    """Joins the processes of one run. Call it before jax is asked for its devices.
 
     Args:
-      coordinator: "host:port" of process 0; None where the cluster (a TPU pod, Slurm, Open MPI) tells by itself.
+      coordinator: "host:port" of process 0; None where the cluster (a TPU pod, Slurm, Open MPI) provides it.
       processes: how many there are.
       process: which one this is.
 
@@ -89,7 +103,7 @@ class Replicas:
     put_state = put
 
     def put_batch(self, feed, lead: int = 0):
-        """This process's rows of a global batch; `lead` axes (steps, updates) stand before the batch axis."""
+        """This process's rows of a global batch; `lead` axes (steps, updates) come before the batch axis."""
         n = jax.local_device_count()
 
         def split(x):
@@ -98,6 +112,10 @@ class Replicas:
             return np.moveaxis(x.reshape(shape), lead, 0)
 
         return jax.tree.map(split, feed)
+
+    def gather(self, x):
+        """The rows of all devices, [b, ...] -> [B, ...], in the order of the global batch; inside a step."""
+        return jax.lax.all_gather(x, self.axis_name, tiled=True)
 
     def get(self, tree):
         """A replicated pytree, as a copy on the host."""
@@ -146,6 +164,10 @@ class MeshDevices:
         sharding = NamedSharding(self.mesh, PartitionSpec(*[None] * lead, ("data", "fsdp")))
         return jax.tree.map(lambda x: jax.make_array_from_process_local_data(sharding, np.asarray(x)), feed)
 
+    def gather(self, x):
+        """Under `jit` the rows are those of the global batch."""
+        return x
+
     def get(self, tree):
         def fetch(x):
             if x.is_fully_addressable:
@@ -179,7 +201,7 @@ class MeshDevices:
         return jax.make_array_from_callback(x.shape, sharding, lambda index: x[index])
 
     def _spec(self, x):
-        """Splits the longest axis that `fsdp` divides; what has none is replicated."""
+        """Splits the longest axis that `fsdp` divides; a leaf without one is replicated."""
         fsdp = self.mesh.shape["fsdp"]
         axes = [axis for axis, size in enumerate(x.shape) if size % fsdp == 0 and size >= fsdp]
         if fsdp == 1 or not axes:
@@ -190,10 +212,12 @@ class MeshDevices:
 
 @dataclasses.dataclass(frozen=True)
 class Slots:
-    """Several runs as one program: the leading axis of what is theirs is the run, split over the devices.
+    """Several runs as one program: their arrays have a leading axis, the slot, which is split over the devices.
 
-    No run sees another, so nothing is exchanged. Attributes:
-      count: how many runs there is room for, a multiple of the devices.
+    Runs are independent, so devices exchange nothing.
+
+    Attributes:
+      count: the number of slots, a multiple of the devices.
     """
 
     mesh: Mesh
@@ -214,24 +238,24 @@ class Slots:
     get_rows = get
 
     def places(self, runs: int) -> list[int]:
-        """The slots that so many runs take: as many on each device, and its first ones."""
+        """The slots of the first N runs, spread evenly over the devices; each fills its first slots."""
         devices = self.mesh.size
         return [n % devices * (self.count // devices) + n // devices for n in range(runs)]
 
     def load(self, runs: int):
-        """How many of them each device has, as the steps want it."""
+        """How many runs each device has, as the argument `load` of the steps."""
         devices = self.mesh.size
         return self.put_all([np.int32((runs + devices - 1 - device) // devices) for device in range(devices)])
 
     def train_step(self, step, together: bool):
         """(load, states, feeds, hypers, resident, frozen, common) -> (states, metrics [S, ...]), compiled.
 
-        Of a slot that no run has, what comes out means nothing. The states are donated.
+        The output of a slot without a run has no meaning. The states are donated.
 
         Args:
-          together: all runs have the same seed and have done as many steps. They then see the same batches: `common`
-            holds "feed", "key" and "step", and is augmented once for all; `feeds` and the keys in `hypers` are not
-            read. Else each sees its own, and `common` is not read.
+          together: all runs have the same seed and have done the same number of steps, so they see the same batches:
+            `common` holds "feed", "key" and "step" and is augmented once for all; `feeds` and the keys in `hypers` are
+            not read. Otherwise each run has its own feed, and `common` is not read.
         """
 
         def one(own, shared):
@@ -260,17 +284,17 @@ class Slots:
         return self._placed(local, shared=3)
 
     def _placed(self, local, shared: int, **options):
-        """`local` on each device, with its slots; its last so many arguments are shared by all."""
+        """`local` on each device, with its slots; its last `shared` arguments are the same for all."""
         slots, whole = PartitionSpec("slots"), PartitionSpec()
         arguments = (slots,) * (local.__code__.co_argcount - shared) + (whole,) * shared
         placed = jax.shard_map(local, mesh=self.mesh, in_specs=arguments, out_specs=slots, check_vma=False)
         return jax.jit(placed, **options)
 
     def _each(self, one, load, own, shared):
-        """`one` of each slot, of which the first `load` have a run.
+        """Applies `one` to the first `load` slots.
 
-        On accelerators all slots at once, to fill the chip. On CPUs one after the other: what a slot needs then stays
-        in the cache, what all need is computed once before, and slots without a run take no time.
+        On accelerators all slots at once, to fill the chip. On CPUs one after the other: the data of a slot then stay
+        in the cache, shared values are computed once before, and slots without a run take no time.
         """
         if jax.default_backend() != "cpu":
             return jax.vmap(lambda own: one(own, shared))(own)
@@ -283,7 +307,7 @@ class Slots:
 
 
 def slots(least: int) -> Slots:
-    """Room for at least so many runs, on all devices of this process."""
+    """At least `least` slots, on all devices of this process."""
     count = jax.local_device_count()
     mesh = jax.make_mesh((count,), ("slots",), axis_types=(AxisType.Auto,), devices=jax.local_devices())
     return Slots(mesh, -(-least // count) * count)

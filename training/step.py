@@ -10,13 +10,21 @@ import optax
 
 from training.task import Task, stream
 
+BUFFERS = "buffers"  # the collection in `stats` that is never averaged over devices
+
 
 class TrainState(flax.struct.PyTreeNode):
-    """All that changes while training. No random state, schedule or configuration: those are derived."""
+    """Everything that changes while training. Random state and schedules are derived, so they are not in it.
+
+    `stats` are {player: {collection: tree}}. After every update the floating leaves of a collection are averaged over
+    devices (batch statistics, code books). The collection "buffers" is not: it holds values, not averages (a history
+    of images, a queue of keys), and its owner computes it from the global batch (`gather`), so that it is equal on all
+    devices.
+    """
 
     step: jax.Array  # int32, steps done
     params: dict[str, Any]  # by player
-    stats: dict[str, Any]  # by player: every mutable collection
+    stats: dict[str, Any]  # by player, then by collection
     opt_state: dict[str, Any]  # by player
     ema: dict[str, Any]  # by player, float32 (float64 with x64); empty when not asked for
 
@@ -27,7 +35,7 @@ def ema_of(params):
 
 
 def init_state(task: Task, optimizers: dict[str, Callable], key, batch, hyper, ema_players=()) -> TrainState:
-    """The state before the first step. `batch` gives shapes only: jit it and nothing of the batch is computed."""
+    """The state before the first step. Of `batch` only the shapes matter: under jit, none of it is computed."""
     params, stats = task.init(key, batch)
     opt_state = {p: optimizers[p](0, _of(hyper, p)).init(params[p]) for p in task.names}
     return TrainState(
@@ -40,13 +48,20 @@ def init_state(task: Task, optimizers: dict[str, Callable], key, batch, hyper, e
 
 
 def _of(hyper, player):
-    """The numbers that a player's optimizer sees."""
+    """The numbers for a player's optimizer."""
     return {"optimizer": hyper["optimizer"][player], "schedule": hyper["schedule"][player]}
 
 
 def fetch(resident: dict, feed: dict) -> dict:
-    """A batch: gathered from a data set resident on the device by `feed["id"]`, or `feed` itself when streaming."""
-    return {**feed, **{name: array[feed["id"]] for name, array in resident.items()}}
+    """A batch: gathered from a data set resident on the device by the ids in `feed`, or `feed` itself when streaming.
+
+    Args:
+      resident: name -> all examples [N, ...]; {} when streaming. The arrays "other" and "other/…" belong to a group of
+        unpaired examples where the feed has ids for it; every other array belongs to the first group.
+      feed: `id` [B], and for each further group its own ids, "id/other" [B].
+    """
+    ids = lambda name: feed.get(f"id/{name.partition('/')[0]}", feed["id"])
+    return {**feed, **{name: array[ids(name)] for name, array in resident.items()}}
 
 
 def make_train_step(
@@ -70,11 +85,18 @@ def make_train_step(
     """
     total = (lambda x: jax.lax.psum(x, axis_name)) if axis_name else (lambda x: x)
 
-    def synchronise(tree):
+    def average(tree):
+        """The mean over devices of every floating leaf."""
         if not axis_name:
             return tree
         floating = lambda x: jnp.issubdtype(x.dtype, jnp.floating)
         return jax.tree.map(lambda x: jax.lax.pmean(x, axis_name) if floating(x) else x, tree)
+
+    def synchronise(stats):
+        return {
+            player: {name: tree if name == BUFFERS else average(tree) for name, tree in collections.items()}
+            for player, collections in stats.items()
+        }
 
     def gradient(player, params, stats, batch, key, frozen, hyper):
         """Gradient of the mean loss over the global batch with respect to one player; loss, new stats, metrics."""
@@ -105,8 +127,8 @@ def make_train_step(
         mean = lambda tree: jax.tree.map(lambda x: (x / weight).astype(x.dtype), tree)
 
         def value_fn(own):
-            # The mean of equal parameters changes none of them, but makes their gradient that of the global loss.
-            value, (weight, _) = loss(synchronise(own), stats, batch, jax.random.fold_in(key, 0))
+            # The mean of equal parameters is the same, but its gradient is that of the global loss.
+            value, (weight, _) = loss(average(own), stats, batch, jax.random.fold_in(key, 0))
             value, weight = total((value, weight))
             return value / weight
 

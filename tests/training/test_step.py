@@ -214,3 +214,89 @@ def test_a_resident_batch_is_the_streamed_batch():
         assert x.dtype == resident[name].dtype
         np.testing.assert_array_equal(x, resident[name])
         np.testing.assert_array_equal(x, fetch({}, streamed)[name])
+
+
+def test_each_group_is_gathered_by_its_own_ids():
+    arrays = {
+        "image": np.arange(10),
+        "masks/fine": np.arange(10),
+        "other": np.arange(50, 57),
+        "other/map": np.arange(7),
+    }
+    batch = jax.jit(fetch)(arrays, {"id": np.array([9, 0]), "id/other": np.array([6, 1])})
+    np.testing.assert_array_equal(batch["image"], [9, 0])
+    np.testing.assert_array_equal(batch["masks/fine"], [9, 0])
+    np.testing.assert_array_equal(batch["other"], [56, 51])
+    np.testing.assert_array_equal(batch["other/map"], [6, 1])
+    alone = fetch({"other": np.arange(50, 60)}, {"id": np.array([3])})  # a field that only has the name of a group
+    np.testing.assert_array_equal(alone["other"], [53])
+
+
+def pairs(gather) -> Task:
+    """A loss over all pairs of the global batch, against a queue of embeddings of the batches before.
+
+    `buffers` hold the queue, the newest rows first. `average` is averaged over devices as batch statistics are.
+    """
+
+    def embed(params, image):
+        return jnp.tanh(image.reshape(len(image), -1) @ params["w"])
+
+    def init(key, batch):
+        w = jax.random.normal(key, (16, 3), jnp.float64)
+        queue = jnp.zeros((48, 3), jnp.float64)
+        return {"model": {"w": w}}, {"model": {"buffers": {"queue": queue}, "batch_stats": {"average": jnp.zeros(3)}}}
+
+    def loss(player, params, stats, batch, key, frozen, hyper):
+        x, ids = embed(params["model"], batch["image"]), batch["id"]
+        everything, others = gather(x), gather(ids)
+        queue = stats["model"]["buffers"]["queue"]
+        distances = lambda a, b: jnp.square(a[:, None] - b[None]).sum(-1)
+        counts = (ids[:, None] != others[None]) & (batch["label"] >= 0)[:, None]  # unevenly many on the devices
+        values = counts * jnp.exp(-distances(x, everything)) + 0.1 * distances(x, queue).mean(1, keepdims=True) * counts
+        queue = jnp.concatenate([jax.lax.stop_gradient(everything), queue])[: len(queue)]
+        moved = {"buffers": {"queue": queue}, "batch_stats": {"average": x.mean(0)}}
+        return values.sum(), counts.sum().astype(values.dtype), ({"model": moved}, {})
+
+    return Task(("model",), init, loss, predict=None)
+
+
+@pytest.mark.parametrize("accumulate", [1, 2])
+def test_a_loss_and_a_buffer_over_the_global_batch_are_those_of_one_device(x64, accumulate):
+    make = lambda gather, axis: make_train_step(
+        pairs(gather), {"model": momentum}, noise, accumulate=accumulate, axis_name=axis
+    )
+    feeds, initial = [batch(i, 32) for i in range(3)], start(pairs(None))
+    expected = train(jax.jit(make(lambda x: x, None)), initial, feeds)
+    before, after = (np.asarray(state.stats["model"]["buffers"]["queue"]) for state in (initial, expected[0]))
+    assert not before.any() and after.any(1).all()
+    mesh = jax.make_mesh((2, 4), ("data", "fsdp"), axis_types=(jax.sharding.AxisType.Auto,) * 2)
+    for devices in (Replicas(), MeshDevices(mesh)):
+        state = devices.put_state(jax.tree.map(np.array, initial))
+        step = devices.train_step(make(devices.gather, devices.axis_name), state)
+        arguments = devices.put({}), devices.put(HYPER)
+        reports = []
+        for feed in feeds:
+            state, report = step(state, arguments[0], devices.put_batch(feed), devices.put({}), arguments[1])
+            reports.append(devices.get(report))
+        assert_close((devices.get(state), reports), expected, 1e-9)
+
+
+def test_buffers_are_never_averaged():
+    """Rows that differ between devices stay as they are, also in floating point; batch statistics become their mean."""
+    devices = Replicas()
+
+    def loss(player, params, stats, batch, key, frozen, hyper):
+        rows = batch["id"].astype(jnp.float32)
+        moved = {"model": {"buffers": {"last": rows}, "batch_stats": {"last": rows}}}
+        return params["model"]["w"].sum(), jnp.float32(1), (moved, {})
+
+    tree = {"last": jnp.zeros(2)}
+    init = lambda key, batch: ({"model": {"w": jnp.zeros(1)}}, {"model": {"buffers": tree, "batch_stats": tree}})
+    task = Task(("model",), init, loss, predict=None)
+    state = devices.put_state(jax.tree.map(np.array, start(task)))
+    step = devices.train_step(make_train_step(task, {"model": momentum}, lambda b, k: b, axis_name="batch"), state)
+    feed = devices.put_batch({"id": np.arange(16, dtype=np.int32)})
+    state, _ = step(state, devices.put({}), feed, devices.put({}), devices.put(HYPER))
+    found = state.stats["model"]
+    np.testing.assert_array_equal(np.asarray(found["buffers"]["last"]), np.arange(16).reshape(8, 2))
+    np.testing.assert_allclose(np.asarray(found["batch_stats"]["last"]), np.tile([7.0, 8.0], (8, 1)))
