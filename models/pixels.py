@@ -12,9 +12,11 @@ class Pixels(nn.Module):
     conditions: ClassVar[tuple[str, ...]] = ()
 
     shape: tuple[int, int, int] = (256, 256, 3)  # H, W, C
+    dtype: Any = None
     param_dtype: Any = jnp.float32
 
     @nn.compact
     def __call__(self, train: bool):
         """-> [1, H, W, C]."""
-        return self.param("pixels", nn.initializers.uniform(1.0), self.shape, self.param_dtype)[None]
+        pixels = self.param("pixels", nn.initializers.uniform(1.0), self.shape, self.param_dtype)
+        return pixels[None].astype(self.dtype or self.param_dtype)

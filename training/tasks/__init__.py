@@ -4,6 +4,9 @@ TASKS = {
     "classification": "training.tasks.classification:classification",
     "diffusion": "training.tasks.diffusion:diffusion",
     "gan": "training.tasks.gan:gan",
+    "metric_learning": "training.tasks.metric_learning:metric_learning",
     "segmentation": "training.tasks.segmentation:segmentation",
+    "texture": "training.tasks.texture:texture",
+    "translation": "training.tasks.translation:translation",
     "vae": "training.tasks.vae:vae",
 }

@@ -102,9 +102,9 @@ def metric_learning(
 
     def predict(params, stats, batch, key, frozen):
         x = model.apply({"params": params["model"], **stats["model"]}, batch["image"], train=False)
-        usable = batch.get("mask", jnp.ones(len(x), bool)) & ~jnp.eye(len(x), dtype=bool)
-        nearest = jnp.where(usable, squared_distances(x, x), jnp.inf).argmin(-1)
-        return {"embedding": x, "nearest": batch["image"][nearest]}
+        usable = gather(batch.get("mask", jnp.ones(len(x), bool))) & (batch["id"][:, None] != gather(batch["id"]))
+        nearest = jnp.where(usable, squared_distances(x, gather(x)), jnp.inf).argmin(-1)
+        return {"embedding": x, "nearest": gather(batch["image"])[nearest]}
 
     return Task(
         players=("model",),
