@@ -1,7 +1,7 @@
-"""Where examples come from (sources), how batches are made (pipeline) and how they are varied (augment).
+"""Where examples come from (sources), how batches are made (pipeline, samplers) and how they are varied (augment).
 
-A page says `name="digits"`, `"tfds:cifar10"`, `"folder:path"` or `"npz:path"`: what stands before the colon
-picks a line of SOURCES, what stands after it is that function's argument. Each entry is a function
+A page writes `name="digits"`, `"tfds:cifar10"`, `"folder:path"` or `"npz:path"`: the word before the colon picks a line
+of SOURCES, the text after it is that function's argument. Each entry is a function
 `(argument, split, **options) -> Source` whose options, with their defaults, are keys of a page's `data`.
 """
 
@@ -10,18 +10,7 @@ import inspect
 from collections.abc import Callable
 
 from data.errors import DataError, unknown
-
-SOURCES = {
-    "binarized_mnist": "data.binarized_mnist:binarized_mnist",
-    "digits": "data.digits:digits",
-    "folder": "data.folder:folder",
-    "gaussians": "data.gaussians:gaussians",
-    "npz": "data.npz:npz",
-    "pairs": "data.pairs:pairs",
-    "scenes": "data.scenes:scenes",
-    "synthetic": "data.synthetic:synthetic",
-    "tfds": "data.tfds_source:tfds",
-}
+from data.table import SOURCES
 
 
 def find_source(name: str) -> tuple[Callable, str]:

@@ -9,7 +9,7 @@ import pathlib
 import numpy as np
 
 from data.errors import DataError
-from data.source import ArraySource, Info, slice_arrays, statistics
+from data.source import ArraySource, labelled_images, slice_arrays, statistics
 
 
 def digits(argument: str, split: str, size: int = 8, split_seed: int = 0) -> ArraySource:
@@ -38,7 +38,7 @@ def digits(argument: str, split: str, size: int = 8, split_seed: int = 0) -> Arr
         for name, chosen in (("train", ~test), ("test", test))
     }
     mean, std = statistics(by_split["train"]["image"])
-    info = Info(tuple("0123456789"), (size, size, 1), mean, std)
+    info = labelled_images(tuple("0123456789"), (size, size, 1), mean, std)
     return ArraySource(slice_arrays(by_split, split), info)
 
 

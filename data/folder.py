@@ -3,14 +3,14 @@
 import csv
 import functools
 import pathlib
+import re
 import warnings
 
 import numpy as np
-from PIL import Image
 
-from data.decode import CORRUPT, check_crop, read_image
+from data.decode import Size, check_crop, picture_size, place, read_image, sides
 from data.errors import DataError
-from data.source import Info, Source, in_threads, normalisation
+from data.source import Info, Source, in_threads, labelled_images, normalisation
 from data.splits import resolve
 
 SPLITS = ("train", "validation", "val", "test")
@@ -23,7 +23,7 @@ Listing = list[tuple[pathlib.Path, str]]  # (file, class name) of every example 
 def folder(
     argument: str,
     split: str,
-    image_size: int | None = None,
+    image_size: Size = None,
     crop: str = "center",
     channels: int = 3,
     mean: tuple[float, ...] = (),
@@ -37,7 +37,7 @@ def folder(
     The CSV has the columns file (relative to it) and label. Without folders that are splits, everything is the
     split `train`, to be sliced. `split_seed` shuffles each split once, so that its slices hold all classes.
 
-    image_size, crop: see data/decode.py; without a size all images must have the same.
+    image_size, crop: a side or (height, width), see data/decode.py; without a size all images must have the same.
     channels: 3 (RGB) or 1 (grey).
     mean, std: over pixels in [0, 1]; where empty, measured on `stats_images` images of the first split.
     skip_corrupt: decode every file on opening and leave out what fails, with a warning. Otherwise a corrupt file
@@ -60,24 +60,26 @@ def folder(
     for listing in listings.values():
         np.random.default_rng(split_seed).shuffle(listing)
     first = [file for file, _ in next(iter(listings.values()))]
-    if image_size is None:
-        width, height = _common_size([file for listing in listings.values() for file, _ in listing])
-    else:
-        width = height = image_size
+    files = [file for listing in listings.values() for file, _ in listing]
+    height, width = sides(image_size) or common_size(files)
     mean, std = normalisation(mean, std, lambda: np.stack(in_threads(read, first[:stats_images])), channels)
 
     parts = resolve(split, {name: len(listing) for name, listing in listings.items()})
     files, names = zip(*[example for name, a, b in parts for example in listings[name][a:b]], strict=True)
     number = {name: i for i, name in enumerate(classes)}
     labels = np.array([number[name] for name in names], np.int32)
-    return ImageFiles(files, labels, read, Info(classes, (height, width, channels), mean, std))
+    return ImageFiles(files, read, labelled_images(classes, (height, width, channels), mean, std), labels)
 
 
 class ImageFiles(Source):
-    """Files that are decoded and cropped as they are fetched; `files[id]` is the path of an example."""
+    """Files that are decoded and cropped as they are fetched; `files[id]` is the path of an example.
 
-    def __init__(self, files: tuple[pathlib.Path, ...], labels: np.ndarray, read, info: Info):
-        self.files, self.labels, self.read, self.info = files, labels, read, info
+    read: `read_image` with its arguments but the file and the key. numbers: the labels [N]; None: the data have none.
+    name: of the field that holds the image.
+    """
+
+    def __init__(self, files, read: functools.partial, info: Info, numbers: np.ndarray | None = None, name="image"):
+        self.files, self.read, self.info, self.numbers, self.name = files, read, info, numbers, name
 
     def __len__(self):
         return len(self.files)
@@ -85,10 +87,22 @@ class ImageFiles(Source):
     def fetch(self, ids, keys=None):
         keys = [None] * len(ids) if keys is None else np.column_stack([keys, ids])
         images = [self.read(self.files[i], key=key) for i, key in zip(ids, keys, strict=True)]
-        return {"image": np.stack(images), "label": self.labels[ids]}
+        return {self.name: np.stack(images)} | ({} if self.numbers is None else {"label": self.numbers[ids]})
 
     def resident(self):
         return None if self.read.keywords["crop"] == "random" else self.read_all()
+
+    def truth(self, ids):
+        found = []
+        for i in ids:
+            height, width = picture_size(self.files[i])
+            options = {name: self.read.keywords[name] for name in ("size", "crop")}
+            truth = {"size": (height, width), "matrix": place(width, height, **options).matrix}
+            found.append(truth if self.numbers is None else truth | {"label": int(self.numbers[i])})
+        return found
+
+    def labels(self):
+        return super().labels() if self.numbers is None else self.numbers
 
 
 def _read_folders(path: pathlib.Path) -> dict[str, Listing]:
@@ -104,7 +118,7 @@ def _read_folders(path: pathlib.Path) -> dict[str, Listing]:
             if file.suffix.lower() in SUFFIXES
         ]
         if not listings[split]:
-            raise DataError(f"no images under {root}: they lie in a sub-folder per class")
+            raise DataError(f"no images under {root}: each class needs a sub-folder with its images")
     return listings
 
 
@@ -139,18 +153,36 @@ def _leave_out_corrupt(listings: dict[str, Listing], read) -> dict[str, Listing]
     return kept
 
 
-def _common_size(files: list[pathlib.Path]) -> tuple[int, int]:
-    """(width, height) of all files, from their headers."""
-
-    def header(file: pathlib.Path) -> tuple[int, int]:
-        try:
-            with Image.open(file) as image:
-                return image.size
-        except CORRUPT as error:
-            raise DataError(f"cannot read image {file}: {error}{HINT}") from error
-
-    sizes = in_threads(header, files)
+def common_size(files: list[pathlib.Path]) -> tuple[int, int]:
+    """(height, width) of all files, from their headers. Raises DataError where they differ."""
+    sizes = in_threads(functools.partial(picture_size, hint=HINT), files)
     for file, size in zip(files, sizes, strict=True):
         if size != sizes[0]:
-            raise DataError(f"{files[0]} has size {sizes[0]} and {file} has {size}: set data.image_size")
+            first, other = (f"{height}×{width}" for height, width in (sizes[0], size))
+            raise DataError(f"{files[0]} has {first} pixels and {file} has {other}: set data.image_size")
     return sizes[0]
+
+
+def split_folders(path: pathlib.Path, first: str, second: str) -> dict[str, tuple[pathlib.Path, pathlib.Path]]:
+    """split -> its two folders, called `first` and `second`; the training split comes first.
+
+    They lie under `path`, which is then the split `train`; otherwise every sub-folder that has both is a split.
+    "{split}" is replaced by the name of the split. Raises DataError where there are none.
+    """
+    if "{split}" not in first + second:
+        if (path / first).is_dir() and (path / second).is_dir():
+            return {"train": (path / first, path / second)}
+        first, second = f"{{split}}/{first}", f"{{split}}/{second}"
+    form = re.compile(re.escape(first).replace(re.escape("{split}"), "([^/]+)"))
+    found = [form.fullmatch(folder.relative_to(path).as_posix()) for folder in path.glob(first.replace("{split}", "*"))]
+    names = sorted({match[1] for match in found if match}, key=lambda name: (not name.startswith("train"), name))
+    folders = {name: (path / first.format(split=name), path / second.format(split=name)) for name in names}
+    folders = {name: pair for name, pair in folders.items() if all(folder.is_dir() for folder in pair)}
+    if not folders:
+        raise DataError(f"{path} has no folders {first} and {second}")
+    return folders
+
+
+def image_files(folder: pathlib.Path) -> list[pathlib.Path]:
+    """The images directly in `folder`, by name."""
+    return [file for file in sorted(folder.iterdir()) if file.suffix.lower() in SUFFIXES and file.name[0] != "."]

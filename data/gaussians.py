@@ -8,7 +8,7 @@ Gulrajani et al., "Improved Training of Wasserstein GANs", NeurIPS 2017, section
 import numpy as np
 
 from data.errors import DataError
-from data.source import ArraySource, Info, slice_arrays
+from data.source import ArraySource, labelled_images, slice_arrays
 
 SPAN = 10.0  # the square [-5, 5]² of the plane is the unit square of an image
 
@@ -33,5 +33,6 @@ def gaussians(argument: str, split: str, num_examples: int = 100_000, sigma: flo
         points = modes[label] + random.normal(0, sigma / SPAN, (num_examples, 2))
         by_split[name] = {"image": points.astype(np.float32)[:, None, None], "label": label}
     std = float(np.hypot(modes[:, 0].std(), sigma / SPAN))
-    info = Info(tuple(str(i) for i in range(len(modes))), (1, 1, 2), (0.5, 0.5), (std, std))
+    names = tuple(str(i) for i in range(len(modes)))
+    info = labelled_images(names, (1, 1, 2), (0.5, 0.5), (std, std), dtype="float32")
     return ArraySource(slice_arrays(by_split, split), info)

@@ -7,7 +7,7 @@ import zlib
 import numpy as np
 
 from data.errors import DataError
-from data.source import ArraySource, Info, normalisation, slice_arrays
+from data.source import ArraySource, labelled_images, normalisation, slice_arrays
 
 
 def npz(
@@ -43,7 +43,7 @@ def npz(
 
     first = next(iter(by_split.values()))["image"]
     mean, std = normalisation(mean, std, lambda: first[:stats_images], first.shape[-1])
-    info = Info(tuple(str(c) for c in classes), first.shape[1:], mean, std)
+    info = labelled_images(tuple(str(c) for c in classes), first.shape[1:], mean, std)
     return ArraySource(slice_arrays(by_split, split), info)
 
 
@@ -52,7 +52,7 @@ def read_arrays(path: pathlib.Path, names: tuple[str, ...] = ()) -> dict[str, np
     try:
         with np.load(path, allow_pickle=False) as archive:
             return {name: archive[name] for name in names or archive.files}
-    # What NumPy raises on a file of another kind, one that is cut off and one without such a name.
+    # What NumPy raises on a file of another kind, a truncated file and a missing name.
     except (OSError, AttributeError, TypeError, KeyError, EOFError, zipfile.BadZipFile, zlib.error) as error:
         raise ValueError(str(error)) from error
 

@@ -7,9 +7,10 @@ import numpy as np
 from PIL import Image
 from scipy import ndimage
 
-from data.decode import CORRUPT, read_image
+from data.decode import CORRUPT, place, read_image
 from data.errors import DataError
-from data.folder import SUFFIXES
+from data.fields import Field
+from data.folder import image_files, split_folders
 from data.source import Info, Source, in_threads, normalisation
 from data.splits import resolve
 from data.weight_map import class_weights, weight_map
@@ -37,8 +38,8 @@ def pairs(
 
     images, masks: folders under the path, which is then the split `train`; where it has none, every sub-folder that
         has them is a split. "{split}" stands for the split's name, as in images="{split}", masks="{split}annot".
-    match: what an image and its mask share: their "name" up to the suffix, or the first "number" in it, as
-        21_training.jpg and 21_manual1.png do. That is also their order, so that a slice is contiguous.
+    match: what an image and its mask have in common: the "name" of the file up to the suffix, or the first "number" in
+        it, as 21_training.jpg and 21_manual1.png. That is also their order, so that a slice is contiguous.
     classes: their names; where empty they are counted in the masks, which are all read for that.
     void: the value of pixels without a label. All others are classes, as grey values or palette indices; where
         there are two, class 1 may also be 255.
@@ -59,17 +60,24 @@ def pairs(
         raise DataError(f"data.size={size!r}: (height, width), or nothing")
     if channels not in (1, 3):
         raise DataError(f"data.channels must be 1 or 3, found {channels}")
-    listings = {name: _pair_up(*folders, match) for name, folders in _splits(path, images, masks).items()}
+    try:
+        folders = split_folders(path, images, masks)
+    except DataError as error:
+        raise DataError(f"{error}: data.images and data.masks name them") from None
+    listings = {name: _pair_up(*pair, match) for name, pair in folders.items()}
     table = _class_of_value(classes, void, [mask for listing in listings.values() for _, mask in listing])
     classes = tuple(classes) or tuple(str(c) for c in range(table.max() + 1))
 
     first = next(iter(listings.values()))[:stats_images]
     shape = (*(size or read_image(first[0][0], channels).shape[:2]), channels)
-    measured = PairFiles(first, table, bool(size), 0.0, Info(classes, shape, (), ()))
+    fields = {"image": Field("image", shape, "uint8"), "masks": Field("mask", shape[:2], "int16", classes)}
+    measured = PairFiles(first, table, bool(size), 0.0, Info(fields, (), ()))
     mean, std = normalisation(mean, std, lambda: measured.read_all()["image"], channels)
     parts = resolve(split, {name: len(listing) for name, listing in listings.items()})
     chosen = [pair for name, start, stop in parts for pair in listings[name][start:stop]]
-    return PairFiles(chosen, table, bool(size), border_weight, Info(classes, shape, mean, std))
+    if border_weight:
+        fields["weight_map"] = Field("map", shape[:2], "float32")
+    return PairFiles(chosen, table, bool(size), border_weight, Info(fields, mean, std))
 
 
 class PairFiles(Source):
@@ -89,9 +97,19 @@ class PairFiles(Source):
         image, masks = map(np.stack, zip(*[self._read(*self.pairs[i]) for i in ids], strict=True))
         if not self.border_weight:
             return {"image": image, "masks": masks}
-        # The last entry of `balance`, the place −1, is what void weighs.
+        # The last entry of `balance`, at the place −1, is the weight of void.
         maps = [weight_map(ndimage.label(m == 1)[0], self.balance[m], self.border_weight) for m in masks]
         return {"image": image, "masks": masks, "weight_map": np.stack(maps)}
+
+    def truth(self, ids):
+        found = []
+        for i in ids:
+            masks = read_mask(self.pairs[i][1], self.table)
+            matrix = place(
+                masks.shape[1], masks.shape[0], self.info.shape[:2] if self.resize else None, "resize"
+            ).matrix
+            found.append({"size": masks.shape, "matrix": matrix, "masks": masks})
+        return found
 
     def _read(self, image_file: pathlib.Path, mask_file: pathlib.Path) -> tuple[np.ndarray, np.ndarray]:
         """(image [H, W, C] uint8, mask [H, W] int16)."""
@@ -100,16 +118,16 @@ class PairFiles(Source):
         if image.shape[:2] != mask.shape:
             raise DataError(f"{image_file} is {_size(image)} pixels and its mask {mask_file} is {_size(mask)}")
         if self.resize:
-            image = Image.fromarray(image.squeeze()).resize((width, height), Image.Resampling.BILINEAR)
-            mask = Image.fromarray(mask.astype(np.int32)).resize((width, height), Image.Resampling.NEAREST)
-            return np.asarray(image).reshape(self.info.shape), np.asarray(mask).astype(np.int16)
+            placement = place(mask.shape[1], mask.shape[0], (height, width), "resize")
+            image = np.asarray(placement.draw(Image.fromarray(image.squeeze()))).reshape(self.info.shape)
+            mask = np.asarray(placement.draw(Image.fromarray(mask.astype(np.int32)), nearest=True)).astype(np.int16)
         if mask.shape != (height, width):
             raise DataError(f"{image_file} is {_size(image)} pixels, others are {height}×{width}: set data.size")
         return image, mask
 
 
 def read_mask(file: pathlib.Path, table: np.ndarray) -> np.ndarray:
-    """One mask [H, W] int16. Raises DataError that names a file which is no mask or has a value that is no class."""
+    """One mask [H, W] int16. Raises DataError that names a file which is not a mask or has a value without a class."""
     values = _values(file)
     mask = table[values]
     if (mask == INVALID).any():
@@ -119,7 +137,7 @@ def read_mask(file: pathlib.Path, table: np.ndarray) -> np.ndarray:
 
 
 def _values(file: pathlib.Path) -> np.ndarray:
-    """[H, W], at most 255: what stands in a mask."""
+    """[H, W] uint8: the values in a mask."""
     try:
         with Image.open(file) as image:
             values = np.asarray(image)
@@ -131,7 +149,7 @@ def _values(file: pathlib.Path) -> np.ndarray:
 
 
 def _class_of_value(classes: tuple[str, ...], void: int | None, masks: list[pathlib.Path]) -> np.ndarray:
-    """[256] int16: the class that a value in a mask stands for, IGNORED or INVALID."""
+    """[256] int16: the class of each value in a mask, IGNORED or INVALID."""
     k = len(classes)
     if not k:
         present = set().union(*in_threads(lambda mask: np.unique(_values(mask)).tolist(), masks)) - {void}
@@ -148,31 +166,13 @@ def _class_of_value(classes: tuple[str, ...], void: int | None, masks: list[path
         table[255] = 1
     if void is not None:
         if not 0 <= void <= 255:
-            raise DataError(f"data.void={void} is no value of a mask: 0 to 255")
+            raise DataError(f"data.void={void} is not a value of a mask: 0 to 255")
         table[void] = IGNORED
     return table
 
 
-def _splits(path: pathlib.Path, images: str, masks: str) -> dict[str, tuple[pathlib.Path, pathlib.Path]]:
-    """split -> its folders of images and of masks; the training split comes first."""
-    if "{split}" not in images + masks:
-        if (path / images).is_dir() and (path / masks).is_dir():
-            return {"train": (path / images, path / masks)}
-        images, masks = f"{{split}}/{images}", f"{{split}}/{masks}"
-    form = re.compile(re.escape(images).replace(re.escape("{split}"), "([^/]+)"))
-    found = [
-        form.fullmatch(folder.relative_to(path).as_posix()) for folder in path.glob(images.replace("{split}", "*"))
-    ]
-    names = sorted({match[1] for match in found if match}, key=lambda name: (not name.startswith("train"), name))
-    folders = {name: (path / images.format(split=name), path / masks.format(split=name)) for name in names}
-    folders = {name: pair for name, pair in folders.items() if all(folder.is_dir() for folder in pair)}
-    if not folders:
-        raise DataError(f"{path} has no folders {images} and {masks}: data.images and data.masks name them")
-    return folders
-
-
 def _pair_up(images: pathlib.Path, masks: pathlib.Path, match: str) -> list[Pair]:
-    """The files of two folders that belong together, in natural order of what they share."""
+    """The files of two folders that belong together, in natural order of the part that their names share."""
     by_key = [_by_key(folder, match) for folder in (images, masks)]
     for these, others, folder in ((*by_key, masks), (*by_key[::-1], images)):
         for key in these.keys() - others.keys():
@@ -185,9 +185,7 @@ def _pair_up(images: pathlib.Path, masks: pathlib.Path, match: str) -> list[Pair
 
 def _by_key(folder: pathlib.Path, match: str) -> dict[str, pathlib.Path]:
     files = {}
-    for file in sorted(folder.iterdir()):
-        if file.suffix.lower() not in SUFFIXES or file.name[0] == ".":
-            continue
+    for file in image_files(folder):
         number = re.search(r"\d+", file.stem)
         if match == "number" and not number:
             raise DataError(f"{file} has no number in its name: data.match='name'")

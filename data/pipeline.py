@@ -1,57 +1,105 @@
 """How batches are made: a batch is a function of (seed, step), so the position in the data is the step.
 
-Training reads a continuous stream over one permutation per epoch. With `resident` the feed carries only ids
-and the images are gathered on the device; without, Grain's threads fetch and decode ahead. Both use the same
-indices, so both give the same batches.
+Training reads the endless stream of a sampler (data/samplers.py). With `resident` the feed carries only ids and the
+arrays are gathered on the device; without, Grain's threads fetch and decode ahead. Both use the same ids, so both give
+the same batches.
 """
 
 import dataclasses
 import functools
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 
 import numpy as np
 
 from data.errors import DataError
+from data.fields import joined
+from data.samplers import Sampler, make_sampler
 from data.source import Source
 
 
-def indices(seed: int, step: int, batch_size: int, num_examples: int) -> np.ndarray:
-    """Ids [batch_size] int64 of the batch at `step`, any batch size: every example is used equally often."""
-    epochs, places = _positions(step, batch_size, num_examples)
-    ids = np.empty(batch_size, np.int64)
-    for epoch in range(epochs[0], epochs[-1] + 1):
-        ids[epochs == epoch] = _permutation(seed, epoch, num_examples)[places[epochs == epoch]]
-    return ids
-
-
-def _positions(step: int, batch_size: int, num_examples: int) -> tuple[np.ndarray, np.ndarray]:
-    """(epoch, place within the epoch) of each row of the batch at `step`."""
-    return np.divmod(step * batch_size + np.arange(batch_size, dtype=np.int64), num_examples)
-
-
-@functools.lru_cache(maxsize=4)
-def _permutation(seed: int, epoch: int, num_examples: int) -> np.ndarray:
-    return np.random.default_rng((seed, epoch)).permutation(num_examples)
-
-
 def resident_arrays(source: Source, limit: int = 2**30) -> dict[str, np.ndarray] | None:
-    """The whole source as arrays for the device if its images take at most `limit` bytes; None: stream it."""
-    if len(source) * np.prod(source.info.shape, dtype=np.int64) > limit:
+    """The whole source as arrays for the device if its fields take at most `limit` bytes; None: stream it.
+
+    An array of a group of unpaired examples is as long as its group, and is gathered by the ids of its group.
+    """
+    if sum(_bytes(part, group) for group, part in _groups(source).items()) > limit:
         return None
-    arrays = source.resident()
-    if arrays is not None:
-        check_labels(arrays, np.arange(len(source)), source)
+    arrays = {}
+    for part in _groups(source).values():
+        own = part.resident()
+        if own is None:
+            return None
+        check_examples(own, np.arange(len(part)), source)
+        arrays |= own
     return arrays
 
 
-def check_labels(examples: dict[str, np.ndarray], ids: np.ndarray, source: Source) -> None:
-    """Raises DataError naming the first of the examples `ids` whose label is no class; -1 is none by intention."""
-    labels, count = examples.get("label"), len(source.info.classes)
-    if labels is None or labels.ndim != 1 or not count:
-        return
-    wrong = np.flatnonzero((labels < -1) | (labels >= count))
-    if len(wrong):
-        raise DataError(f"example {ids[wrong[0]]} has the label {labels[wrong[0]]}, but there are {count} classes")
+def _groups(source: Source) -> dict[str, Source]:
+    return {"": source, **source.groups}
+
+
+def _bytes(part: Source, group: str) -> int:
+    own = [field for field in part.info.fields.values() if field.group == group]
+    return len(part) * sum(int(np.prod(field.shape, dtype=np.int64)) * np.dtype(field.dtype).itemsize for field in own)
+
+
+def check_examples(examples: Mapping[str, np.ndarray], ids: np.ndarray, source: Source) -> None:
+    """Raises DataError for arrays that are not as `source.info` declares them, naming the first wrong example.
+
+    They must be declared and have the declared shape, and classes and words must exist; -1 is no class by intention.
+    """
+    for name, array in examples.items():
+        field = source.info.fields.get(name)
+        if field is None:
+            raise DataError(f"the data give {name!r}, which their info does not declare")
+        if array.shape[1:] != tuple(field.shape):
+            raise DataError(f"the data give {name!r} of shape {array.shape[1:]}, but declare {tuple(field.shape)}")
+        if not field.names or field.kind not in ("label", "labels", "mask", "tokens"):
+            continue
+        what, least = ("words", 0) if field.kind == "tokens" else ("classes", -1)
+        if array.size and (array.min() < least or array.max() >= len(field.names)):
+            wrong = (array < least) | (array >= len(field.names))
+            first = np.flatnonzero(wrong.reshape(len(array), -1).any(1))[0]
+            where = "" if name == "label" else f" in {name!r}"
+            value = array[first][wrong[first]].ravel()[0]
+            article = "the label" if field.kind in ("label", "labels") else "the value"
+            raise DataError(
+                f"example {ids[first]} has {article} {value}{where}, but there are {len(field.names)} {what}"
+            )
+
+
+def examples(source: Source, sample: Mapping[str, np.ndarray], seed: int | None = None) -> dict[str, np.ndarray]:
+    """The arrays of a batch: of each group the examples "id" ("id/GROUP") of `sample`, each [B] int64.
+
+    seed: of training, where random crops are drawn from (seed, "use", id); None: crops are central.
+    """
+    batch = {}
+    for group, part in _groups(source).items():
+        ids, keys = sample[joined("id", group)], None
+        if seed is not None:
+            keys = np.stack([np.full_like(ids, seed), sample[joined("use", group)]], axis=1)
+        own = part.fetch(ids, keys)
+        check_examples(own, ids, source)
+        batch |= own
+    return batch
+
+
+def in_order(source: Source, positions: np.ndarray) -> dict[str, np.ndarray]:
+    """ "id" [B] of the examples at `positions`; groups of unpaired examples, "id/GROUP", begin again at their end."""
+    return {
+        joined("id", group): positions if group == "" else positions % len(part)
+        for group, part in _groups(source).items()
+    }
+
+
+def first_batch(source: Source, size: int) -> dict[str, np.ndarray]:
+    """The first `size` examples as a batch, with ids and without random crops, to show shapes to a model."""
+    sample = in_order(source, np.arange(size, dtype=np.int64) % len(source))
+    return {**examples(source, sample), **_as_int32(sample)}
+
+
+def _as_int32(sample: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
+    return {name: (x & 0x7FFFFFFF).astype(np.int32) for name, x in sample.items()}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -60,7 +108,7 @@ class _Feed:
 
     source: one split.
     batch_size: of the global batch.
-    resident: give ids only, the arrays lie on the device.
+    resident: give ids only, the arrays are on the device.
     process_index, process_count: this process gets its own contiguous rows of every global batch.
     """
 
@@ -73,16 +121,11 @@ class _Feed:
 
     def __post_init__(self):
         if self.batch_size < 1 or self.batch_size % self.process_count:
-            raise DataError(f"batch_size {self.batch_size} is no multiple of {self.process_count} processes")
+            raise DataError(f"batch_size {self.batch_size} is not a multiple of {self.process_count} processes")
 
     def _rows(self) -> slice:
         rows = self.batch_size // self.process_count
         return slice(self.process_index * rows, (self.process_index + 1) * rows)
-
-    def _batch(self, ids: np.ndarray, keys: np.ndarray | None = None) -> dict[str, np.ndarray]:
-        examples = {} if self.resident else self.source.fetch(ids, keys)
-        check_labels(examples, ids, self.source)
-        return {**examples, "id": ids.astype(np.int32)}
 
     def _read(self, start: int, stop: int) -> Iterator[dict[str, np.ndarray]]:
         if self.resident:  # a few ids: handing them from thread to thread would cost more than making them
@@ -100,17 +143,31 @@ class _Feed:
 class Feed(_Feed):
     """The endless training stream: `feed[step]` is a batch, `feed.start(step)` reads ahead from there.
 
-    A batch has `id` [B] int32 and, unless resident, what the source gives: image [B, H, W, C] uint8, label
-    [B] int32. B is the batch size over the number of processes.
+    A batch has `id` [B] int32 (and `id/GROUP` of unpaired groups, and `use` where the sampler repeats examples) and,
+    unless resident, the fields of the source. B is the batch size over the number of processes.
+
+    sampler: its specification, see data/samplers.py.
     """
 
     seed: int = 0
+    sampler: str = "shuffled"
+
+    def __post_init__(self):
+        super().__post_init__()
+        only = self._sampler.batch_size
+        if only not in (None, self.batch_size):
+            raise DataError(f"sampler {self.sampler!r} makes batches of {only}, not of {self.batch_size}")
+
+    @functools.cached_property
+    def _sampler(self) -> Sampler:
+        return make_sampler(self.sampler, self.source)
 
     def __getitem__(self, step):
-        rows = self._rows()
-        ids = indices(self.seed, step, self.batch_size, len(self.source))[rows]
-        epochs, _ = _positions(step, self.batch_size, len(self.source))
-        return self._batch(ids, np.stack([np.full_like(ids, self.seed), epochs[rows]], axis=1))
+        drawn = self._sampler.draw(self.seed, step, self.batch_size)
+        sample = {name: x[self._rows()] for name, x in drawn.items()}
+        kept = {name: x for name, x in sample.items() if self._sampler.repeats or not name.startswith("use")}
+        arrays = {} if self.resident else examples(self.source, sample, self.seed)
+        return {**arrays, **_as_int32(kept)}
 
     def start(self, step: int = 0) -> Iterator[dict[str, np.ndarray]]:
         """Batches of steps step, step + 1, …; close() it to stop the reading threads."""
@@ -119,16 +176,20 @@ class Feed(_Feed):
 
 @dataclasses.dataclass(frozen=True)
 class EvaluationFeed(_Feed):
-    """Every example exactly once, in order. `mask` [B] bool is False on the padding of the last batch."""
+    """Every example exactly once, in order. `mask` [B] bool is False on the padding of the last batch.
+
+    Groups of unpaired examples go along in their order and begin again at their end.
+    """
 
     def __len__(self):
         return -(-len(self.source) // self.batch_size)
 
     def __getitem__(self, step):
         positions = step * self.batch_size + np.arange(self.batch_size, dtype=np.int64)[self._rows()]
-        # Padding repeats the last example, so that it is as harmless to compute as any other.
-        ids = np.minimum(positions, len(self.source) - 1)
-        return {**self._batch(ids), "mask": positions < len(self.source)}
+        # Padding repeats the last example, which computes as well as any other.
+        sample = in_order(self.source, np.minimum(positions, len(self.source) - 1))
+        arrays = {} if self.resident else examples(self.source, sample)
+        return {**arrays, **_as_int32(sample), "mask": positions < len(self.source)}
 
     def __iter__(self):
         return self._read(0, len(self))

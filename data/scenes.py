@@ -1,7 +1,7 @@
-"""Scenes: real handwritten digits scattered on textured canvases, with all that can be asked of a picture.
+"""Scenes: real handwritten digits scattered on textured canvases, with masks, boxes, points and captions.
 
 Nothing is downloaded: the digits are scikit-learn's (see data/digits.py), the canvases are drawn, and an example is a
-pure function of (seed, split, id). The splits share no digit, so a test scene shows handwriting never seen.
+pure function of (seed, split, id). The splits share no digit, so test scenes show handwriting that training has not.
 """
 
 import functools
@@ -10,20 +10,24 @@ import numpy as np
 
 from data.digits import digits
 from data.errors import DataError
+from data.fields import Field
+from data.geometry import boxes_of_mask
 from data.source import ArraySource, Info, statistics
 from data.splits import resolve
+from data.text import SPECIAL, Vocabulary
 
 CLASSES = ("background", *"0123456789")
 DIGITS = {"train": "train[:90%]", "validation": "train[90%:]", "test": "test"}  # whose handwriting each split shows
 
 TEXTURES = ("plain", "stripes", "checks", "clouds")
 COUNTS = ("one", "two", "three", "four", "five", "six", "seven", "eight")
-VOCABULARY = (
-    *("<pad>", "<start>", "<end>", ",", "a", "the", "on", "at", "digit", "digits", "small", "large"),
-    *("top", "middle", "bottom", "left", "centre", "right"),
-    *(TEXTURES + COUNTS + CLASSES[1:]),
+VOCABULARY = Vocabulary(
+    (
+        *(*SPECIAL, ",", "a", "the", "on", "at", "digit", "digits", "small", "large"),
+        *("top", "middle", "bottom", "left", "centre", "right"),
+        *(TEXTURES + COUNTS + CLASSES[1:]),
+    )
 )
-_TOKEN = {word: token for token, word in enumerate(VOCABULARY)}
 
 
 def scenes(
@@ -42,12 +46,12 @@ def scenes(
     masks [B, size, size] int8: 0 on the canvas, 1 + d on a digit d
     instances [B, size, size] uint8: 0 on the canvas, 1 + i on object i
     labels [B, M] int32: the class of each object, as in `masks`; −1 from where there is none
-    boxes [B, M, 4] float32: (left, top, right, bottom) in pixels about what is visible of an object, else 0
-    points [B, M, 2] float32: (x, y), the centre of the box, else 0
-    caption [B, 6 + 8M] int32: places in VOCABULARY, which `read` turns into words
+    boxes [B, M, 4] float32: (left, top, right, bottom) in pixels of the visible part of an object; 0 without one
+    points [B, M, 1, 3] float32: (x, y, visibility) of the centre of the box; 0 without one
+    tokens [B, 6 + 8M] int32: a caption in the words of VOCABULARY
 
-    An object may hide part of those before it, but nine tenths of each stay visible. Augmentations that move pixels
-    take masks and instances along, not boxes and points.
+    An object may hide part of those before it, but nine tenths of each stay visible. Captions name the places of
+    objects, and augmentations do not rewrite them: a page that learns captions moves no pixels.
     """
     if argument:
         raise DataError(f"data set 'scenes' takes no argument, found {argument!r}")
@@ -56,7 +60,7 @@ def scenes(
     if not 1 <= max_objects <= len(COUNTS):
         raise DataError(f"data.max_objects of 'scenes' lies between 1 and {len(COUNTS)}, not at {max_objects}")
     if min(num_train, num_validation, num_test) < 1:
-        raise DataError("each split of 'scenes' has an example at least")
+        raise DataError("each split of 'scenes' has at least one example")
 
     def draw(name: str, ids: range) -> list[dict]:
         hand = digits("", DIGITS[name]).arrays
@@ -67,17 +71,20 @@ def scenes(
     drawn = [scene for name, start, stop in resolve(split, sizes) for scene in draw(name, range(start, stop))]
     arrays = {key: np.stack([scene[key] for scene in drawn]) for key in drawn[0]}
     mean, std = statistics(np.stack([scene["image"] for scene in draw("train", range(min(num_train, 256)))]))
-    return ArraySource(arrays, Info(CLASSES, (size, size, 3), mean, std))
-
-
-def read(caption: np.ndarray) -> str:
-    """The words of a caption [L]: "two digits on stripes , a large 3 at the top left , a small 7 at …"."""
-    words = [VOCABULARY[token] for token in caption]
-    return " ".join(word for word in words if word not in ("<pad>", "<start>", "<end>"))
+    fields = {
+        "image": Field("image", (size, size, 3), "uint8"),
+        "masks": Field("mask", (size, size), "int8", CLASSES),
+        "instances": Field("mask", (size, size), "uint8", fill=0),
+        "labels": Field("labels", (max_objects,), "int32", CLASSES, of="boxes"),
+        "boxes": Field("boxes", (max_objects, 4), "float32", of="instances"),
+        "points": Field("points", (max_objects, 1, 3), "float32", ("centre",), of="boxes"),
+        "tokens": Field("tokens", (_caption_length(max_objects),), "int32", VOCABULARY.words),
+    }
+    return ArraySource(arrays, Info(fields, mean, std))
 
 
 def _draw(rng: np.random.Generator, hand: dict, size: int, max_objects: int) -> dict[str, np.ndarray]:
-    """One example of the record that `scenes` describes."""
+    """One example, as `scenes` describes it."""
     texture = TEXTURES[rng.integers(len(TEXTURES))]
     canvas_colour = rng.uniform(0.1, 0.9, 3)
     pattern = _pattern(rng, texture, size)[..., None] * rng.uniform(-0.12, 0.12, 3)
@@ -97,11 +104,9 @@ def _draw(rng: np.random.Generator, hand: dict, size: int, max_objects: int) -> 
 
     labels = np.full(max_objects, -1, np.int32)
     labels[: len(drawn)] = [1 + digit for digit, *_ in drawn]
-    boxes = np.zeros((max_objects, 4), np.float32)
-    for i in range(len(drawn)):
-        rows, columns = np.nonzero(instances == 1 + i)
-        boxes[i] = columns.min(), rows.min(), columns.max() + 1, rows.max() + 1
-    points = (boxes[:, :2] + boxes[:, 2:]) / 2
+    boxes = boxes_of_mask(instances, max_objects)
+    centres = (boxes[:, :2] + boxes[:, 2:]) / 2
+    visible = (labels >= 0).astype(np.float32)
     large = [side > 7 * size / 16 for _, side, _ in drawn]
     return {
         "image": np.round(255 * np.clip(image, 0, 1)).astype(np.uint8),
@@ -109,8 +114,10 @@ def _draw(rng: np.random.Generator, hand: dict, size: int, max_objects: int) -> 
         "instances": instances,
         "labels": labels,
         "boxes": boxes,
-        "points": points,
-        "caption": _caption(texture, labels[: len(drawn)], large, points / size, 6 + 8 * max_objects),
+        "points": np.column_stack([centres, visible])[:, None],
+        "tokens": VOCABULARY.encode(
+            _caption(texture, labels[: len(drawn)], large, centres / size), _caption_length(max_objects)
+        ),
     }
 
 
@@ -164,12 +171,19 @@ def _place(rng, ink: np.ndarray, instances: np.ndarray, areas: list[int]):
     return None
 
 
-def _caption(texture: str, labels, large, points, length: int) -> np.ndarray:
-    """The objects from left to right. `points` are in [0, 1]."""
-    words = ["<start>", COUNTS[len(labels) - 1], "digit" if len(labels) == 1 else "digits", "on", texture]
+def _caption_length(max_objects: int) -> int:
+    """Tokens of the longest caption: <start>, four words, eight for each object, <end>."""
+    return 6 + 8 * max_objects
+
+
+def _caption(texture: str, labels, large, points) -> str:
+    """The objects from left to right: "two digits on stripes , a large 3 at the top left , a small 7 at …".
+
+    points: the centres [N, 2] in [0, 1].
+    """
+    words = [COUNTS[len(labels) - 1], "digit" if len(labels) == 1 else "digits", "on", texture]
     for i in np.argsort(points[: len(labels), 0], kind="stable"):
         column, row = (points[i] * 3).astype(int)
         where = ("top", "middle", "bottom")[row], ("left", "centre", "right")[column]
         words += [",", "a", "large" if large[i] else "small", CLASSES[labels[i]], "at", "the", *where]
-    tokens = [_TOKEN[word] for word in [*words, "<end>"]]
-    return np.array(tokens + [_TOKEN["<pad>"]] * (length - len(tokens)), np.int32)
+    return " ".join(words)

@@ -2,42 +2,77 @@
 
 import concurrent.futures
 import dataclasses
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any
 
 import numpy as np
 
-from data import splits
+from data import geometry, splits
 from data.errors import DataError
+from data.fields import Field, by_group, check_fields, of_kind
+from data.text import Vocabulary
 
 
 @dataclasses.dataclass(frozen=True)
 class Info:
-    """What the model and the augmentation must know of a data set; the same for all its splits.
+    """What the model and the augmentation need to know of a data set; the same for all its splits.
 
-    classes: names of the classes, label i is `classes[i]`.
-    shape: (H, W, C) of every image.
+    fields: by name, everything that a batch holds of an example.
     mean, std: one number a channel, over pixels in [0, 1] of the training split.
     """
 
-    classes: tuple[str, ...]
-    shape: tuple[int, int, int]
+    fields: Mapping[str, Field]
     mean: tuple[float, ...]
     std: tuple[float, ...]
 
+    def __post_init__(self):
+        check_fields(self.fields)
+
+    @property
+    def classes(self) -> tuple[str, ...]:
+        """Names of the classes of the example, or of its pixels, or of its objects; () without classes."""
+        for kind in ("label", "mask", "labels"):
+            for field in of_kind(self.fields, kind).values():
+                if field.names:
+                    return field.names
+        return ()
+
+    @property
+    def shape(self) -> tuple[int, int, int]:
+        """(H, W, C) of "image"."""
+        return self.fields["image"].shape
+
+
+def labelled_images(
+    classes: tuple[str, ...],
+    shape: tuple[int, int, int],
+    mean: tuple[float, ...],
+    std: tuple[float, ...],
+    dtype: str = "uint8",
+) -> Info:
+    """The common case: image [H, W, C] and label, which is a place in `classes` or -1."""
+    fields = {"image": Field("image", tuple(shape), dtype), "label": Field("label", (), "int32", tuple(classes))}
+    return Info(fields, mean, std)
+
 
 class Source:
-    """One split of a data set. Subclasses set `info` and give `__len__` and a thread-safe `fetch`."""
+    """One split of a data set. Subclasses set `info` and give `__len__` and a thread-safe `fetch`.
+
+    groups: of unpaired data, the sources of the other sets by name. Each gives the fields of its group, this source
+        gives those of the group "", and `info` describes all of them.
+    """
 
     info: Info
+    groups: Mapping[str, "Source"] = {}
 
     def __len__(self) -> int:
         raise NotImplementedError
 
     def fetch(self, ids: np.ndarray, keys: np.ndarray | None = None) -> dict[str, np.ndarray]:
-        """Examples `ids` ([B] int64): image [B, H, W, C] uint8, label [B] int32.
+        """Examples `ids` ([B] int64): the fields of `info`, [B, ...] each, padded to their shapes.
 
-        keys: [B, 2] int64, (seed, epoch) of this use of each example: the random-resized crop is drawn from
-            (seed, epoch, id) alone, so it depends neither on the batch size nor on workers. Without keys the
+        keys: [B, 2] int64, (seed, use) of this use of each example: the random-resized crop is drawn from
+            (seed, use, id) alone, so it depends neither on the batch size nor on threads. Without keys the
             crop is central. Sources that crop nothing ignore them.
         """
         raise NotImplementedError
@@ -52,21 +87,77 @@ class Source:
         parts = in_threads(self.fetch, chunks)
         return {k: np.concatenate([part[k] for part in parts]) for k in parts[0]}
 
+    def truth(self, ids: np.ndarray) -> list[dict[str, Any]]:
+        """The ground truth of examples for evaluation on the host: unpadded, at the picture's own size.
+
+        Each has `size` (height, width) and `matrix` [2, 3], which takes the picture's own pixels onto the canvas of
+        `fetch(ids)`; and of the following what the data have: label, boxes [n, 4], labels [n], crowd [n] bool,
+        difficult [n] bool, points [n, K, 3], masks [H, W], captions (a list of texts).
+        """
+        batch = self.fetch(np.asarray(ids))
+        return [unpadded(self.info, {name: x[i] for name, x in batch.items()}) for i in range(len(ids))]
+
+    def labels(self) -> np.ndarray:
+        """The class of every example, [N] int32, without decoding images. Raises DataError where there is none."""
+        raise DataError("these data have no class per example: they have " + ", ".join(self.info.fields))
+
 
 class ArraySource(Source):
     """Examples that lie in memory: a dict of arrays whose leading axis is the example."""
 
-    def __init__(self, arrays: dict[str, np.ndarray], info: Info):
-        self.arrays, self.info = arrays, info
+    def __init__(self, arrays: dict[str, np.ndarray], info: Info, groups: Mapping[str, Source] | None = None):
+        self.arrays, self.info, self.groups = arrays, info, groups or {}
 
     def __len__(self):
-        return len(self.arrays["image"])
+        return len(next(iter(self.arrays.values())))
 
     def fetch(self, ids, keys=None):
         return {k: v[ids] for k, v in self.arrays.items()}
 
     def resident(self):
         return self.arrays
+
+    def labels(self):
+        found = of_kind(self.info.fields, "label")
+        return self.arrays[next(iter(found))].astype(np.int32) if found else super().labels()
+
+
+def blank_source(info: Info) -> ArraySource:
+    """One example of zeros with the fields of `info`, where nothing but shapes is needed."""
+    sources = {}
+    for group, fields in by_group(info.fields).items():
+        arrays = {name: np.zeros((1, *field.shape), field.dtype) for name, field in fields.items()}
+        sources[group] = ArraySource(arrays, dataclasses.replace(info, fields=fields))
+    blank = sources.pop("")
+    return ArraySource(blank.arrays, info, sources)
+
+
+def unpadded(info: Info, example: dict[str, np.ndarray]) -> dict[str, Any]:
+    """The truth of one example whose picture was used as it is; see Source.truth."""
+    height, width = example["image"].shape[:2]
+    truth = {"size": (height, width), "matrix": geometry.identity()}
+    for name, field in info.fields.items():
+        if field.group or name not in example:
+            continue
+        if field.kind == "label":
+            truth[name] = int(example[name])
+        elif field.kind == "mask":
+            truth[name] = example[name]
+        elif field.kind == "tokens" and field.names:
+            truth["captions"] = [Vocabulary(field.names).decode(example[name])]
+        elif field.kind in ("boxes", "labels", "points"):
+            truth[name] = example[name][_present(info.fields, example, name)]
+    return truth
+
+
+def _present(fields: Mapping[str, Field], example: dict[str, np.ndarray], name: str) -> np.ndarray:
+    """[N] bool: which rows of the field hold an object: one with a box, or else with a label or a visible point."""
+    own = fields[name]
+    boxes = name if own.kind == "boxes" else own.of
+    if boxes in example and fields[boxes].kind == "boxes":
+        x1, y1, x2, y2 = example[boxes].T
+        return (x2 > x1) & (y2 > y1)
+    return example[name] != own.outside if own.kind == "labels" else (example[name][..., 2] > 0).any(1)
 
 
 def in_threads(function: Callable, items: Iterable) -> list:
@@ -93,7 +184,7 @@ def statistics(images: np.ndarray) -> tuple[tuple[float, ...], tuple[float, ...]
 
 
 def normalisation(mean, std, images, channels: int) -> tuple[tuple[float, ...], tuple[float, ...]]:
-    """The page's `mean` and `std` where given, else those of `images()` ([N, H, W, C] uint8)."""
+    """The page's `mean` and `std` where given, otherwise those of `images()` ([N, H, W, C] uint8)."""
     for name, given in (("mean", mean), ("std", std)):
         if len(given) not in (0, channels):
             raise DataError(f"data.{name} has {len(given)} numbers, the images have {channels} channels")

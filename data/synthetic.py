@@ -3,7 +3,7 @@
 import numpy as np
 
 from data.errors import DataError
-from data.source import Info, Source, statistics
+from data.source import Source, labelled_images, statistics
 from data.splits import resolve
 
 SPLITS = ("train", "test")
@@ -40,18 +40,24 @@ class Synthetic(Source):
         # Noise is a window into one fixed strip: 65,537 (a prime) windows, far faster than a draw per pixel.
         strip = np.random.default_rng(0).integers(0, 128, 65_536 + height * width * channels, np.uint8)
         self.windows = np.lib.stride_tricks.sliding_window_view(strip, height * width * channels)
-        self.info = Info(tuple(str(c) for c in range(num_classes)), shape, (), ())
+        self.shape = shape
         mean, std = statistics(self._draw(np.arange(1000))["image"])
-        self.info = Info(self.info.classes, shape, mean, std)
+        self.info = labelled_images(tuple(str(c) for c in range(num_classes)), shape, mean, std)
 
     def __len__(self):
         return int(self.ends[-1])
 
     def fetch(self, ids, keys=None):
+        return self._draw(self._numbers(ids))
+
+    def labels(self):
+        return (self._numbers(np.arange(len(self))) % len(self.gratings)).astype(np.int32)
+
+    def _numbers(self, ids: np.ndarray) -> np.ndarray:
         part = np.searchsorted(self.ends, ids, side="right")
-        return self._draw(self.starts[part] + ids - np.concatenate([[0], self.ends])[part])
+        return self.starts[part] + ids - np.concatenate([[0], self.ends])[part]
 
     def _draw(self, numbers: np.ndarray) -> dict[str, np.ndarray]:
         labels = numbers % len(self.gratings)
-        noise = self.windows[numbers * 40_503 % len(self.windows)].reshape(-1, *self.info.shape)
+        noise = self.windows[numbers * 40_503 % len(self.windows)].reshape(-1, *self.shape)
         return {"image": self.gratings[labels] + noise, "label": labels.astype(np.int32)}

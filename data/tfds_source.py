@@ -1,19 +1,25 @@
-"""Any image-classification set of TensorFlow Datasets, read from array_record without TensorFlow."""
+"""Sets of images of TensorFlow Datasets, read from array_record without TensorFlow."""
 
-import functools
+import dataclasses
 import inspect
 import io
 import pathlib
+from collections.abc import Mapping
+from typing import Any
 
 import numpy as np
 import PIL
+from PIL import Image
 
+from data import geometry
 from data.cache import kept
-from data.decode import check_crop, decode
+from data.decode import Size, check_crop, decode, place, sides
 from data.errors import DataError
+from data.fields import Field
 from data.prepare import find_builder, prepare
 from data.source import Info, Source, normalisation
 from data.splits import resolve
+from data.tfds_features import Layout, field_table, layout
 
 _IMAGENET = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 # Mean and standard deviation per channel over the pixels of the training split, in [0, 1].
@@ -33,101 +39,212 @@ def tfds(
     split: str,
     data_dir: str | None = None,
     manual_dir: str | None = None,
-    image_size: int | None = None,
+    image_size: Size = None,
     crop: str = "center",
+    features: tuple[str, ...] = (),
+    max_objects: int = 100,
+    mask_classes: tuple[str, ...] = (),
     mean: tuple[float, ...] = (),
     std: tuple[float, ...] = (),
     stats_images: int = 512,
 ) -> "TfdsSource":
-    """`argument` is the set's name in TFDS, `cifar10` or `name/config`; what is not prepared yet is prepared.
+    """`argument` is the set's name in TFDS, `cifar10` or `name/config`; a set that is not prepared yet is prepared.
 
-    data_dir: where prepared sets lie; None: ~/tensorflow_datasets or TFDS_DATA_DIR.
+    A batch holds, of what the set has,
+
+    image [B, H, W, C] uint8
+    label [B] int32
+    masks [B, H, W] int16, -1 beside the picture
+    boxes [B, N, 4] float32 (x1, y1, x2, y2) in pixels and labels [B, N] int32; 0 and -1 without an object
+
+    Crowds and texts are in `truth` only, where texts of captions are `captions` and others have their own names.
+
+    data_dir: the folder of prepared sets; None: ~/tensorflow_datasets or TFDS_DATA_DIR.
     manual_dir: folder with the set's original files, for preparing it without a download.
-    image_size, crop: see data/decode.py; without a size all images must have the same.
-    mean, std: over pixels in [0, 1]; where empty, CONSTANTS, else measured on `stats_images` training images.
+    image_size, crop: a side or (height, width), see data/decode.py; without a size all images must have the same.
+    features: names of the features to use; empty: the image, the class, the masks and the boxes that there are, see
+        data/tfds_features.py.
+    max_objects: N; an example with more is an error when it is read.
+    mask_classes: names of the values in masks, where the set does not give them.
+    mean, std: over pixels in [0, 1]; where empty, CONSTANTS, or measured on `stats_images` training images.
     """
     from tensorflow_datasets import decode as decoding  # half a second, so only where it is used
 
     check_crop(crop, image_size)
     builder = prepare(argument, data_dir, manual_dir)
-    image, label = _supervised_keys(builder, argument)
-    features = builder.info.features
-    height, width, channels = features[image].shape
-    if image_size:
-        height = width = image_size
-    if height is None or width is None:
-        raise DataError(f"the images of tfds:{argument} differ in size: set data.image_size")
-
+    where, fields = _fields(builder, argument, image_size, features, max_objects, mask_classes)
+    shape = fields["image"].shape
     folder = pathlib.Path(builder.data_dir)
     sizes = {name: info.num_examples for name, info in builder.info.splits.items()}
     first = "train" if "train" in sizes else next(iter(sizes))
-    read = functools.partial(decode, channels=channels, size=image_size, crop=crop)
     known_mean, known_std = CONSTANTS.get(builder.name, ((), ()))
+    undecoded = {name: decoding.SkipDecoding() for name in (where.image, where.masks) if name}
+    canvas = Canvas(shape, image_size, crop)
 
-    def open_parts(parts: list[tuple[str, int, int]], info: Info | None) -> TfdsSource:
+    def open_parts(parts: list[tuple[str, int, int]], info: Info) -> TfdsSource:
         spec = "+".join(f"{name}[{start}:{stop}]" for name, start, stop in parts)
         try:
-            records = builder.as_data_source(split=spec, decoders={image: decoding.SkipDecoding()})
+            records = builder.as_data_source(split=spec, decoders=undecoded)
         except NotImplementedError as error:
             raise DataError(
                 f"tfds:{argument} in {builder.data_dir} was not written as array_record, which random access "
                 "needs: prepare it in another data_dir with python -m data.prepare"
             ) from error
         files = [(path.name, path.stat().st_size, path.stat().st_mtime_ns) for path in sorted(folder.iterdir())]
-        return TfdsSource(records, image, label, read, info, (str(folder), files, spec, width, height, channels, crop))
+        return TfdsSource(records, where, canvas, info, (str(folder), files, spec, where, canvas, max_objects))
 
     def sample() -> np.ndarray:
-        return open_parts([(first, 0, min(stats_images, sizes[first]))], None).read_all()["image"]
+        image = {"image": fields["image"]}
+        measured = open_parts([(first, 0, min(stats_images, sizes[first]))], Info(image, (), ()))
+        return measured.read_all()["image"]
 
-    mean, std = normalisation(mean or known_mean, std or known_std, sample, channels)
-    info = Info(tuple(features[label].names), (height, width, channels), mean, std)
-    return open_parts(resolve(split, sizes), info)
+    mean, std = normalisation(mean or known_mean, std or known_std, sample, shape[-1])
+    return open_parts(resolve(split, sizes), Info(fields, mean, std))
 
 
-def describe(argument: str, data_dir: str | None = None, image_size: int | None = None) -> Info:
-    """What is known of a set that need not be prepared: all but its mean and deviation, which are 0 and 1 here."""
+def describe(
+    argument: str,
+    data_dir: str | None = None,
+    image_size: Size = None,
+    features: tuple[str, ...] = (),
+    max_objects: int = 100,
+    mask_classes: tuple[str, ...] = (),
+) -> Info:
+    """The info of a set that need not be prepared, with the options of `tfds`; its mean and deviation are 0 and 1."""
     builder = find_builder(argument, data_dir)
-    image, label = _supervised_keys(builder, argument)
-    features = builder.info.features
-    height, width, channels = features[image].shape
-    shape = (image_size or height, image_size or width, channels)
-    if None in shape:
-        raise DataError(f"the images of tfds:{argument} differ in size: set data.image_size")
-    return Info(tuple(map(str, range(features[label].num_classes))), shape, (0.0,) * channels, (1.0,) * channels)
+    _, fields = _fields(builder, argument, image_size, features, max_objects, mask_classes)
+    channels = fields["image"].shape[-1]
+    return Info(fields, (0.0,) * channels, (1.0,) * channels)
+
+
+def _fields(
+    builder, name: str, image_size: Size, features: tuple[str, ...], max_objects: int, mask_classes: tuple[str, ...]
+) -> tuple[Layout, Mapping[str, Field]]:
+    """Raises DataError where the images of the set differ in size and `image_size` is not given."""
+    where = layout(builder, name, tuple(features))
+    height, width, channels = builder.info.features[where.image].shape
+    height, width = sides(image_size) or (height, width)
+    if height is None or width is None:
+        raise DataError(f"the images of tfds:{name} differ in size: set data.image_size")
+    if where.boxes and max_objects < 1:
+        raise DataError(f"data.max_objects must be positive, found {max_objects}")
+    return where, field_table(builder, where, (height, width, channels), max_objects, mask_classes)
+
+
+@dataclasses.dataclass(frozen=True)
+class Canvas:
+    """How pictures become images of `shape` (H, W, C); see data/decode.py."""
+
+    shape: tuple[int, int, int]
+    size: Size
+    crop: str
 
 
 class TfdsSource(Source):
     """Records of a prepared set, decoded and cropped as they are fetched. `identity`: all that the pixels depend on."""
 
-    def __init__(self, records, image: str, label: str, read, info: Info, identity: tuple):
-        self.records, self.image, self.label, self.read, self.info = records, image, label, read, info
-        self.identity = identity
+    def __init__(self, records, where: Layout, canvas: Canvas, info: Info, identity: tuple):
+        self.records, self.where, self.canvas, self.info, self.identity = records, where, canvas, info, identity
 
     def __len__(self):
         return len(self.records)
 
     def fetch(self, ids, keys=None):
-        examples = self.records.__getitems__([int(i) for i in ids])
+        records = self._records(ids)
         keys = [None] * len(ids) if keys is None else np.column_stack([keys, ids])
-        files = [io.BytesIO(example[self.image]) for example in examples]
-        images = [self.read(file, key=key) for file, key in zip(files, keys, strict=True)]
-        labels = np.array([example[self.label] for example in examples], np.int32)
-        return {"image": np.stack(images), "label": labels}
+        examples = [self._example(*row) for row in zip(ids, records, keys, strict=True)]
+        return {name: np.stack([example[name] for example in examples]) for name in self.info.fields}
 
     def resident(self):
-        if self.read.keywords["crop"] == "random":
+        if self.canvas.crop == "random":
             return None
-        code = inspect.getsource(inspect.getmodule(decode))
+        code = inspect.getsource(inspect.getmodule(decode)) + inspect.getsource(inspect.getmodule(TfdsSource))
         return kept((self.identity, PIL.__version__, code), self.read_all)
 
+    def labels(self):
+        if not self.where.label:
+            return super().labels()
+        read = lambda: {"label": np.array([self.records[i][self.where.label] for i in range(len(self))], np.int32)}
+        return kept((self.identity, "labels"), read)["label"]
 
-def _supervised_keys(builder, name: str) -> tuple[str, str]:
-    """Names of the features that are image and class. Raises DataError if it is no classification set."""
-    from tensorflow_datasets import features
+    def truth(self, ids):
+        return [self._truth(record) for record in self._records(ids)]
 
-    keys = builder.info.supervised_keys
-    found = dict(builder.info.features.items())
-    kinds = [type(found.get(key)) for key in keys or () if isinstance(key, str)]
-    if kinds != [features.Image, features.ClassLabel] or found[keys[0]].np_dtype != np.uint8:
-        raise DataError(f"tfds:{name} is no image-classification set: its supervised keys are {keys}")
-    return keys
+    def _records(self, ids) -> list[dict]:
+        return self.records.__getitems__([int(i) for i in ids])
+
+    def _example(self, i: int, record: dict, key) -> dict[str, np.ndarray]:
+        """The fields of one example, padded."""
+        fields, canvas = self.info.fields, self.canvas
+        image, placement = decode(io.BytesIO(record[self.where.image]), canvas.shape[-1], canvas.size, canvas.crop, key)
+        example: dict[str, Any] = {"image": image}
+        if "label" in fields:
+            example["label"] = np.int32(record[self.where.label])
+        if "masks" in fields:
+            mask = Image.fromarray(_mask(record[self.where.masks]).astype(np.int32))
+            example["masks"] = np.asarray(placement.draw(mask, nearest=True, fill=-1)).astype(np.int16)
+        if "boxes" in fields:
+            left, top, right, bottom = placement.region
+            size = _size(record[self.where.image])
+            boxes, labels = self._boxes(record, size), self._box_labels(record)
+            if self.where.crowd:
+                single = ~np.array(record[self.where.boxes][self.where.crowd], bool)
+                boxes, labels = boxes[single], labels[single]
+            region = np.clip(boxes, [left, top, left, top], [right, bottom, right, bottom])
+            boxes = geometry.move_boxes(placement.matrix, region)
+            visible = (boxes[:, 2:] > boxes[:, :2]).all(1)
+            boxes, labels = boxes[visible], labels[visible]
+            most = fields["boxes"].shape[0]
+            if len(boxes) > most:
+                raise DataError(f"example {i} has {len(boxes)} objects, but data.max_objects={most}")
+            padding = most - len(boxes)
+            example["boxes"] = np.pad(boxes, [(0, padding), (0, 0)]).astype(np.float32)
+            example["labels"] = np.pad(labels, (0, padding), constant_values=-1)
+        return example
+
+    def _truth(self, record: dict) -> dict[str, Any]:
+        """The ground truth of one example; see Source.truth."""
+        height, width = _size(record[self.where.image])
+        matrix = place(width, height, self.canvas.size, self.canvas.crop).matrix
+        truth: dict[str, Any] = {"size": (height, width), "matrix": matrix}
+        if self.where.label:
+            truth["label"] = int(record[self.where.label])
+        if self.where.masks:
+            truth["masks"] = _mask(record[self.where.masks]).astype(np.int16)
+        if self.where.boxes:
+            truth |= {"boxes": self._boxes(record, (height, width)), "labels": self._box_labels(record)}
+            flags = {"crowd": self.where.crowd, "difficult": self.where.difficult}
+            truth |= {name: np.array(record[self.where.boxes][key], bool) for name, key in flags.items() if key}
+        for feature, key in self.where.texts:
+            texts = record[feature][key] if key else record[feature]
+            texts = texts if isinstance(texts, list | tuple | np.ndarray) else [texts]
+            name = "captions" if "caption" in f"{feature}/{key}" or key == "text" else feature
+            truth.setdefault(name, []).extend(text.decode() for text in texts)
+        return truth
+
+    def _boxes(self, record: dict, size: tuple[int, int]) -> np.ndarray:
+        """[n, 4] float32: x1, y1, x2, y2 in the picture's own pixels."""
+        found = record[self.where.boxes]
+        top, left, bottom, right = np.reshape(found[self.where.box] if self.where.box else found, (-1, 4)).T
+        height, width = size
+        return np.stack([left * width, top * height, right * width, bottom * height], axis=1).astype(np.float32)
+
+    def _box_labels(self, record: dict) -> np.ndarray:
+        """[n] int32: the class of each box, 0 where the set has no classes of objects."""
+        found = record[self.where.boxes]
+        if self.where.labels:
+            return np.array(found[self.where.labels], np.int32).reshape(-1)
+        count = len(np.reshape(found[self.where.box] if self.where.box else found, (-1, 4)))
+        return np.zeros(count, np.int32)
+
+
+def _size(encoded: bytes) -> tuple[int, int]:
+    """(height, width) of an encoded image, from its header."""
+    with Image.open(io.BytesIO(encoded)) as image:
+        return image.height, image.width
+
+
+def _mask(encoded: bytes) -> np.ndarray:
+    """[H, W]: the values of an encoded mask."""
+    with Image.open(io.BytesIO(encoded)) as image:
+        return np.asarray(image)

@@ -1,12 +1,13 @@
-"""Augmentations of colour and sharpness: every pixel stays in its place, so masks are untouched."""
+"""Augmentations of colour and sharpness: every pixel stays in its place."""
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 
 from data.augment import pixels
-from data.augment.lift import check_range, over_images
+from data.augment.lift import check_channels, over_images
 from data.errors import DataError
+from data.specs import check_range
 
 # Covariance of RGB in [0, 1] over ImageNet's training pixels, from the eigenvalues (0.2175, 0.0188, 0.0045)
 # and eigenvectors that fb.resnet.torch publishes.
@@ -29,7 +30,7 @@ def color_jitter(
     """
     check_range("hue", hue, 0, 0.5)
     if hue > 0:
-        _check_rgb("a hue", info)
+        check_channels("a hue", 3, info)
     strengths = (brightness, contrast, saturation)
     for name, strength in zip(("brightness", "contrast", "saturation"), strengths, strict=True):
         check_range(name, strength, 0)
@@ -48,12 +49,12 @@ def color_jitter(
             image = pixels.shift_hue(image, jax.random.uniform(hue_key, (), image.dtype, -hue, hue))
         return image
 
-    return over_images(change, probability)
+    return over_images(change, info, probability)
 
 
-def grayscale(probability: float = 0.2):
+def grayscale(probability: float = 0.2, *, info):
     """Replace the colours by their luminance, in all channels."""
-    return over_images(lambda image, key: jnp.broadcast_to(pixels.luminance(image), image.shape), probability)
+    return over_images(lambda image, key: jnp.broadcast_to(pixels.luminance(image), image.shape), info, probability)
 
 
 def pca_color(strength: float = 0.1, covariance: tuple = IMAGENET_COVARIANCE, *, info):
@@ -62,7 +63,7 @@ def pca_color(strength: float = 0.1, covariance: tuple = IMAGENET_COVARIANCE, *,
     α ~ N(0, strength²) is drawn once per image; p and λ are the eigenvectors and eigenvalues of the `covariance`
     (3 rows of 3) of the data's RGB in [0, 1].
     """
-    _check_rgb("the covariance", info)
+    check_channels("the covariance", 3, info)
     check_range("strength", strength, 0)
     if np.shape(covariance) != (3, 3):
         raise DataError(f"covariance is 3 rows of 3 numbers, not {covariance!r}")
@@ -73,10 +74,10 @@ def pca_color(strength: float = 0.1, covariance: tuple = IMAGENET_COVARIANCE, *,
         shift = (jnp.asarray(vectors * values, image.dtype) * alpha).sum(1)
         return jnp.clip(image + shift, 0, 1)
 
-    return over_images(change)
+    return over_images(change, info)
 
 
-def gaussian_blur(size: int, sigma: tuple = (0.1, 2.0), probability: float = 0.5):
+def gaussian_blur(size: int, sigma: tuple = (0.1, 2.0), probability: float = 0.5, *, info):
     """Blur with a Gaussian of `size` × `size` taps, its sigma uniform in the interval.
 
     `size` is odd; SimCLR takes a tenth of the side.
@@ -89,31 +90,26 @@ def gaussian_blur(size: int, sigma: tuple = (0.1, 2.0), probability: float = 0.5
     def change(image, key):
         return pixels.gaussian_blur(image, size, jax.random.uniform(key, (), image.dtype, *sigma))
 
-    return over_images(change, probability)
+    return over_images(change, info, probability)
 
 
-def solarize(threshold: float = 0.5, probability: float = 0.5):
+def solarize(threshold: float = 0.5, probability: float = 0.5, *, info):
     """Invert the pixels at least as bright as `threshold` in [0, 1]."""
     check_range("threshold", threshold, 0, 1)
-    return over_images(lambda image, key: pixels.solarize(image, threshold), probability)
+    return over_images(lambda image, key: pixels.solarize(image, threshold), info, probability)
 
 
-def posterize(bits: int = 4, probability: float = 0.5):
+def posterize(bits: int = 4, probability: float = 0.5, *, info):
     """Keep the `bits` highest of 8 bits in every channel."""
     check_range("bits", bits, 1, 8)
-    return over_images(lambda image, key: pixels.posterize(image, bits), probability)
+    return over_images(lambda image, key: pixels.posterize(image, bits), info, probability)
 
 
-def equalize(probability: float = 0.5):
+def equalize(probability: float = 0.5, *, info):
     """Flatten the histogram of every channel."""
-    return over_images(lambda image, key: pixels.equalize(image), probability)
+    return over_images(lambda image, key: pixels.equalize(image), info, probability)
 
 
-def autocontrast(probability: float = 0.5):
+def autocontrast(probability: float = 0.5, *, info):
     """Stretch every channel to the whole range."""
-    return over_images(lambda image, key: pixels.autocontrast(image), probability)
-
-
-def _check_rgb(what: str, info):
-    if info.shape[-1] != 3:
-        raise DataError(f"{what} needs RGB images, but these have {info.shape[-1]} channel(s)")
+    return over_images(lambda image, key: pixels.autocontrast(image), info, probability)

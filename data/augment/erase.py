@@ -1,15 +1,16 @@
-"""Augmentations that hide a rectangle of the image; masks keep what is behind it."""
+"""Augmentations that hide a rectangle of the image; masks and boxes keep what is behind it."""
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 
-from data.augment.lift import check_range, over_images
+from data.augment.lift import check_channels, over_images
 from data.errors import DataError
+from data.specs import check_range
 
 
 def rectangle(shape, top, left, height, width):
-    """True [H, W, 1] in the rectangle; what of it lies outside the image is cut off."""
+    """True [H, W, 1] in the part of the rectangle that is inside the image."""
     rows, columns = jnp.arange(shape[0])[:, None, None], jnp.arange(shape[1])[None, :, None]
     return (rows >= top) & (rows < top + height) & (columns >= left) & (columns < left + width)
 
@@ -20,13 +21,14 @@ def cutout(size: int, probability: float = 1.0, *, info):
     The square takes the data's mean colour, the zero of standardised images.
     """
     check_range("size", size, 1)
+    check_channels("the mean colour", len(info.mean), info)
 
     def change(image, key):
         centre = jax.random.randint(key, (2,), 0, np.array(image.shape[:2]))
         hidden = rectangle(image.shape, *(centre - size // 2), size, size)
         return jnp.where(hidden, jnp.asarray(info.mean, image.dtype), image)
 
-    return over_images(change, probability)
+    return over_images(change, info, probability)
 
 
 def random_erasing(
@@ -43,6 +45,7 @@ def random_erasing(
         raise DataError(f"aspect lies above 0 and at most at 1, not at {aspect}")
     if fill not in ("noise", "mean"):
         raise DataError(f"it fills with noise or mean, not {fill!r}")
+    check_channels("the mean colour", len(info.mean), info)
 
     def change(image, key):
         draw_key, noise_key = jax.random.split(key)
@@ -60,4 +63,4 @@ def random_erasing(
             cover = jax.random.uniform(noise_key, image.shape, image.dtype)
         return jnp.where(rectangle(image.shape, *corner, *size), cover, image)
 
-    return over_images(change, probability)
+    return over_images(change, info, probability)

@@ -9,11 +9,12 @@ import jax
 import jax.numpy as jnp
 
 from data.augment.erase import rectangle
-from data.augment.lift import check_range
 from data.errors import DataError
+from data.fields import of_kind
+from data.specs import check_range
 
 
-def mixup(alpha: float = 0.2):
+def mixup(alpha: float = 0.2, *, info):
     """λ x + (1 - λ) x', with λ ~ Beta(alpha, alpha) per example (Zhang et al. 2018, equation 1)."""
     check_range("alpha", alpha, 1e-3)
 
@@ -21,13 +22,13 @@ def mixup(alpha: float = 0.2):
         own = jax.random.beta(key, alpha, alpha, dtype=image.dtype)
         return own * image + (1 - own) * other, own
 
-    return _over_pairs(join)
+    return _over_pairs(join, info)
 
 
-def cutmix(alpha: float = 1.0, probability: float = 1.0):
+def cutmix(alpha: float = 1.0, probability: float = 1.0, *, info):
     """A rectangle of 1 - λ of the area comes from the partner (Yun et al. 2019, eq. 1-2).
 
-    λ ~ Beta(alpha, alpha). The rectangle's centre is uniform, and λ is corrected for what lies outside the image, as
+    λ ~ Beta(alpha, alpha). The rectangle's centre is uniform, and λ is corrected for the part outside the image, as
     in the authors' code.
     """
     check_range("alpha", alpha, 1e-3)
@@ -43,32 +44,43 @@ def cutmix(alpha: float = 1.0, probability: float = 1.0):
         pasted = rectangle(image.shape, *(centre - half), *(2 * half))
         return jnp.where(pasted, other, image), 1 - pasted.mean(dtype=image.dtype)
 
-    return _over_pairs(join)
+    return _over_pairs(join, info)
 
 
-def mixup_or_cutmix(mixup_alpha: float = 0.8, cutmix_alpha: float = 1.0, switch: float = 0.5):
+def mixup_or_cutmix(mixup_alpha: float = 0.8, cutmix_alpha: float = 1.0, switch: float = 0.5, *, info):
     """For each example one of the two, CutMix with probability `switch` (Touvron et al. 2021, table 9)."""
     check_range("switch", switch, 0, 1)
-    blended, pasted = mixup(mixup_alpha), cutmix(cutmix_alpha)
+    blended, pasted = mixup(mixup_alpha, info=info), cutmix(cutmix_alpha, info=info)
 
     def augment(batch, keys):
         paste = jax.vmap(lambda key: jax.random.bernoulli(jax.random.fold_in(key, 0), switch))(keys)
         one, two = blended(batch, keys), pasted(batch, keys)
-        image = jnp.where(paste[:, None, None, None], two["image"], one["image"])
-        return one | {"image": image, "mix": jnp.where(paste, two["mix"], one["mix"])}
+        changed = {
+            name: jnp.where(paste.reshape(-1, *[1] * (x.ndim - 1)), two[name], x)
+            for name, x in one.items()
+            if name not in batch or name in of_kind(info.fields, "image")
+        }
+        return one | changed
 
     return augment
 
 
-def _over_pairs(join):
-    """Lift `join(image, partner's image, key) -> (image, weight of the own label)` to a batch."""
+def _over_pairs(join, info):
+    """Lift `join(image, partner's image, key) -> (image, weight of the own label)` to a batch.
+
+    Raises DataError unless the data are one image and one label: nothing else of two examples can be joined.
+    """
+    ((image, *images), (label, *labels)) = (list(of_kind(info.fields, kind)) or [""] for kind in ("image", "label"))
+    others = [*images, *labels, *(info.fields.keys() - of_kind(info.fields, "image", "label").keys())]
+    if not image or not label or others:
+        raise DataError("it joins an image and a label of two examples, but the data have " + ", ".join(info.fields))
 
     def augment(batch, keys):
-        if "mix" in batch or "masks" in batch:
-            raise DataError("mixup and cutmix join two labels once: list one of them, for data without masks")
-        index = jnp.arange(len(batch["label"]))
+        if "mix" in batch:
+            raise DataError("mixup and cutmix join two labels once: list one of them")
+        index = jnp.arange(len(batch[label]))
         partner = jnp.minimum(index ^ 1, len(index) - 1)
-        image, own = jax.vmap(join)(batch["image"], batch["image"][partner], keys)
-        return batch | {"image": image, "label_mix": jnp.asarray(batch["label"])[partner], "mix": own}
+        mixed, own = jax.vmap(join)(batch[image], batch[image][partner], keys)
+        return batch | {image: mixed, "label_mix": jnp.asarray(batch[label])[partner], "mix": own}
 
     return augment

@@ -11,8 +11,10 @@ import jax
 import jax.numpy as jnp
 
 from data.augment import pixels
-from data.augment.geometric import rotation, warp
-from data.augment.lift import SAMPLING, check_range
+from data.augment.geometric import affine_movement, rotation, warp
+from data.augment.lift import check_movable, group_keys, moved, picture_size
+from data.fields import by_group, of_kind
+from data.specs import check_range
 
 OPERATIONS = (
     "identity", "shear_x", "shear_y", "translate_x", "translate_y", "rotate", "brightness", "color",
@@ -20,30 +22,38 @@ OPERATIONS = (
 )  # fmt: skip
 
 
-def rand_augment(n: int = 2, m: int = 9):
+def rand_augment(n: int = 2, m: int = 9, *, info):
     """Apply `n` of the 14 operations one after another, each with magnitude `m` of 30, signed at random.
 
-    The ranges are torchvision's; outside the image is black (ignored in masks).
+    The ranges are torchvision's; outside the image is black (ignored in masks). Fields move as data/augment/lift.py
+    says; each group of unpaired examples draws its own operations.
     """
     check_range("n", n, 1)
     check_range("m", m, 0, 30)
+    movement = affine_movement(None)  # drawn below, together with the changes of tone
+    check_movable(movement, info)
 
-    def layer(fields, keys):
+    def layer(fields, batch, keys):
         choice, sign = jax.vmap(_draw)(keys)
-        moved = {
-            name: jax.vmap(lambda field, *drawn, how=SAMPLING[name]: move(field, *drawn, m / 30, **how))(
-                field, choice, sign
-            )
-            for name, field in fields.items()
-        }
-        return moved | {"image": jax.vmap(recolor, (0, 0, 0, None))(moved["image"], choice, sign, m / 30)}
+        size = picture_size(batch, fields)
+        drawn = jax.vmap(lambda *drawn: matrix(*drawn, m / 30, size))(choice, sign)
+        batch = batch | moved(movement, fields, batch, drawn)
+        tone = jax.vmap(recolor, (0, 0, 0, None))
+        return batch | {name: tone(batch[name], choice, sign, m / 30) for name in of_kind(fields, "image")}
 
     def augment(batch, keys):
-        layer_keys = jax.vmap(jax.vmap(jax.random.fold_in, (0, None)), (None, 0))(keys, jnp.arange(n))
-        fields = {name: jnp.asarray(batch[name]) for name in SAMPLING if name in batch}
-        # a scan and not a Python loop: XLA would fuse one layer's resampling into the next and compute it anew
-        fields, _ = jax.lax.scan(lambda fields, keys: (layer(fields, keys), None), fields, layer_keys)
-        return batch | fields
+        for group, fields in by_group(info.fields).items():
+            own = {name: jnp.asarray(batch[name]) for name in fields if name in batch}
+            if not picture_size(own, fields):
+                continue
+            own_fields = {name: fields[name] for name in own}
+            layer_keys = jax.vmap(jax.vmap(jax.random.fold_in, (0, None)), (None, 0))(
+                group_keys(keys, group), jnp.arange(n)
+            )
+            # A scan and not a Python loop: XLA would fuse one layer's resampling into the next and compute it twice.
+            own, _ = jax.lax.scan(lambda own, keys: (layer(own_fields, own, keys), None), own, layer_keys)  # noqa: B023
+            batch = batch | own
+        return batch
 
     return augment
 
@@ -57,7 +67,12 @@ def _draw(key):
 
 def move(field, choice, sign, strength, linear, fill):
     """The five movements of `field` [H, W, ...] at `strength` in [0, 1]; any other choice leaves it as it is."""
-    height, width = field.shape[:2]
+    return warp(field, *matrix(choice, sign, strength, field.shape[:2]), linear, fill)
+
+
+def matrix(choice, sign, strength, size):
+    """(matrix [2, 2], offset [2]) of the movement, for `warp`, of a picture of `size` (H, W)."""
+    height, width = size
 
     def amount(name, most):
         return jnp.where(choice == OPERATIONS.index(name), sign * most, 0.0)
@@ -72,7 +87,7 @@ def move(field, choice, sign, strength, linear, fill):
     )
     centre = jnp.array([width / 2, height / 2])
     # about the centre for a rotation, about the corner for a shear
-    return warp(field, turned + sheared, centre - turned @ centre - shift, linear, fill)
+    return turned + sheared, centre - turned @ centre - shift
 
 
 def recolor(image, choice, sign, strength):

@@ -8,13 +8,12 @@ from collections.abc import Mapping
 from typing import Any
 
 import jax
-import numpy as np
 from jax.extend.core import Var
 from ml_collections import ConfigDict
 from rich.console import Console
 from rich.table import Table
 
-from data.source import ArraySource, Info
+from data.source import blank_source
 from data.tfds_source import describe
 from experiments.build.parts import Parts
 from experiments.pages.schema import SECTIONS, override
@@ -53,13 +52,10 @@ def outline(page: ConfigDict) -> Parts:
     parts = Parts(override(page, [("devices.kind", "mesh")]))
     kind, _, argument = page.data.name.partition(":")
     if kind == "tfds":
-        info = describe(argument, page.data.data_dir, page.data.image_size)
-        parts.source = lambda role: _blank(info)
+        options = ("data_dir", "image_size", "features", "max_objects", "mask_classes")
+        info = describe(argument, **{name: page.data[name] for name in options})
+        parts.source = lambda role: blank_source(info)
     return parts
-
-
-def _blank(info: Info) -> ArraySource:
-    return ArraySource({"image": np.zeros((1, *info.shape), np.uint8), "label": np.zeros(1, np.int32)}, info)
 
 
 def layers(parts: Parts) -> dict[str, dict[str, tuple[int, ...]]]:

@@ -2,7 +2,6 @@
 
 import subprocess
 import sys
-from types import SimpleNamespace
 
 import jax
 import numpy as np
@@ -10,8 +9,9 @@ import pytest
 
 from data.augment import AUGMENTATIONS, make_augment, make_prepare
 from data.errors import DataError
+from data.source import labelled_images
 
-INFO = SimpleNamespace(classes=("a", "b"), shape=(24, 16, 3), mean=(0.5, 0.4, 0.3), std=(0.2, 0.25, 0.5))
+INFO = labelled_images(("a", "b"), (24, 16, 3), (0.5, 0.4, 0.3), (0.2, 0.25, 0.5))
 
 
 def photos(batch=6, shape=(24, 16, 3), seed=0, **fields):

@@ -1,7 +1,6 @@
 """Colours against Pillow, torchvision and OpenCV (goldens), and how strongly they are drawn."""
 
 from pathlib import Path
-from types import SimpleNamespace
 
 import jax
 import jax.numpy as jnp
@@ -12,11 +11,12 @@ from PIL import Image, ImageEnhance, ImageOps
 from data.augment import make_augment, pixels
 from data.augment.color import IMAGENET_COVARIANCE
 from data.errors import DataError
+from data.source import labelled_images
 
 GOLDENS = np.load(Path(__file__).parents[1] / "goldens" / "augment.npz")
 PICTURE = GOLDENS["picture"]
 UNIT = jnp.asarray(PICTURE / np.float32(255))
-INFO = SimpleNamespace(shape=(20, 24, 3), mean=(0.5, 0.4, 0.3), std=(0.2, 0.25, 0.5))
+INFO = labelled_images(("a", "b"), (20, 24, 3), (0.5, 0.4, 0.3), (0.2, 0.25, 0.5))
 LEVEL = 1 / 255
 
 
@@ -111,4 +111,6 @@ def test_probability():
 @pytest.mark.parametrize("spec", ["pca_color", "color_jitter(hue=0.1)"])
 def test_colour_of_grey_images_is_refused(spec):
     with pytest.raises(DataError, match=r"needs RGB images, but these have 1 channel"):
-        make_augment((spec,), SimpleNamespace(shape=(20, 24, 1)))
+        make_augment(
+            (spec,), labelled_images(("a", "b"), (20, 24, 1), (0.5,), (0.2,))
+        )

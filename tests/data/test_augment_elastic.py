@@ -30,9 +30,9 @@ def blobs(size=8, side=48):
 
 
 @pytest.mark.parametrize("spec", ["elastic(5)", "elastic(sigma=3, grid=4)", "random_crop(32)"])
-def test_masks_track_the_image(spec):
+def test_masks_track_the_image(spec, declared):
     batch = blobs()
-    out = jax.jit(make_augment((spec,), None))(batch, jax.random.key(0))
+    out = jax.jit(make_augment((spec,), declared(batch)))(batch, jax.random.key(0))
     image = np.asarray(out["image"])[..., 0]
     assert abs(image - batch["image"][:, : image.shape[1], : image.shape[2], 0]).max() > 0.2
     clear = abs(image - 0.5) > 0.1  # beside the edge, where nearest and bilinear may differ
@@ -42,12 +42,12 @@ def test_masks_track_the_image(spec):
     assert out["masks"].dtype == np.int8 and out["instances"].dtype == np.uint8
 
 
-def test_elastic_displacements_have_the_standard_deviation_and_are_smooth():
+def test_elastic_displacements_have_the_standard_deviation_and_are_smooth(declared):
     side, size = 60, 400
     y, x = np.mgrid[:side, :side]
     image = np.tile(np.stack([x, y], -1).astype(np.float32) / 100, (size, 1, 1, 1))
     batch = {"image": image, "id": np.arange(size, dtype=np.int32)}
-    out = np.asarray(jax.jit(make_augment(("elastic(4.0)",), None))(batch, jax.random.key(1))["image"])
+    out = np.asarray(jax.jit(make_augment(("elastic(4.0)",), declared(batch)))(batch, jax.random.key(1))["image"])
     shift = 100 * (out - image)
     assert abs(shift[:, side // 2, side // 2].std() - 4) < 0.4  # at a node of the 3 × 3 grid
     assert abs(shift[:, side // 2, side // 2].mean()) < 0.4
@@ -56,16 +56,17 @@ def test_elastic_displacements_have_the_standard_deviation_and_are_smooth():
     assert abs(np.corrcoef(x_shift, y_shift)[0, 1]) < 0.2
 
 
-def test_elastic_of_no_strength_is_nothing_and_its_border_is_mirrored():
+def test_elastic_of_no_strength_is_nothing_and_its_border_is_mirrored(declared):
     batch = blobs(3)
-    out = make_augment(("elastic(0.0)",), None)(batch, jax.random.key(0))
+    out = make_augment(("elastic(0.0)",), declared(batch))(batch, jax.random.key(0))
     np.testing.assert_allclose(out["image"], batch["image"], atol=1e-6)
-    far = make_augment(("elastic(60.0)",), None)(batch, jax.random.key(0))
+    far = make_augment(("elastic(60.0)",), declared(batch))(batch, jax.random.key(0))
     assert set(np.unique(far["masks"])) <= {0, 1}  # nothing to ignore, however far
 
 
-def test_elastic_does_not_depend_on_the_place_in_the_batch():
-    batch, augment = blobs(), make_augment(("elastic", "random_crop(40)"), None)
+def test_elastic_does_not_depend_on_the_place_in_the_batch(declared):
+    batch = blobs()
+    augment = make_augment(("elastic", "random_crop(40)"), declared(batch))
     order = np.array([5, 2, 7])
     part = augment({name: x[order] for name, x in batch.items()}, jax.random.key(3))
     whole = augment(batch, jax.random.key(3))
@@ -81,15 +82,17 @@ def test_sample_at_the_centres_is_the_field():
     np.testing.assert_allclose(half[0, 0], (field[2, 2] + field[2, 3]) / 2, atol=1e-6)
 
 
-def test_random_crop_reaches_every_place():
+def test_random_crop_reaches_every_place(declared):
     y, x = np.mgrid[:6, :7]
     batch = {"image": np.tile(np.stack([y, x], -1), (600, 1, 1, 1)).astype(np.uint8), "id": np.arange(600)}
-    out = np.rint(np.asarray(make_augment(("random_crop(4)",), None)(batch, jax.random.key(0))["image"]) * 255)
+    out = np.rint(
+        np.asarray(make_augment(("random_crop(4)",), declared(batch))(batch, jax.random.key(0))["image"]) * 255
+    )
     assert out.shape == (600, 4, 4, 2)
     corners = {tuple(corner) for corner in out[:, 0, 0].astype(int).tolist()}
     assert corners == {(row, column) for row in range(3) for column in range(4)}
 
 
-def test_a_crop_larger_than_the_image_is_one_clear_line():
+def test_a_crop_larger_than_the_image_is_one_clear_line(declared):
     with pytest.raises(DataError, match=r"random_crop\(50\) needs larger images than 48×48"):
-        make_augment(("random_crop(50)",), None)(blobs(), jax.random.key(0))
+        make_augment(("random_crop(50)",), declared(blobs(1)))(blobs(), jax.random.key(0))

@@ -1,6 +1,6 @@
 """What is hidden or mixed, against its definition."""
 
-from types import SimpleNamespace
+import dataclasses
 
 import jax
 import numpy as np
@@ -8,8 +8,10 @@ import pytest
 
 from data.augment import make_augment
 from data.errors import DataError
+from data.fields import Field
+from data.source import labelled_images
 
-INFO = SimpleNamespace(shape=(20, 24, 3), mean=(0.5, 0.4, 0.3), std=(0.2, 0.25, 0.5))
+INFO = labelled_images(("a", "b"), (20, 24, 3), (0.5, 0.4, 0.3), (0.2, 0.25, 0.5))
 
 
 def copies(size, image):
@@ -73,10 +75,22 @@ def test_the_last_of_an_odd_batch_is_its_own_partner():
     np.testing.assert_allclose(out["image"][2] * 255, 3, rtol=1e-5)
 
 
-def test_mixing_twice_or_with_masks_is_refused():
-    for specs, batch in (
-        (("mixup", "cutmix"), pairs(2)),
-        (("mixup",), pairs(2) | {"masks": np.zeros((2, 8, 8), np.int32)}),
-    ):
-        with pytest.raises(DataError, match="list one of them"):
-            make_augment(specs, INFO)(batch, jax.random.key(0))
+def test_mixing_twice_is_refused():
+    with pytest.raises(DataError, match="list one of them"):
+        make_augment(("mixup", "cutmix"), INFO)(pairs(2), jax.random.key(0))
+
+
+@pytest.mark.parametrize("spec", ["mixup", "cutmix", "mixup_or_cutmix"])
+def test_mixing_refuses_what_it_cannot_join_when_it_is_built(spec):
+    boxes = {"boxes": Field("boxes", (3, 4), "float32"), "labels": Field("labels", (3,), "int32", of="boxes")}
+    extra = {
+        "masks": {"masks": Field("mask", (20, 24), "int8", ("a", "b"))},
+        "boxes": boxes,
+        "target": {"target": Field("image", (20, 24, 3), "uint8")},
+        "tokens": {"tokens": Field("tokens", (5,), "int32")},
+    }
+    for name, fields in extra.items():
+        with pytest.raises(DataError, match=f"it joins an image and a label .*{name}"):
+            make_augment((spec,), dataclasses.replace(INFO, fields={**INFO.fields, **fields}))
+    with pytest.raises(DataError, match="an image and a label"):
+        make_augment((spec,), dataclasses.replace(INFO, fields={"image": INFO.fields["image"]}))

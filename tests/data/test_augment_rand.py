@@ -39,7 +39,7 @@ def test_rand_augment_leaves_what_it_did_not_choose_exactly():
     np.testing.assert_array_equal(recolor(UNIT, 0, 1.0, 0.5), UNIT)
 
 
-def test_rand_augment_moves_masks_with_the_image():
+def test_rand_augment_moves_masks_with_the_image(declared):
     rows, columns = np.mgrid[:20, :24]
     image = np.stack([rows + 1, columns + 1, 0 * rows], -1).astype(np.float32) / 255
     for name in ("translate_x", "translate_y"):
@@ -51,10 +51,12 @@ def test_rand_augment_moves_masks_with_the_image():
         assert not inside.all()
         np.testing.assert_array_equal(mask[inside], ((moved[..., 0] - 1) * 24 + moved[..., 1] - 1)[inside])
     batch = copies(8) | {"masks": np.zeros((8, 20, 24), np.int32)}
-    out = jax.jit(make_augment(("rand_augment(2, 30)",), None))(batch, jax.random.key(0))
+    out = jax.jit(make_augment(("rand_augment(2, 30)",), declared(batch)))(batch, jax.random.key(0))
     assert out["masks"].dtype == np.int32 and set(np.unique(out["masks"])) == {-1, 0}
 
 
-def test_rand_augment_takes_grey_images():
-    out = make_augment(("rand_augment(2, 9)",), None)(copies(4, PICTURE[..., :1]), jax.random.key(0))["image"]
+def test_rand_augment_takes_grey_images(declared):
+    out = make_augment(("rand_augment(2, 9)",), declared(copies(1, PICTURE[..., :1])))(
+        copies(4, PICTURE[..., :1]), jax.random.key(0)
+    )["image"]
     assert out.shape == (4, 20, 24, 1) and np.isfinite(out).all()

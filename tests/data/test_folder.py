@@ -43,7 +43,7 @@ def test_pixels_labels_and_classes(flat):
 def test_slices_are_disjoint_hold_all_classes_and_stay_the_same(flat):
     train, rest = (open_source(f"folder:{flat}", split) for split in ("train[:80%]", "train[80%:]"))
     assert len(set(train.files) | set(rest.files)) == len(train) + len(rest) == 20
-    assert set(train.labels) == set(rest.labels) == {0, 1}
+    assert set(train.labels()) == set(rest.labels()) == {0, 1}
     assert train.files == open_source(f"folder:{flat}", "train[:80%]").files
     assert train.files != open_source(f"folder:{flat}", "train[:80%]", split_seed=1).files
 
@@ -60,7 +60,7 @@ def test_sub_folders_are_splits(tmp_path):
 def test_csv(flat):
     (flat / "labels.csv").write_text("file,label\nape/0.png,x\nbee/3.png,y\nape/2.png,y\n")
     source = open_source(f"folder:{flat}/labels.csv", "train")
-    names = {file.relative_to(flat).as_posix(): int(y) for file, y in zip(source.files, source.labels, strict=True)}
+    names = {file.relative_to(flat).as_posix(): int(y) for file, y in zip(source.files, source.labels(), strict=True)}
     assert names == {"ape/0.png": 0, "bee/3.png": 1, "ape/2.png": 1}
     (flat / "labels.csv").write_text("file,label\nape/0.png,x\nape/99.png,y\n")
     with pytest.raises(DataError, match=r"labels\.csv line 3: no file .*99\.png"):

@@ -4,7 +4,9 @@ import numpy as np
 import pytest
 
 from data import DataError, open_source
-from data.pipeline import EvaluationFeed, Feed, indices, resident_arrays
+from data.pipeline import EvaluationFeed, Feed, first_batch, resident_arrays
+from data.samplers import indices
+from data.source import ArraySource
 
 
 @pytest.fixture(scope="module")
@@ -72,7 +74,7 @@ def test_processes_read_their_rows_of_the_global_batch(source):
 
 
 def test_batch_size_must_divide_among_processes(source):
-    with pytest.raises(DataError, match="10 is no multiple of 3 processes"):
+    with pytest.raises(DataError, match="10 is not a multiple of 3 processes"):
         Feed(source, 10, process_count=3)
 
 
@@ -96,9 +98,52 @@ def test_evaluation_by_processes(source):
         assert_equal(batch, {k: np.concatenate([share[step][k] for share in shares]) for k in batch})
 
 
-def test_only_what_fits_is_resident(source):
-    assert resident_arrays(source, limit=50 * 64) is not None
-    assert resident_arrays(source, limit=50 * 64 - 1) is None
+def test_resident_is_what_fits_with_all_its_fields(source):
+    size = 50 * (64 + 4)  # images and labels
+    assert resident_arrays(source, limit=size) is not None
+    assert resident_arrays(source, limit=size - 1) is None
+
+
+def scenes(**arrays):
+    source = open_source("scenes", "train", num_train=8, num_validation=1, num_test=1)
+    return ArraySource({**source.arrays, **arrays}, source.info)
+
+
+def changed(array, value):
+    array = array.copy()
+    array[3].flat[-1] = value
+    return array
+
+
+@pytest.mark.parametrize(
+    ("field", "value", "message"),
+    [
+        ("labels", 11, "example 3 has the label 11 in 'labels', but there are 11 classes"),
+        ("masks", -2, "example 3 has the value -2 in 'masks', but there are 11 classes"),
+        ("tokens", 900, "example 3 has the value 900 in 'tokens', but there are 40 words"),
+        ("tokens", -1, "example 3 has the value -1 in 'tokens'"),
+    ],
+)
+def test_classes_and_words_are_checked_by_kind(field, value, message):
+    wrong = scenes(**{field: changed(scenes().arrays[field], value)})
+    for read in (lambda: resident_arrays(wrong), lambda: Feed(wrong, 8)[0], lambda: list(EvaluationFeed(wrong, 4))):
+        with pytest.raises(DataError, match=message):
+            read()
+    assert len(list(EvaluationFeed(scenes(instances=changed(scenes().arrays["instances"], 200)), 4))) == 2
+
+
+def test_fields_that_are_not_as_declared_are_refused():
+    with pytest.raises(DataError, match="'depth', which their info does not declare"):
+        Feed(scenes(depth=np.zeros((8, 64, 64))), 4)[0]
+    with pytest.raises(DataError, match=r"'boxes' of shape \(4,\), but declare \(5, 4\)"):
+        Feed(scenes(boxes=np.zeros((8, 4))), 4)[0]
+
+
+def test_the_first_batch_has_ids_and_every_field(source):
+    evaluated = EvaluationFeed(source, 3)[0]
+    del evaluated["mask"]
+    assert_equal(first_batch(source, 3), evaluated)
+    assert first_batch(open_source("digits", "train[:2]"), 3)["id"].tolist() == [0, 1, 0]
 
 
 def test_faults_of_a_source_reach_the_reader():

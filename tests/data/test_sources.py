@@ -18,7 +18,7 @@ def test_every_entry_of_the_table_opens():
     ("name", "options", "message"),
     [
         ("digit", {}, "did you mean 'digits'"),
-        ("imagenet", {}, "there is .*digits, folder"),
+        ("quux", {}, "there is .*digits, folder"),
         ("digits", {"siz": 32}, "did you mean 'size'"),
         ("digits:x", {}, "takes no argument"),
         ("digits", {"size": 0}, "must be positive"),

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 import scipy.stats
 
-from data.source import Info
+from data.source import labelled_images
 from tests.goldens.make_classification import seeded_images
 from training import diffusion as process
 from training.errors import TrainingError
@@ -163,7 +163,7 @@ class Net(nn.Module):
         return x + shift[label][:, None, None, None] if self.conditional else x
 
 
-INFO = Info(("a", "b", "c"), (4, 4, 1), (0.5,), (0.5,))
+INFO = labelled_images(("a", "b", "c"), (4, 4, 1), (0.5,), (0.5,))
 BATCH = {
     "image": jnp.asarray(np.random.default_rng(0).integers(0, 256, (6, 4, 4, 1)) / 127.5 - 1, jnp.float32),
     "label": jnp.array([0, 1, 2, 0, 1, -1], jnp.int32),

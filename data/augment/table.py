@@ -1,0 +1,26 @@
+"""The augmentations by name: "module:function", a line an entry. Listing them imports nothing."""
+
+AUGMENTATIONS = {
+    "pad_crop": "data.augment.geometric:pad_crop",
+    "random_crop": "data.augment.geometric:random_crop",
+    "flip": "data.augment.geometric:flip",
+    "rotate": "data.augment.geometric:rotate",
+    "affine": "data.augment.geometric:affine",
+    "elastic": "data.augment.geometric:elastic",
+    "color_jitter": "data.augment.color:color_jitter",
+    "grayscale": "data.augment.color:grayscale",
+    "pca_color": "data.augment.color:pca_color",
+    "gaussian_blur": "data.augment.color:gaussian_blur",
+    "solarize": "data.augment.color:solarize",
+    "posterize": "data.augment.color:posterize",
+    "equalize": "data.augment.color:equalize",
+    "autocontrast": "data.augment.color:autocontrast",
+    "cutout": "data.augment.erase:cutout",
+    "random_erasing": "data.augment.erase:random_erasing",
+    "rand_augment": "data.augment.rand_augment:rand_augment",
+    "binarise": "data.augment.noise:binarise",
+    "dequantise": "data.augment.noise:dequantise",
+    "mixup": "data.augment.mix:mixup",
+    "cutmix": "data.augment.mix:cutmix",
+    "mixup_or_cutmix": "data.augment.mix:mixup_or_cutmix",
+}

@@ -1,0 +1,23 @@
+"""The data sets and samplers by name: "module:function", a line an entry. Listing them imports nothing."""
+
+SOURCES = {
+    "binarized_mnist": "data.binarized_mnist:binarized_mnist",
+    "digits": "data.digits:digits",
+    "folder": "data.folder:folder",
+    "gaussians": "data.gaussians:gaussians",
+    "image": "data.image:image",
+    "npz": "data.npz:npz",
+    "pairs": "data.pairs:pairs",
+    "scenes": "data.scenes:scenes",
+    "synthetic": "data.synthetic:synthetic",
+    "tfds": "data.tfds_source:tfds",
+    "unpaired": "data.unpaired:unpaired",
+}
+
+SAMPLERS = {
+    "shuffled": "data.samplers:shuffled",
+    "balanced": "data.samplers:balanced",
+    "weighted": "data.samplers:weighted",
+    "pk": "data.samplers:pk",
+    "unpaired": "data.samplers:unpaired",
+}

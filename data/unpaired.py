@@ -1,0 +1,71 @@
+"""Two folders of images that do not belong together one by one: `unpaired:path`, for translation between them."""
+
+import functools
+import pathlib
+
+import numpy as np
+
+from data.decode import Size, check_crop, read_image, sides
+from data.errors import DataError
+from data.fields import Field
+from data.folder import ImageFiles, common_size, image_files, split_folders
+from data.source import Info, in_threads, normalisation
+from data.splits import resolve
+
+OTHER = "other"  # the field of the second folder, and its group
+
+
+def unpaired(
+    argument: str,
+    split: str,
+    a: str = "A",
+    b: str = "B",
+    image_size: Size = None,
+    crop: str = "center",
+    channels: int = 3,
+    mean: tuple[float, ...] = (),
+    std: tuple[float, ...] = (),
+    stats_images: int = 512,
+) -> ImageFiles:
+    """image [B, H, W, C] uint8 of the first folder and other [B, H, W, C] uint8 of the second.
+
+    Train with `data.sampler="unpaired"`, which shuffles each folder by itself. Their numbers of images may differ: the
+    length of the source is that of the first folder.
+
+    a, b: the folders under the path, which is then the split `train`; where it has none, every sub-folder that has
+        them is a split. "{split}" is replaced by the split's name, as in a="{split}A", b="{split}B".
+    image_size, crop: a side or (height, width), see data/decode.py; without a size all images must have the same.
+    channels: 3 (RGB) or 1 (grey).
+    mean, std: over pixels in [0, 1]; where empty, measured on `stats_images` images of each folder of the first split.
+    """
+    check_crop(crop, image_size)
+    if channels not in (1, 3):
+        raise DataError(f"data.channels must be 1 or 3, found {channels}")
+    path = pathlib.Path(argument).expanduser()
+    if not argument or not path.is_dir():
+        raise DataError(f"no folder {argument!r}: write 'unpaired:path' of the folder that holds {a} and {b}")
+    try:
+        folders = split_folders(path, a, b)
+    except DataError as error:
+        raise DataError(f"{error}: data.a and data.b name them") from None
+    files = {name: tuple(image_files(folder) for folder in pair) for name, pair in folders.items()}
+    for name, pair in folders.items():
+        for folder, found in zip(pair, files[name], strict=True):
+            if not found:
+                raise DataError(f"no images in {folder}")
+    height, width = sides(image_size) or common_size([file for pair in files.values() for one in pair for file in one])
+    read = functools.partial(read_image, channels=channels, size=image_size, crop=crop)
+    first = [file for one in next(iter(files.values())) for file in one[:stats_images]]
+    mean, std = normalisation(mean, std, lambda: np.stack(in_threads(read, first)), channels)
+
+    fields = {
+        "image": Field("image", (height, width, channels), "uint8"),
+        OTHER: Field("image", (height, width, channels), "uint8", group=OTHER),
+    }
+    chosen = []
+    for side in (0, 1):
+        parts = resolve(split, {name: len(pair[side]) for name, pair in files.items()})
+        chosen.append([file for name, start, stop in parts for file in files[name][side][start:stop]])
+    source = ImageFiles(chosen[0], read, Info(fields, mean, std))
+    source.groups = {OTHER: ImageFiles(chosen[1], read, Info({OTHER: fields[OTHER]}, mean, std), name=OTHER)}
+    return source
