@@ -111,6 +111,4 @@ def test_probability():
 @pytest.mark.parametrize("spec", ["pca_color", "color_jitter(hue=0.1)"])
 def test_colour_of_grey_images_is_refused(spec):
     with pytest.raises(DataError, match=r"needs RGB images, but these have 1 channel"):
-        make_augment(
-            (spec,), labelled_images(("a", "b"), (20, 24, 1), (0.5,), (0.2,))
-        )
+        make_augment((spec,), labelled_images(("a", "b"), (20, 24, 1), (0.5,), (0.2,)))
