@@ -9,7 +9,6 @@ from typing import Any, ClassVar
 import flax.linen as nn
 import jax.numpy as jnp
 
-from models.errors import ModelError
 from models.layers.precision import exact
 
 
@@ -18,7 +17,7 @@ class Embedding(nn.Module):
 
     conditions: ClassVar[tuple[str, ...]] = ()
 
-    backbone: nn.Module | None = None  # (x, train) -> a dictionary with "pre_logits" [B, D]
+    backbone: nn.Module  # (x, train) -> a dictionary with "pre_logits" [B, D]
     dim: int = 128  # of the embedding
     dtype: Any = None
     param_dtype: Any = jnp.float32
@@ -26,8 +25,6 @@ class Embedding(nn.Module):
     @nn.compact
     def __call__(self, x, train: bool):
         """x: [B, H, W, C] -> [B, dim] of length 1."""
-        if self.backbone is None:
-            raise ModelError('embedding needs a backbone: backbone=dict(name="lenet5", num_classes=0)')
         features = self.backbone(x, train)["pre_logits"]
         y = exact(nn.Dense(self.dim, dtype=self.dtype, param_dtype=self.param_dtype, name="embedding")(features))
         return y / jnp.sqrt(jnp.square(y).sum(-1, keepdims=True) + 1e-12)

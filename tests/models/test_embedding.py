@@ -3,10 +3,8 @@
 import jax
 import jax.numpy as jnp
 import numpy as np
-import pytest
 
 from models.classification.lenet import LeNet5
-from models.errors import ModelError
 from models.metric.embedding import Embedding
 from tests.models.parity import abstract, quickly
 
@@ -28,8 +26,3 @@ def test_the_gradient_of_a_zero_feature_is_finite():
     weights = jax.tree.map(lambda x: jnp.zeros(x.shape), abstract(model, IMAGE, train=False))
     gradient = quickly(jax.grad(lambda w: model.apply(w, IMAGE, train=False).sum()))(weights)
     assert all(np.isfinite(x).all() for x in jax.tree.leaves(gradient))
-
-
-def test_a_backbone_is_needed():
-    with pytest.raises(ModelError, match="embedding needs a backbone"):
-        Embedding().init(jax.random.key(0), IMAGE, train=False)

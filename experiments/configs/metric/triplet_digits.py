@@ -17,7 +17,7 @@ def get_config():
             metric="test/recall_at_1",
             note="another data set than the paper's: no published figure",
         ),
-        model=dict(name="embedding", dim=64, backbone=dict(name="lenet5", num_classes=0)),
+        model=dict(name="embedding", dim=64, backbone=dict(name="lenet5")),
         task=dict(name="metric_learning", mining="semi_hard", margin=0.2),
         data=dict(
             name="digits",
