@@ -11,8 +11,8 @@ def test_the_two_sets_share_no_digit():
     grey = open_source("digits", "test")
     other = source.groups["other"]
     assert len(source) + len(other) == len(grey) and abs(len(source) - len(other)) <= 1
-    white = source.fetch(np.arange(len(source)))["image"]
-    np.testing.assert_array_equal(white[..., 0], grey.fetch(np.arange(0, len(grey), 2))["image"][..., 0])
+    plain = source.fetch(np.arange(len(source)))["image"]
+    np.testing.assert_array_equal(255 - plain[..., 0], grey.fetch(np.arange(0, len(grey), 2))["image"][..., 0])
     tinted = other.fetch(np.arange(len(other)))["other"]
     assert tinted.shape[1:] == source.info.fields["other"].shape == (8, 8, 3)
     shares = grey.fetch(np.arange(1, len(grey), 2))["image"] / 255

@@ -1,4 +1,4 @@
-"""CycleGAN between white digits and ink on tinted paper, at 32 × 32. Zhu et al. 2017. Needs no download.
+"""CycleGAN between digits in black on white and in blue on tinted paper, at 32 × 32. Zhu et al. 2017. Needs no download.
 
     fovea train --config cyclegan_tinted_digits --workdir runs/cyclegan_tinted_digits
 
