@@ -1,8 +1,8 @@
-"""CycleGAN between digits in black on white and in blue on tinted paper, at 32 × 32. Zhu et al. 2017. Needs no download.
+"""CycleGAN between digits in black on white and in blue on tinted paper, at 32 × 32. Zhu et al. 2017.
 
     fovea train --config cyclegan_tinted_digits --workdir runs/cyclegan_tinted_digits
 
-The paper's losses and optimizer with narrow networks of its kind. For two folders of photos, as of horse2zebra:
+The paper's losses and optimizer with narrow networks of its kind; no download. For two folders of photos, as horse2zebra:
 
     --config.data.name=unpaired:horse2zebra --config.data.a={split}A --config.data.b={split}B
 
