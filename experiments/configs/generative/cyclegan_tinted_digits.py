@@ -2,7 +2,7 @@
 
     fovea train --config cyclegan_tinted_digits --workdir runs/cyclegan_tinted_digits
 
-The paper's losses and optimizer with narrow networks of its kind; no download. For two folders of photos, as horse2zebra:
+The paper's losses and optimizer with narrow networks of its kind; no download. For two folders, as horse2zebra:
 
     --config.data.name=unpaired:horse2zebra --config.data.a={split}A --config.data.b={split}B
 
