@@ -1,16 +1,20 @@
 """The networks, by the name a page gives them. Looking a name up imports nothing.
 
-A value is "module:Class", or ("module:Class", fixed fields) where one class stands for several networks.
+A value is "module:Class", or ("module:Class", fixed fields) where one class serves several names. What a network may be
+asked besides a call is in models/interfaces.py.
 """
 
 MODELS: dict[str, str | tuple[str, dict]] = {
+    # classification
     "mlp": "models.classification.mlp:MLP",
     "lenet5": "models.classification.lenet:LeNet5",
     "resnet_cifar": "models.classification.resnet_cifar:CifarResNet",
     "resnet": "models.classification.resnet:ResNet",
     "inception_v3": "models.classification.inception_v3:InceptionV3",
     "vit": "models.classification.vit:ViT",
+    # segmentation
     "unet": "models.segmentation.unet:UNet",
+    # generative
     "vae": "models.generative.vae:VAE",
     "vae_conv": "models.generative.vae:ConvVAE",
     "gan_generator": "models.generative.gan:Generator",
@@ -22,5 +26,6 @@ MODELS: dict[str, str | tuple[str, dict]] = {
     "cyclegan_discriminator": "models.generative.cyclegan:Discriminator",
     "random_filters": "models.generative.random_filters:RandomFilters",
     "pixels": "models.pixels:Pixels",
+    # metric
     "embedding": "models.metric.embedding:Embedding",
 }

@@ -1,14 +1,14 @@
-"""What a network raises when it is asked for a variant that does not exist."""
+"""Errors that a network raises for bad fields, images or weights."""
 
 import difflib
 
 
 class ModelError(ValueError):
-    """One clear line for the researcher who wrote the page."""
+    """What is wrong with a network, for the researcher who wrote the page."""
 
 
 def choose(table: dict, field: str, value):
-    """`table[value]`, or a ModelError that names the field, the choices and the nearest of them."""
+    """`table[value]`. Raises ModelError with the field, the choices and the nearest choice if it is missing."""
     if value in table:
         return table[value]
     near = difflib.get_close_matches(str(value), [str(name) for name in table], n=1)

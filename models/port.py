@@ -1,126 +1,142 @@
-"""Weights from torch: a state_dict, by its names, as the variables of a flax network. Numpy alone.
+"""Weights from torch and to torch: a state_dict by its names, as the variables of a flax network. Numpy alone.
 
     like = jax.eval_shape(partial(model.init, train=False), jax.random.key(0), images)
-    variables = from_torch(state_dict, like, RENAME["resnet"])
+    variables = from_torch(state_dict, like, resnet.PORTS["torchvision"])
+    state_dict = to_torch(variables, resnet.PORTS["torchvision"])
 
-The rule: "layer1.0.conv1.weight" is the leaf layer1_0/conv1/kernel. So a network whose modules are named
-after those of its torch counterpart needs no table, and RENAME says where the names part.
+A `Port` maps every leaf of our network to a tensor of theirs, so one table serves both ways. Each network's file has a
+table PORTS of them, by the library whose names they are. Without any rule the leaf layer1/conv/kernel is the tensor
+layer1.conv.weight.
 """
 
+import dataclasses
 import re
-from collections.abc import Mapping
+from collections import defaultdict
+from collections.abc import Callable, Mapping
 
 import numpy as np
 from flax.traverse_util import flatten_dict, unflatten_dict
 
 from models.errors import ModelError
 
-# Regular expression -> replacement, on torch names: torchvision's for "resnet", akamaster's for "resnet_cifar",
-# those of transformers for "vit", of milesial's Pytorch-UNet for "unet", of diffusers for "ddpm_unet".
-RENAME: dict[str, dict[str, str]] = {
-    "resnet": {r"\.downsample\.0\.": ".shortcut.", r"\.downsample\.1\.": ".shortcut_bn."},
-    "resnet_cifar": {r"\.shortcut\.0\.": ".shortcut.", r"\.shortcut\.1\.": ".shortcut_bn."},
-    "vit": {
-        r"^vit\.embeddings\.cls_token": "token",
-        r"^vit\.embeddings\.position_embeddings": "positions",
-        r"^vit\.embeddings\.patch_embeddings\.projection": "embedding",
-        r"^vit\.layers\.(\d+)\.": r"block\1.",
-        r"^vit\.layernorm": "norm",
-        r"^classifier": "head",
-        r"\.layernorm_before": ".norm1",
-        r"\.layernorm_after": ".norm2",
-        r"\.mlp\.fc": ".mlp",
-        r"\.q_proj": ".query",
-        r"\.k_proj": ".key",
-        r"\.v_proj": ".value",
-        r"\.o_proj": ".out",
-    },
-    "unet": {
-        r"(\.maxpool_conv\.1|\.conv)?\.double_conv\.": ".",
-        r"^inc\.": "down0.",
-        r"^down4\.": "bottom.",
-        r"^up1\.": "up0.",
-        r"^up2\.": "up1.",
-        r"^up3\.": "up2.",
-        r"^up4\.": "up3.",
-        r"^up(\d)\.up\.": r"upsample\1.",
-        r"\.0\.": ".conv1.",
-        r"\.1\.": ".norm1.",
-        r"\.3\.": ".conv2.",
-        r"\.4\.": ".norm2.",
-        r"^outc\.conv": "head",
-    },
-    "ddpm_unet": {
-        r"^(down|up)_blocks\.(\d+)\.": r"\1\2_",
-        r"^mid_block\.attentions\.0": "middle_attention",
-        r"^mid_block\.": "middle_",
-        r"resnets\.(\d+)": r"block\1",
-        r"attentions\.(\d+)": r"attention\1",
-        r"^(down|up)(\d+)_\1samplers\.0\.conv": r"\1sample\2",
-        r"\.time_emb_proj": ".time",
-        r"\.conv_shortcut": ".shortcut",
-        r"\.group_norm": ".norm",
-        r"\.to_q": ".attention.query",
-        r"\.to_k": ".attention.key",
-        r"\.to_v": ".attention.value",
-        r"\.to_out\.0": ".attention.out",
-        r"^time_embedding\.linear_": "time",
-        r"^class_embedding": "label",
-        r"^conv_norm_out": "norm_out",
-    },
-}
-
-# The collection and the leaf that a torch tensor may become: the first that the network has.
-LEAVES = {
-    "weight": (("params", "kernel"), ("params", "scale"), ("params", "embedding")),
-    "running_mean": (("batch_stats", "mean"),),
-    "running_var": (("batch_stats", "var"),),
-}
+# Our leaf -> torch's tensor, where the two differ.
+LEAVES = {"kernel": "weight", "scale": "weight", "embedding": "weight", "mean": "running_mean", "var": "running_var"}
+IGNORED = (r"(^|\.)num_batches_tracked$",)
 
 
-def from_torch(
-    state_dict: Mapping[str, np.ndarray],
-    like: Mapping,
-    rename: Mapping[str, str] | None = None,
-    flattened: Mapping[str, tuple[int, int, int]] | None = None,
-) -> dict:
+@dataclasses.dataclass(frozen=True)
+class Slice:
+    """Part `index` of `of` equal parts of a tensor along its first axis, such as the query of a fused "qkv"."""
+
+    index: int
+    of: int
+
+
+@dataclasses.dataclass(frozen=True)
+class Port:
+    """How leaves of ours are called and laid out in another library. Keys are regular expressions, searched for.
+
+    A path of ours is "block0/attention/query/kernel", without the collection.
+
+    Attributes:
+      names: expression -> replacement, applied in order to our path with the leaf renamed by LEAVES
+        ("block0/attention/query/weight"). "/" becomes "." at the end.
+      slices: expression on our path -> the part of their tensor that the leaf is.
+      layouts: expression on our path -> the axes of their tensor in the order in which ours has them. Otherwise a
+        kernel [*space, in, out] is their [out, in, *space] and other leaves are equal. (A transposed convolution's
+        [*space, out, in], which linen reads with transpose_kernel=True, is thereby their [in, out, *space].)
+      flattened: expression on our path -> (H, W, C) of the map that a dense layer reads flattened. torch flattens the
+        channels first, so the inputs of its kernel are in another order.
+      ignored: expressions on names of theirs that have no leaf here, besides IGNORED.
+    """
+
+    names: Mapping[str, str | Callable[[re.Match], str]] = dataclasses.field(default_factory=dict)
+    slices: Mapping[str, Slice] = dataclasses.field(default_factory=dict)
+    layouts: Mapping[str, tuple[int, ...]] = dataclasses.field(default_factory=dict)
+    flattened: Mapping[str, tuple[int, int, int]] = dataclasses.field(default_factory=dict)
+    ignored: tuple[str, ...] = ()
+
+    def name(self, path: tuple[str, ...]) -> str:
+        """The name of their tensor for our leaf ("params", "conv1", "kernel")."""
+        _, *modules, leaf = path
+        name = "/".join([*modules, LEAVES.get(leaf, leaf)])
+        for expression, replacement in self.names.items():
+            name = re.sub(expression, replacement, name)
+        return name.replace("/", ".")
+
+    def slice(self, path: tuple[str, ...]) -> Slice:
+        return _matching(self.slices, path) or Slice(0, 1)
+
+    def ours(self, path: tuple[str, ...], array: np.ndarray) -> np.ndarray:
+        """Their tensor, or part of one, in our layout."""
+        array = array.transpose(self._axes(path, array.ndim))
+        if array.ndim == 2 and (size := _matching(self.flattened, path)):
+            height, width, channels = size
+            array = array.reshape(channels, height, width, -1).transpose(1, 2, 0, 3).reshape(array.shape)
+        return array
+
+    def theirs(self, path: tuple[str, ...], array: np.ndarray) -> np.ndarray:
+        """A leaf of ours in their layout: the inverse of `ours`."""
+        if array.ndim == 2 and (size := _matching(self.flattened, path)):
+            array = array.reshape(*size, -1).transpose(2, 0, 1, 3).reshape(array.shape)
+        return array.transpose(np.argsort(self._axes(path, array.ndim)))
+
+    def _axes(self, path, ndim):
+        """The axes of their tensor in our order."""
+        if axes := _matching(self.layouts, path):
+            return axes
+        return (*range(2, ndim), 1, 0) if path[-1] == "kernel" and ndim > 1 else tuple(range(ndim))
+
+
+def from_torch(tensors: Mapping[str, np.ndarray], like: Mapping, port: Port = Port()) -> dict:
     """Numpy variables of the structure, shapes and types of `like`.
 
-    `flattened` names the linear layers, by their torch name, that read a flattened map, with its (C, H, W):
-    torch flattens channels first, so their inputs are put in another order.
-
-    Raises ModelError if a tensor has no place, a leaf no tensor, or the shapes differ.
+    Raises ModelError, with one line for each tensor that is missing, has another shape or has no leaf.
     """
-    wanted = flatten_dict(like)
-    found = {}
-    for name, tensor in state_dict.items():
-        if name.endswith("num_batches_tracked"):
+    tensors = {name.removeprefix("module."): tensor for name, tensor in tensors.items()}  # DataParallel's prefix
+    found, missing, misshaped = {}, {}, {}
+    for path, leaf in flatten_dict(like).items():
+        name, part = port.name(path), port.slice(path)
+        if name not in tensors:
+            missing[name] = f"no tensor {name} for {'/'.join(path[1:])}"
             continue
-        path = flax_path(name, wanted, rename or {})
-        array = np.asarray(tensor)
-        if path[-1] == "kernel" and array.ndim == len(wanted[path].shape):
-            shape = (flattened or {}).get(name.removesuffix(".weight"))
-            if shape:
-                array = array.reshape(-1, *shape).transpose(0, 2, 3, 1).reshape(array.shape)
-            # [out, in, *space] -> [*space, in, out]. A transposed convolution's [in, out, *space] becomes the
-            # [*space, out, in] that linen reads with transpose_kernel=True.
-            array = np.moveaxis(array, (0, 1), (-1, -2))
-        if array.shape != wanted[path].shape:
-            raise ModelError(f"{name} is {array.shape} and {'/'.join(path)} is {wanted[path].shape}")
-        found[path] = array.astype(wanted[path].dtype)
-    if missing := ["/".join(path) for path in wanted if path not in found]:
-        raise ModelError(f"no tensor for {len(missing)} leaves, the first {missing[0]}")
+        tensor = np.asarray(tensors[name])
+        rows, *rest = port.theirs(path, np.broadcast_to(np.int8(0), leaf.shape)).shape or (1,)
+        shape = (rows * part.of, *rest) if leaf.shape else ()
+        if tensor.shape != shape:
+            misshaped[name] = f"{name} is {tensor.shape}, but {'/'.join(path[1:])} needs {shape}"
+            continue
+        if part.of > 1:
+            tensor = tensor[part.index * rows : (part.index + 1) * rows]
+        found[path] = port.ours(path, tensor).astype(leaf.dtype)
+    left = sorted(tensors.keys() - {port.name(path) for path in flatten_dict(like)})
+    left = [name for name in left if not any(re.search(pattern, name) for pattern in (*IGNORED, *port.ignored))]
+    if wrong := [*misshaped.values(), *(f"no place for {name}" for name in left), *missing.values()]:
+        raise ModelError("\n".join(wrong))
     return unflatten_dict(found)
 
 
-def flax_path(name: str, wanted: Mapping[tuple, object], rename: Mapping[str, str]) -> tuple[str, ...]:
-    """The path in `wanted` that the torch tensor `name` fills. Raises ModelError if there is none."""
-    renamed = name.removeprefix("module.")  # what torch's DataParallel puts in front
-    for pattern, replacement in rename.items():
-        renamed = re.sub(pattern, replacement, renamed)
-    *modules, tensor = re.sub(r"\.(\d+)\b", r"_\1", renamed).split(".")
-    for collection, leaf in LEAVES.get(tensor, (("params", tensor),)):
-        path = (collection, *modules, leaf)
-        if path in wanted:
-            return path
-    raise ModelError(f"the network has no place for {name}, looked for as {'/'.join(path)}")
+def to_torch(variables: Mapping, port: Port = Port()) -> dict[str, np.ndarray]:
+    """Tensors by the other library's names: the inverse of `from_torch`. Tensors that the port ignores are left out.
+
+    `variables` may be a part of those of a network, such as its gradients, in which no fused tensor is incomplete.
+    """
+    parts = defaultdict(dict)
+    for path, leaf in flatten_dict(variables).items():
+        name, part = port.name(path), port.slice(path)
+        if part.index in parts[name]:
+            raise ModelError(f"{'/'.join(path[1:])} is the tensor {name}, which another leaf is too")
+        parts[name][part.index] = (part.of, port.theirs(path, np.asarray(leaf)))
+    tensors = {}
+    for name, numbered in parts.items():
+        (of, first), *_ = numbered.values()
+        if len(numbered) != of:
+            raise ModelError(f"{name} has {of} parts, but there are leaves for {len(numbered)}")
+        tensors[name] = first if of == 1 else np.concatenate([numbered[i][1] for i in range(of)])
+    return tensors
+
+
+def _matching(table, path):
+    """The value of the first expression that our path matches, or None."""
+    name = "/".join(path[1:])
+    return next((value for expression, value in table.items() if re.search(expression, name)), None)

@@ -12,7 +12,7 @@ import jax
 import numpy as np
 
 from training.errors import TrainingError
-from training.evaluators import Evaluator, Sink
+from training.evaluators import Draw, Evaluator, Sink
 from training.metrics.readings import Reading
 from training.step import TrainState, fetch
 from training.task import Task
@@ -113,18 +113,30 @@ def score(task: Task, numbers: Mapping[str, Any], evaluators: Mapping[str, Evalu
     return known[task.best].score(numbers[task.best])
 
 
+def makes_nothing(condition: dict) -> dict:
+    """The `draw` of an evaluation without samples. Raises TrainingError: an evaluator asks for them."""
+    raise TrainingError("an evaluator judges samples, but this evaluation makes none")
+
+
 class Evaluation:
     """The numbers of one pass over one split: sums in float64 and sinks. `add` every batch, then `compute`.
 
     Args:
       evaluators: those of the set; None: the task's own.
       source: the split, for the sinks.
+      draw: makes samples with the state that is evaluated.
     """
 
-    def __init__(self, task: Task, source: Any, evaluators: Mapping[str, Evaluator] | None = None):
+    def __init__(
+        self,
+        task: Task,
+        source: Any,
+        evaluators: Mapping[str, Evaluator] | None = None,
+        draw: Draw = makes_nothing,
+    ):
         self._task, self._readings = task, readings(task, evaluators)
         self._evaluators = task.evaluators if evaluators is None else evaluators
-        self._sinks = {name: evaluator.start(source) for name, evaluator in self._evaluators.items()}
+        self._sinks = {name: evaluator.start(source, draw) for name, evaluator in self._evaluators.items()}
         self._sums = None
 
     def add(self, sums: dict[str, Any], rows: dict[str, np.ndarray]) -> None:
@@ -158,6 +170,7 @@ def evaluate_set(
     task: Task,
     source: Any,
     evaluators: Mapping[str, Evaluator] | None = None,
+    draw: Draw = makes_nothing,
 ) -> dict[str, Any]:
     """One pass over a split -> {name: number or array}, the same on every process.
 
@@ -167,8 +180,9 @@ def evaluate_set(
       devices: Replicas or MeshDevices.
       source: the split, for the evaluators.
       evaluators: those of the set; None: the task's own. `step` must have been made with their `needs`.
+      draw: makes samples with the state that is evaluated.
     """
-    evaluation = Evaluation(task, source, evaluators)
+    evaluation = Evaluation(task, source, evaluators, draw)
     for sums, rows in _on_host(step, feeds, devices):
         evaluation.add(sums, rows)
     return evaluation.compute()
@@ -178,7 +192,7 @@ def evaluate_slots(
     step: Callable[[Any], tuple[dict, dict]],
     feeds: Iterable[Any],
     devices: Any,
-    places: Iterable[int],
+    draws: Mapping[int, Draw],
     *,
     task: Task,
     source: Any,
@@ -188,9 +202,9 @@ def evaluate_slots(
 
     Args:
       devices: Slots; sums and rows have a leading axis, the slot.
-      places: the slots that hold a run.
+      draws: of the slots that hold a run, place -> what makes samples with its state.
     """
-    evaluations = {place: Evaluation(task, source, evaluators) for place in places}
+    evaluations = {place: Evaluation(task, source, evaluators, draw) for place, draw in draws.items()}
     for found in _on_host(step, feeds, devices):
         for place, evaluation in evaluations.items():
             evaluation.add(*jax.tree.map(lambda x, place=place: x[place], found))

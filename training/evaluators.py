@@ -1,11 +1,14 @@
 """The protocol of metrics that cannot be sums: they are computed on the host, from rows added batch by batch."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any, Protocol
 
 import numpy as np
 
 from training.metrics.readings import Reading
+
+# ({"id": [N], …}) -> what the evaluated state makes, on the host: {"image": [N, H, W, C] in [0, 1]} or {"tokens": …}.
+Draw = Callable[[dict[str, np.ndarray]], dict[str, np.ndarray]]
 
 
 class Sink(Protocol):
@@ -35,5 +38,10 @@ class Evaluator(Protocol):
     needs: tuple[str, ...]
     readings: Mapping[str, Reading]
 
-    def start(self, source: Any) -> Sink:
-        """Begins a pass over a split. `source` is its data.source.Source, for the ground truth on the host."""
+    def start(self, source: Any, draw: Draw) -> Sink:
+        """Begins a pass over a split.
+
+        Args:
+          source: the split's data.source.Source, for the ground truth on the host.
+          draw: makes samples with the state that is evaluated. Only a sink that judges samples calls it.
+        """

@@ -13,6 +13,7 @@ import numpy as np
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.colors import LinearSegmentedColormap
 from matplotlib.figure import Figure
+from PIL import Image
 
 _INK, _GREY, _GRID = "#1f2933", "#7b8794", "#e4e7eb"
 _COLOURS = ("#1f6fb4", "#e4572e", "#2a9d5c", "#8e5bb5", "#c9930a", "#17909b", "#d1478c", "#6b7280")
@@ -171,12 +172,18 @@ def examples(images: np.ndarray, labels: Sequence[str], columns: int = 8) -> Fig
     return figure
 
 
-def save(figure: Figure, path: pathlib.Path) -> None:
+def save(figure: Figure | np.ndarray, path: pathlib.Path) -> None:
+    """Writes a figure, or an image [H, W, 3] uint8, as a file of the kind that the path's suffix names."""
+    if isinstance(figure, np.ndarray):
+        Image.fromarray(figure).save(path)
+        return
     figure.savefig(path, dpi=130, facecolor="white")
 
 
-def pixels(figure: Figure) -> np.ndarray:
+def pixels(figure: Figure | np.ndarray) -> np.ndarray:
     """The picture as an image [H, W, 3] uint8."""
+    if isinstance(figure, np.ndarray):
+        return figure
     canvas = FigureCanvasAgg(figure)
     canvas.draw()
     return np.asarray(canvas.buffer_rgba())[..., :3].copy()

@@ -47,12 +47,22 @@ class Records:
       start: the step from which it goes on: whatever was recorded after it is cut off.
       began: when the run was started, by `time.perf_counter()`; now, when None.
       quiet: whether nothing is printed: one run of many.
+      once: evaluation sets that are measured at the end of the run only.
     """
 
-    def __init__(self, workdir: pathlib.Path, steps: int, start: int, began: float | None = None, quiet: bool = False):
+    def __init__(
+        self,
+        workdir: pathlib.Path,
+        steps: int,
+        start: int,
+        began: float | None = None,
+        quiet: bool = False,
+        once: Sequence[str] = ("test",),
+    ):
         self._path = pathlib.Path(workdir) / METRICS
-        # What is measured once, at the end, is measured again.
-        kept = [r for r in read(workdir) if r["step"] <= start and not any(name.startswith("test/") for name in r)]
+        # The sets that are measured once, at the end, are measured again.
+        final = tuple(f"{name}/" for name in once)
+        kept = [r for r in read(workdir) if r["step"] <= start and not any(name.startswith(final) for name in r)]
         partial = self._path.with_suffix(".partial")
         partial.write_text("".join(json.dumps(r) + "\n" for r in kept))
         partial.rename(self._path)

@@ -64,6 +64,11 @@ def fetch(resident: dict, feed: dict) -> dict:
     return {**feed, **{name: array[ids(name)] for name, array in resident.items()}}
 
 
+def update_key(root: jax.Array, step: jax.Array, update: int = 0) -> jax.Array:
+    """The key of an update of a step, from the data of the root key; its stream "augment" varies the batch."""
+    return jax.random.fold_in(jax.random.fold_in(jax.random.wrap_key_data(root), step), update)
+
+
 def make_train_step(
     task: Task,
     optimizers: dict[str, Callable],
@@ -135,10 +140,9 @@ def make_train_step(
         return mean(grad), value / weight, mean(metrics), synchronise(stats), value_fn
 
     def train_step(state: TrainState, resident, feed, frozen, hyper):
-        step_key = jax.random.fold_in(jax.random.wrap_key_data(hyper["key"]), state.step)
         params, stats, opt_state, report = state.params, state.stats, dict(state.opt_state), {}
         for update, player in enumerate(task.players):
-            key = jax.random.fold_in(step_key, update if task.fresh else 0)
+            key = update_key(hyper["key"], state.step, update if task.fresh else 0)
             if update == 0 or task.fresh:
                 own = jax.tree.map(lambda x, u=update: x[u], feed) if task.fresh else feed
                 batch = augment(fetch(resident, own), stream(key, "augment"))

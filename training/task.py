@@ -87,6 +87,8 @@ class Task:
       makes: what a trained task can make, if anything.
       views: rows of pictures and text over the fields and outputs of an example. Views over the batch alone show the
         data; those over outputs show predictions.
+      outputs: the outputs that answer a user's picture, name -> kind of data/fields.py. Boxes, points and masks are
+        brought back to the picture's own pixels; rows that belong to a negative entry of "labels" are padding.
       tiled: the outputs are per pixel, [B, H, W, ...], so that images of any size are answered in tiles.
 
     To be removed once the builder uses the fields above: frozen, sample, explain, dense, reconstructs.
@@ -103,6 +105,7 @@ class Task:
     best: str = ""
     makes: Makes | None = None
     views: tuple[View, ...] = ()
+    outputs: Mapping[str, str] = dataclasses.field(default_factory=dict)
     tiled: bool = False
 
     frozen: Callable = _nothing
@@ -144,6 +147,15 @@ def apply_in_training(network, params, stats, key: jax.Array, ids: jax.Array, *i
         mutable=list(stats),
         rngs={"dropout": module_key(key, ids)},
     )
+
+
+def trained(networks: Mapping, hyper: Mapping) -> dict:
+    """The networks as a loss applies them: with this step's rates, `hyper["model"]`: key -> {field: traced number}.
+
+    Each network takes the rates of its own key; one without any is taken as it is.
+    """
+    rates = hyper.get("model", {})
+    return {key: network.clone(**rates[key]) if key in rates else network for key, network in networks.items()}
 
 
 def sample_labels(network, condition: dict) -> jax.Array | None:

@@ -40,7 +40,7 @@ from ml_collections import ConfigDict
 
 from experiments.bench.loop import BLOCK_SECONDS, BareStep, Elsewhere, Process, median_of, number_of, run
 from experiments.build.parts import Parts
-from experiments.pages.schema import override
+from experiments.pages.overrides import override
 from experiments.terminal import say
 from training.errors import TrainingError
 
@@ -67,7 +67,8 @@ def sampling(page: ConfigDict, seconds: float = BLOCK_SECONDS) -> Iterator[dict[
     parts = Parts(override(page, [("devices.kind", "mesh")]))
     state = parts.devices.put_state(parts.initial_state())
     condition = {"id": jnp.arange(page.train.batch_size)}
-    draw = jax.jit(lambda state, key: parts.task.sample(state.params, state.stats, key, condition, parts.task.frozen()))
+    draw_from = parts.task.makes.draw
+    draw = jax.jit(lambda state, key: draw_from(state.params, state.stats, key, condition, parts.frozen))
 
     def time_of(calls):
         began = time.perf_counter()

@@ -25,7 +25,9 @@ from ml_collections import ConfigDict
 from data.prepare import find_builder
 from experiments.build.parts import Parts
 from experiments.launch import FOVEA, flags
-from experiments.pages.schema import SUMMARY, load, override
+from experiments.pages.catalogue import load
+from experiments.pages.overrides import override
+from experiments.pages.stored import SUMMARY
 from experiments.terminal import say
 from training import loop
 from training.errors import TrainingError
@@ -131,7 +133,7 @@ class BareStep:
         feeds = parts.feeds(0)
         feed = jax.device_put(next(feeds))
         feeds.close()
-        frozen, hyper = devices.put(parts.task.frozen()), devices.put(parts.hyper)
+        frozen, hyper = parts.placed_frozen, devices.put(parts.hyper)
         self._arguments = (parts.resident("train"), feed, frozen, hyper)
         self.parameters = number_of(self._state.params)
         self.first_seconds = self.time(1)  # with compilation
@@ -175,7 +177,7 @@ def loop_blocks(parts: Parts, calls: int, blocks: int, between: Callable[[], Non
             state=state,
             start=0,
             feeds=parts.feeds(0),
-            arguments=(parts.resident("train"), devices.put(parts.task.frozen()), devices.put(parts.hyper)),
+            arguments=(parts.resident("train"), parts.placed_frozen, devices.put(parts.hyper)),
             devices=devices,
             journal=loop.Journal(intervals, Unsaved(), records, window=[], body={}),
             evaluate=evaluate,

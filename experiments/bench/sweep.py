@@ -20,8 +20,9 @@ from typing import Any
 from data import open_source
 from experiments.bench.loop import run
 from experiments.launch import FOVEA
-from experiments.pages.schema import SUMMARY, load
-from experiments.sweeps.sweep import RESULTS, TRIALS
+from experiments.pages.catalogue import load
+from experiments.pages.stored import RESULTS, SUMMARY
+from experiments.sweeps.sweep import TRIALS
 from experiments.terminal import say
 from training.errors import TrainingError
 from training.records import read

@@ -16,14 +16,16 @@ from ml_collections import ConfigDict
 
 from data import open_source
 from data.augment import make_augment, make_prepare, make_restore
-from data.pipeline import EvaluationFeed, Feed, resident_arrays
+from data.pipeline import EvaluationFeed, Feed, first_batch, resident_arrays
 from data.source import Info, Source
 from experiments.build.compilation import keep_compiled
+from experiments.build.frozen import frozen_variables
+from experiments.build.sets import EvaluationSet, evaluation_sets
 from experiments.errors import PageError, near
-from experiments.pages.component import find
-from experiments.pages.schema import PLAIN, components
+from experiments.pages.component import Component, find
+from experiments.pages.schema import PLAIN, components, is_component, keys_of
+from models.interfaces import Rated
 from models.layers.conv import gradients_written_out
-from models.layers.dropout import dropout_rates
 from training import loop
 from training.checkpoint import check_same_model, leaves, trained
 from training.errors import TrainingError
@@ -32,8 +34,9 @@ from training.parallel import check_batch, devices
 from training.step import TrainState, ema_of, init_state, make_train_step, several_steps
 from training.task import Task, stream
 
-ROLES = ("train", "validation", "test")
 DTYPES = ("float32", "bfloat16", "float64")
+# Keys of `data` and of a set in `evaluate` that are not options of the source.
+NOT_OPTIONS = {"name", "split", "every", "also", *PLAIN["data"]}
 
 
 class Networks(dict):
@@ -84,23 +87,29 @@ class Parts:
 
     # What the page names.
 
-    def has(self, role: str) -> bool:
-        """Whether the page gives this role ("train", "validation", "test") a split."""
-        return bool(self.page.data[role])
+    @functools.cached_property
+    def sets(self) -> dict[str, EvaluationSet]:
+        """The evaluation sets of the page, by name."""
+        return evaluation_sets(self.page)
+
+    def has(self, name: str) -> bool:
+        """Whether the page has an evaluation set of this name."""
+        return name in self.sets
 
     @functools.cache  # noqa: B019 - lives as long as the run
-    def source(self, role: str) -> Source:
-        """The split that the page gives this role; a role that is none of ROLES is a split, "train[:50%]"."""
-        section = self.page.data
-        split = section[role] if role in ROLES else role
-        if not split:
-            raise PageError(f"the page names no split for data.{role}")
-        options = {k: v for k, v in section.items() if k not in PLAIN["data"] and k != "name"}
-        source = open_source(section.name, split, **options)
-        stated, found = section.num_classes, source.info.classes
+    def source(self, name: str) -> Source:
+        """The training split ("train"), an evaluation set by its name, or any split of the page's data ("train[:50%]").
+
+        Raises PageError where the page states another number of classes than the data have.
+        """
+        own = self.page.data
+        chosen = self.sets.get(name) or EvaluationSet(name, own, own.train if name == "train" else name, 0)
+        options = {key: value for key, value in chosen.data.items() if key not in NOT_OPTIONS}
+        source = open_source(chosen.data.name, chosen.split, **options)
+        stated, found = own.num_classes, source.info.classes
         if stated is not None and stated != len(found):
             raise PageError(
-                f"data.num_classes={stated}, but {section.name} has {len(found)} classes:"
+                f"data.num_classes={stated}, but {chosen.data.name} has {len(found)} classes:"
                 f" {', '.join(found[:10])}{' …' if len(found) > 10 else ''}"
             )
         return source
@@ -112,24 +121,43 @@ class Parts:
     @functools.cached_property
     def networks(self) -> dict[str, Any]:
         page, supplied = self.page.train, {}
-        supplied["num_classes"], supplied["shape"] = len(self.info.classes), self.info.shape
+        supplied["num_classes"] = len(self.info.classes)
+        supplied["shape"] = self.example_batch()["image"].shape[1:]  # which a crop makes smaller
         supplied["dtype"], supplied["param_dtype"] = jnp.dtype(page.dtype), jnp.dtype(page.param_dtype)
         supplied["axis_name"] = self.devices.axis_name
         networks = Networks()
-        for key, (component, fields) in components("model", self.page.model).items():
-            given = {name: supplied[name] for name in component.supplied() & supplied.keys()}
-            try:
-                networks[key] = component.load()(**component.fixed, **fields, **given)
-            except ValueError as error:
-                raise PageError(f"model: {error}") from error
+        features = {**supplied, "num_classes": 0}  # of a frozen network: it has no head
+        for kind, given in (("model", supplied), ("frozen", features)):
+            for key, (component, fields) in components(kind, self.page[kind]).items():
+                if key in networks:
+                    raise PageError(f"frozen.{key}: the section model has a network of this name")
+                own = {name: value for name, value in fields.items() if name != "weights"}
+                try:
+                    networks[key] = network(component, own, given)
+                except ValueError as error:
+                    raise PageError(f"{kind}: {error}") from error
         return networks
 
     @functools.cached_property
     def task(self) -> Task:
         ((_, (component, options)),) = components("task", self.page.task).items()
-        supplied = {"info": self.info, "scale": self.page.data.scale}
+        supplied = {"info": self.info, "scale": self.page.data.scale, "gather": self.devices.gather}
         given = {name: supplied[name] for name in component.supplied() & supplied.keys()}
         return component.load()(self.networks, **component.fixed, **options, **given)
+
+    @functools.cached_property
+    def frozen(self) -> dict[str, Any]:
+        """role -> variables of the page's frozen networks, on the host; each is read once."""
+        image = self.example_batch()["image"][:1]
+        return {
+            role: frozen_variables(role, self.networks[role], section.weights, image)
+            for role, section in self.page.frozen.items()
+        }
+
+    @functools.cached_property
+    def placed_frozen(self) -> Any:
+        """The same, on the devices."""
+        return self.devices.put(self.frozen)
 
     def sections(self, player: str) -> tuple[dict, dict]:
         """The sections `optimizer` and `schedule` of a player; one section serves all players."""
@@ -166,12 +194,8 @@ class Parts:
             for key, part in ({"": section} if "name" in section else section).items():
                 prefix = ".".join(filter(None, (kind, key)))
                 found |= {f"{prefix}.{name}": value for name, value in of(part.to_dict()).items()}
-        for key, (_, fields) in components("model", self.page.model).items():
-            prefix = "model" if "name" in self.page.model else f"model.{key}"
-            # At a rate of 0 the network has no dropout: that is another program.
-            rates = {name: value for name, value in fields.items() if isinstance(value, float) and "drop" in name}
-            found |= {f"{prefix}.{name}": value for name, value in rates.items() if value}
-        return found
+        # At a rate of 0 the network has no such layer: that is another program.
+        return found | {key: rate for key, rate in model_rates(self.page).items() if rate}
 
     @functools.cached_property
     def hyper(self) -> dict[str, Any]:
@@ -256,7 +280,8 @@ class Parts:
     @functools.cached_property
     def feed(self) -> Feed:
         page = self.page.train
-        return Feed(self.source("train"), page.batch_size, seed=page.seed, **self._sharding("train"))
+        sampler = self.page.data.sampler
+        return Feed(self.source("train"), page.batch_size, seed=page.seed, sampler=sampler, **self._sharding("train"))
 
     def evaluation_feeds(self, role: str) -> Iterator[Any]:
         """Placed feeds that hold every example of the split once."""
@@ -290,7 +315,7 @@ class Parts:
         steps = step if page.steps_per_call == 1 else several_steps(step)
 
         def lowered(state, resident, feed, frozen, hyper):
-            with dropout_rates(self.networks, hyper["model"]), gradients_written_out():
+            with gradients_written_out():
                 return steps(state, resident, feed, frozen, hyper)
 
         return lowered
@@ -330,10 +355,10 @@ class Parts:
         return self._take_parameters(state) if self.page.train.init_from else state
 
     def example_batch(self, size: int = 2) -> dict[str, np.ndarray]:
-        """The first `size` examples of the training split, as the model sees them."""
-        source = self.source("train")
-        ids = np.arange(size) % len(source)
-        return self.prepare({**source.fetch(ids), "id": ids.astype(np.int32)})
+        """A batch of `size` examples as the network sees it in training, of which the shapes are right: zeros."""
+        batch = first_batch(self.source("train"), size)
+        shapes = jax.eval_shape(self.augment, batch, jax.random.key(0))
+        return {name: np.zeros(x.shape, x.dtype) for name, x in shapes.items()}
 
     def _take_parameters(self, state: TrainState) -> TrainState:
         """`state` with the parameters and statistics of `train.init_from`, but for those `init_except` matches."""
@@ -361,6 +386,28 @@ class Parts:
         if value.shape != like.shape and hasattr(network, "adapt"):
             value = np.asarray(network.adapt("/".join(name), value, like.shape))
         return value.astype(like.dtype)
+
+
+def network(component: Component, fields: dict[str, Any], supplied: dict[str, Any]) -> Any:
+    """The module of a component. A network inside it gives features: it has no classes."""
+    given = {name: supplied[name] for name in component.supplied() & supplied.keys()}
+    inside = {**supplied, "num_classes": 0}
+    fields = {
+        key: network(find(component.kind, value["name"]), keys_of(value), inside) if is_component(value) else value
+        for key, value in fields.items()
+    }
+    return component.load()(**component.fixed, **fields, **given)
+
+
+def model_rates(page: ConfigDict) -> dict[str, float]:
+    """The dropout-like rates that the page's networks declare, by key: {"model.dropout_rate": 0.5}."""
+    found = {}
+    for key, (component, fields) in components("model", page.model).items():
+        prefix = "model" if "name" in page.model else f"model.{key}"
+        network = component.load()
+        rates = network.rates if isinstance(network, Rated) else ()
+        found |= {f"{prefix}.{name}": fields[name] for name in rates if name in fields}
+    return found
 
 
 def _rates_numbers(schedule: dict) -> dict[str, Any]:

@@ -3,27 +3,36 @@
 import argparse
 import json
 import pathlib
+import pkgutil
 
 from rich.table import Table
 
-from experiments.bench.families import families_suite
-from experiments.bench.loop import loop_against_step, loop_suite, scale_suite, startup_suite, stream_suite
-from experiments.bench.sweep import sweep_suite
+from experiments.commands.page import add_config
 from experiments.errors import PageError, near
-from experiments.runs.provenance import origin
 from experiments.terminal import say, show
 
 SUITES = {
-    "loop": loop_suite,
-    "stream": stream_suite,
-    "scale": scale_suite,
-    "startup": startup_suite,
-    "families": families_suite,
-    "sweep": sweep_suite,
+    "loop": "experiments.bench.loop:loop_suite",
+    "stream": "experiments.bench.loop:stream_suite",
+    "scale": "experiments.bench.loop:scale_suite",
+    "startup": "experiments.bench.loop:startup_suite",
+    "families": "experiments.bench.families:families_suite",
+    "sweep": "experiments.bench.sweep:sweep_suite",
 }
 
 
-def bench(options: argparse.Namespace) -> None:
+def arguments(parser: argparse.ArgumentParser) -> None:
+    what = parser.add_mutually_exclusive_group(required=True)
+    add_config(what, required=False)
+    what.add_argument("--suite", metavar="NAME", help=", ".join(SUITES))
+    parser.add_argument("--torch", metavar="PYTHON", help="families: a Python that has torch; default: this one")
+    parser.add_argument("--out", default="bench.json", metavar="FILE", help="the numbers as JSON")
+
+
+def run(options: argparse.Namespace) -> None:
+    """Prints the rows of a page or a suite as they are measured, then as tables, and writes them to --out."""
+    from experiments.runs.provenance import origin
+
     if options.suite and options.suite not in SUITES:
         raise PageError(f"unknown suite {options.suite!r}{near(options.suite, SUITES)}")
     if options.torch and options.suite != "families":
@@ -32,8 +41,8 @@ def bench(options: argparse.Namespace) -> None:
     for row in _suite(options) if options.suite else _one(options):
         say("  ".join(f"{name} {_text(value)}" for name, value in row.items()))
         report["rows"].append(row)
-        out.write_text(json.dumps(report, indent=1) + "\n")  # already now: a suite takes minutes
-    # Asked last, since it takes the device, which a suite's own processes need.
+        out.write_text(json.dumps(report, indent=1) + "\n")  # after every row: a suite takes minutes
+    # Last, since it takes the device, which the processes of a suite need.
     out.write_text(json.dumps({**report, **origin()}, indent=1) + "\n")
     for group in _alike(report["rows"]):
         table = Table(*(name.replace("_", " ") for name in group[0]))
@@ -44,10 +53,13 @@ def bench(options: argparse.Namespace) -> None:
 
 
 def _suite(options):
-    return SUITES[options.suite](**({"torch": options.torch} if options.torch else {}))
+    suite = pkgutil.resolve_name(SUITES[options.suite])
+    return suite(**({"torch": options.torch} if options.torch else {}))
 
 
 def _one(options):
+    from experiments.bench.loop import loop_against_step
+
     say(f"loop against step: {options.config} …")
     yield {"page": options.config, **loop_against_step(options.page)}
 

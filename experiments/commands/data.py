@@ -1,44 +1,59 @@
-"""`fovea data`: what the network sees, before it is scaled."""
+"""`fovea data`: an augmented training batch, as the network sees it before it is scaled."""
 
 import argparse
 import dataclasses
 import pathlib
 
-import jax
 import numpy as np
 
-from data.augment import make_augment
-from experiments.build.parts import Parts
-from training import pictures
+from experiments.commands.page import add_config
 from training.errors import TrainingError
-from training.task import stream
+from training.views import shown
 
-MOST = 64  # images in a picture
+MOST = 64  # examples in a picture
 
 
-def data(options: argparse.Namespace) -> None:
-    """Draws the examples of the first training step, varied as that step varies them."""
+def arguments(parser: argparse.ArgumentParser) -> None:
+    add_config(parser)
+    parser.add_argument("--out", metavar="FILE", default="batch.png")
+
+
+def run(options: argparse.Namespace) -> None:
+    """Draws the examples of the first training step, augmented as in that step, by the task's views of the data."""
+    import jax
+
+    from data.augment import make_augment
+    from experiments.build.parts import Parts
+    from training import pictures
+    from training.step import update_key
+    from training.task import stream
+    from training.views import image, panel, rgb
+
     parts = Parts(options.page)
-    batch = dataclasses.replace(parts.feed, resident=False)[0]
-    step_key = jax.random.fold_in(jax.random.wrap_key_data(parts.root_key), 0)
-    key = stream(jax.random.fold_in(step_key, 0), "augment")  # as training/step.py derives it
-    batch = jax.tree.map(np.asarray, make_augment(options.page.data.augment, parts.info)(batch, key))
+    info, feed = parts.info, dataclasses.replace(parts.feed, resident=False)[0]
+    key = stream(update_key(parts.root_key, 0), "augment")
+    batch = jax.tree.map(np.asarray, make_augment(options.page.data.augment, info)(feed, key))
+    views = [view for view in parts.task.views if set(view.needs) <= batch.keys()] or [image()]
     count = min(MOST, len(batch["id"]))
-    labels = [_label(batch, i, parts.info.classes) for i in range(count)]
+    examples = [{name: x[i] for name, x in batch.items()} for i in range(count)]
     path = pathlib.Path(options.out)
+    if any(not isinstance(picture, str) for picture in list(shown(views, examples[0], info).values())[1:]):
+        picture = panel(views, examples[:8], info)
+        count = min(count, 8)
+    else:  # one picture for each example, with its text below
+        labels = [_label(example, views, info) for example in examples]
+        picture = pictures.examples(np.stack([rgb(example["image"]) for example in examples]) / 255, labels)
     try:
-        pictures.save(pictures.examples(np.clip(batch["image"][:count], 0, 1), labels), path)
-    except (OSError, ValueError) as error:  # a folder that is not there, a kind of picture that is none
+        pictures.save(picture, path)
+    except (OSError, ValueError) as error:  # a folder that does not exist, an unknown kind of file
         raise TrainingError(f"cannot write {path}: {error}") from error
     print(f"{count} of the {len(batch['id'])} examples of the first step: {path}")
 
 
-def _label(batch: dict, i: int, classes: tuple[str, ...]) -> str:
-    """The class; where two examples are blended, both with the share of the first."""
-    if "label" not in batch:
-        return f"{batch['id'][i]}"
-    name = lambda label: classes[label] if label >= 0 else "none"
-    if "mix" in batch and batch["mix"][i] < 1:
-        share = 100 * batch["mix"][i]
-        return f"{share:.0f} % {name(batch['label'][i])} + {name(batch['label_mix'][i])}"
-    return name(batch["label"][i])
+def _label(example: dict, views, info) -> str:
+    """The text of an example; for two blended examples, both classes and the share of the first."""
+    if "mix" in example and example["mix"] < 1:
+        share, name = 100 * example["mix"], lambda label: info.classes[label] if label >= 0 else "none"
+        return f"{share:.0f} % {name(example['label'])} + {name(example['label_mix'])}"
+    texts = [text for text in shown(views, example, info).values() if isinstance(text, str)]
+    return "  ".join(texts) or str(example["id"])

@@ -3,18 +3,27 @@
 import argparse
 import pathlib
 
+from experiments.commands.page import add_config
+from experiments.commands.places import add_places
 from experiments.errors import PageError
-from experiments.launch import flags, printed, submit, where
-from experiments.pages import schema as pages
+from experiments.launch import PLACES, PRINTED, flags, printed, submit, where
+from experiments.pages.catalogue import anywhere
+from experiments.pages.stored import check_stored
 from experiments.runs.workdir import holder
 from training.errors import choose
 from training.trackers import TRACKERS
 
 
-def launch(options: argparse.Namespace) -> int:
+def arguments(parser: argparse.ArgumentParser) -> None:
+    add_config(parser)
+    parser.add_argument("--workdir", required=True, metavar="DIR", help="folder for records and checkpoints")
+    add_places(parser, (*PLACES, *PRINTED))
+
+
+def run(options: argparse.Namespace) -> int:
     place, workdir = where(options), pathlib.Path(options.workdir).absolute()
     check(options.page, workdir)
-    page = pages.anywhere(options.config)
+    page = anywhere(options.config)
     command = ["train", "--config", page, "--workdir", str(workdir), *flags(options.overrides)]
     if place.on == "tpu":
         print(printed.tpu(command, workdir), end="")
@@ -25,7 +34,7 @@ def launch(options: argparse.Namespace) -> int:
     (job,) = submit(command, place, workdir)
     stopping = {"local": f"fovea stop {workdir}", "ray": "Ctrl-C"}.get(place.on, job.stopping)
     print(f"{job.name}\n  to follow: tail -f {job.log}\n  to stop:   {stopping}", flush=True)
-    if place.on != "ray":  # whose tasks belong to this process
+    if place.on != "ray":  # the tasks of Ray belong to this process
         return 0
     try:
         return job.wait()
@@ -35,10 +44,10 @@ def launch(options: argparse.Namespace) -> int:
 
 
 def check(page, workdir: pathlib.Path) -> None:
-    """Raises a PageError or TrainingError where the run would refuse its trackers or its work directory."""
+    """Raises PageError or TrainingError if the run would refuse its trackers or its work directory."""
     for name in page.track.to:
         choose(TRACKERS, "track.to", name)
     if holder(workdir)["held"]:
         raise PageError(f"the work directory {workdir} is in use by another run")
     if any(workdir.glob("checkpoints/[0-9]*")):
-        pages.check_stored(workdir, page)
+        check_stored(workdir, page)

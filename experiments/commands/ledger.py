@@ -8,7 +8,12 @@ from experiments.errors import PageError
 from experiments.ledger import rows as book
 
 
-def ledger(options: argparse.Namespace) -> None:
+def arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("action", choices=("add", "render"))
+    parser.add_argument("--workdir", dest="workdirs", nargs="+", metavar="DIR", help="add: the ended runs of one page")
+
+
+def run(options: argparse.Namespace) -> None:
     """Adds the row of finished runs, or only renders the tables."""
     if options.action == "add":
         if not options.workdirs:

@@ -1,51 +1,101 @@
-"""`fovea sample`: new images from a trained network."""
+"""`fovea sample`: what a trained network makes."""
 
 import argparse
-import inspect
 import pathlib
 
-from PIL import Image
+import numpy as np
 
+from experiments.commands.page import add_workdir
+from experiments.commands.values import pair, positive
 from experiments.errors import PageError, near
-from experiments.runs.run import build
-from training import samples
-from training.evaluate import variables
+
+PATHS = ("plane", "interpolation")  # of latent codes
 
 
-def sample(options: argparse.Namespace) -> None:
-    """Writes a grid of samples to --out; says of which weights."""
-    run = build(options.page, options.workdir)
-    if run.task.sample is None:
-        raise PageError(f"task {options.page.task.name!r} makes no images")
-    static, latent, columns = {}, None, samples.COLUMNS
-    if options.steps is not None:
-        if "steps" not in inspect.signature(run.task.sample).parameters:
-            raise PageError(f"task {options.page.task.name!r} samples in a single step, so it takes no --steps")
-        static["steps"] = options.steps
-    if options.path:
-        codes = [network.latent for network in run.parts.networks.values() if hasattr(network, "latent")]
-        if not codes:
-            raise PageError(f"task {options.page.task.name!r} has no latent code, so it takes no --path")
-        if options.path == "plane":
-            columns = max(round(options.num**0.5), 2)
-            latent = samples.plane(columns, *codes)
+def arguments(parser: argparse.ArgumentParser) -> None:
+    add_workdir(parser)
+    parser.add_argument("--num", type=positive, default=80, metavar="N", help="number of samples")
+    given = f"what is asked for: label=3 (or a class's name), latent={' or '.join(PATHS)}, NAME=FILE.npy"
+    parser.add_argument("--given", action="append", type=pair, default=[], metavar="NAME=VALUE", help=given)
+    options = "an option of the task, such as steps=20"
+    parser.add_argument("--set", action="append", type=pair, default=[], metavar="KEY=VALUE", help=options)
+    for flag, dest, name in (("--class", "given", "label"), ("--path", "given", "latent"), ("--steps", "set", "steps")):
+        earlier = dict(
+            type=lambda text, name=name: (name, text), help=argparse.SUPPRESS
+        )  # the flags of former versions
+        parser.add_argument(flag, dest=dest, action="append", **earlier)
+    parser.add_argument("--seed", type=int, default=0, metavar="S")
+    parser.add_argument("--step", type=int, metavar="N", help="checkpoint; default: the best one, or the newest")
+    parser.add_argument("--out", default="samples.png", metavar="FILE", help="a picture; for anything else an .npz")
+
+
+def run(options: argparse.Namespace) -> None:
+    """Writes samples to --out and prints which weights made them."""
+    from experiments.runs.run import build
+    from training import samples
+    from training.evaluate import variables
+    from training.pictures import save
+
+    trained = build(options.page, options.workdir)
+    makes, number, columns = trained.task.makes, options.num, samples.COLUMNS
+    if makes is None:
+        raise PageError(f"task {options.page.task.name!r} makes nothing")
+    if makes.count is not None:
+        number = makes.count
+    given = {}
+    for name, text in options.given:
+        if name not in makes.given:
+            raise PageError(
+                f"--given {name}: task {options.page.task.name!r} does not take it{near(name, makes.given)}"
+            )
+        if makes.given[name].kind == "array" and text in PATHS:
+            (width,) = makes.given[name].shape
+            columns = max(round(options.num**0.5), 2) if text == "plane" else columns
+            rows = -(-options.num // columns)
+            path = samples.plane(columns, width) if text == "plane" else None
+            given[name] = samples.interpolations(rows, columns, width, options.seed) if path is None else path
+            number = len(given[name])
         else:
-            latent = samples.interpolations(-(-options.num // columns), columns, *codes, options.seed)
-    number = options.num if latent is None else len(latent)
-    label = None if options.label is None else _label(options.label, run.parts.info.classes)
-    images = run.sample(number, label=label, latent=latent, seed=options.seed, step=options.step, **static)
+            given[name] = asked(text, makes.given[name].kind, trained.parts.info.classes, number)
+    chosen = {name: option(name, text, makes.options, options.page.task.name) for name, text in options.set}
+    made = trained.sample(number, given=given, seed=options.seed, step=options.step, **chosen)
     out = pathlib.Path(options.out)
     out.parent.mkdir(parents=True, exist_ok=True)
-    picture = run.gallery.picture(images) if latent is None else samples.grid(images, columns)
-    Image.fromarray(picture).save(out)
-    state, step, _ = run.restore(options.step)
+    if makes.kind == "image":
+        save(trained.snapshots.picture({"image": made}, columns), out)
+    else:
+        out = out.with_suffix(".npz")
+        np.savez(out, **{makes.kind: made})
+    state, step = trained.placed(options.step)
     print(f"{number} samples of step {step}, {variables(state)[2]} weights, seed {options.seed}: {out}")
 
 
-def _label(text: str, classes: tuple[str, ...]) -> int:
-    """A class by its name or number. Raises PageError with the near miss."""
-    if text in classes:
-        return classes.index(text)
-    if text.isdecimal() and int(text) < len(classes):
-        return int(text)
-    raise PageError(f"there is no class {text!r}{near(text, classes)}")
+def asked(text: str, kind: str, classes: tuple[str, ...], number: int) -> np.ndarray:
+    """What --given NAME=TEXT means, [N, ...]: a class by its name or number, or the arrays of a file.
+
+    Raises PageError for an unknown class, or a file that does not hold one row for each sample.
+    """
+    if kind == "label":
+        if text in classes:
+            return np.full(number, classes.index(text), np.int32)
+        if text.isdecimal() and int(text) < len(classes):
+            return np.full(number, int(text), np.int32)
+        raise PageError(f"there is no class {text!r}{near(text, classes)}")
+    try:
+        rows = np.load(text, allow_pickle=False)
+    except (OSError, ValueError) as error:
+        raise PageError(f"cannot read {text!r} as an .npy file of arrays: {error}") from error
+    if len(rows) not in (1, number):
+        raise PageError(f"{text} has {len(rows)} rows for {number} samples (--num)")
+    return rows
+
+
+def option(name: str, text: str, known: dict, task: str):
+    """The value of --set NAME=TEXT, of the type of the option's default. Raises PageError."""
+    if name not in known:
+        raise PageError(f"--set {name}: task {task!r} has no such option{near(name, known)}")
+    kind = type(known[name])
+    try:
+        return kind(text) if kind is not bool else {"true": True, "false": False}[text.lower()]
+    except (ValueError, KeyError):
+        raise PageError(f"--set {name}={text}: {name} is like {known[name]!r}") from None

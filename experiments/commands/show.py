@@ -1,27 +1,26 @@
 """`fovea show`: a page with all its defaults, and what its network costs, from shapes alone."""
 
 import argparse
-import functools
 import math
-import re
 from collections.abc import Mapping
-from typing import Any
 
-import jax
-from jax.extend.core import Var
 from ml_collections import ConfigDict
 from rich.console import Console
 from rich.table import Table
 
-from data.source import blank_source
-from data.tfds_source import describe
-from experiments.build.parts import Parts
-from experiments.pages.schema import SECTIONS, override
-from models.counting import count_macs
-from training.checkpoint import leaves
+from experiments.commands.page import add_config
+from experiments.pages.schema import SECTIONS
 
 
-def show(options: argparse.Namespace) -> None:
+def arguments(parser: argparse.ArgumentParser) -> None:
+    add_config(parser)
+
+
+def run(options: argparse.Namespace) -> None:
+    import jax
+
+    from experiments.build.cost import layers, macs, memory, outline
+
     page = options.page
     for name in SECTIONS:
         print("\n".join(_lines(page[name], name)))
@@ -42,88 +41,6 @@ def show(options: argparse.Namespace) -> None:
     sizes = memory(parts)
     for name, size in {**sizes, "total": sum(sizes.values())}.items():
         print(f"{name:24} {size / 2**20:12,.2f} MiB")
-
-
-def outline(page: ConfigDict) -> Parts:
-    """The parts of a page, of whose data set nothing but the shape is read where TFDS knows it.
-
-    Under a mesh, where a step is one function of whole arrays. `pmap` is its case of fsdp = 1.
-    """
-    parts = Parts(override(page, [("devices.kind", "mesh")]))
-    kind, _, argument = page.data.name.partition(":")
-    if kind == "tfds":
-        options = ("data_dir", "image_size", "features", "max_objects", "mask_classes")
-        info = describe(argument, **{name: page.data[name] for name in options})
-        parts.source = lambda role: blank_source(info)
-    return parts
-
-
-def layers(parts: Parts) -> dict[str, dict[str, tuple[int, ...]]]:
-    """layer -> parameter -> shape; a layer is the path of a module."""
-    found: dict[str, dict[str, tuple[int, ...]]] = {}
-    params = parts.abstract_state.params
-    params = params["model"] if list(params) == ["model"] else params
-    for path, leaf in leaves(params).items():
-        layer, _, name = path.rpartition("/")
-        found.setdefault(layer, {})[name] = leaf.shape
-    natural = lambda layer: [int(part) if part.isdigit() else part for part in re.split(r"(\d+)", layer)]
-    return {layer: found[layer] for layer in sorted(found, key=natural)}  # block_2 before block_10
-
-
-def macs(parts: Parts) -> int:
-    """Multiply-adds of one example's loss, forward, of each player and all together.
-
-    Raises ValueError where they cannot be counted.
-    """
-    state, frozen = parts.abstract_state, jax.eval_shape(parts.task.frozen)
-    arguments = state.params, state.stats, _batch(parts, 1), _key(), frozen, parts.hyper
-    return sum(count_macs(functools.partial(parts.task.loss, player), *arguments) for player in parts.task.names)
-
-
-def memory(parts: Parts) -> dict[str, int]:
-    """Bytes that each device holds at the height of a step.
-
-    The state is exact. The activations are what differentiation keeps of the forward pass, which the compiler can
-    only lessen (by fusing); what one operation needs while it runs comes on top. Of ResNet-20 at batch 128 XLA's
-    CPU backend allocates 289 MiB where this says 389.
-    """
-    page, state = parts.page.train, parts.abstract_state
-    here = lambda x: math.prod(parts.devices.shard_shape(x)) * x.dtype.itemsize
-    size = lambda tree: sum(map(here, jax.tree.leaves(tree)))
-    batch = _batch(parts, max(page.batch_size // jax.device_count() // page.accumulate, 1))
-    frozen = jax.eval_shape(parts.task.frozen)
-    return {
-        "parameters": size(state.params),
-        "statistics": size(state.stats),
-        "gradients": max(size(state.params[player]) for player in parts.task.names),
-        "optimizer state": size(state.opt_state),
-        "moving average": size(state.ema),
-        "frozen networks": sum(x.size * x.dtype.itemsize for x in jax.tree.leaves(frozen)),
-        "batch": sum(x.size * x.dtype.itemsize for x in batch.values()) * page.accumulate,
-        "activations": max(_kept(parts, player, state, batch, frozen) for player in parts.task.names),
-    }
-
-
-def _kept(parts: Parts, player: str, state, batch, frozen) -> int:
-    """Bytes that the backward pass of a player's loss reads, and which are no argument of it."""
-
-    def backward(params, stats, batch, key, frozen, hyper):
-        loss = lambda own: parts.task.loss(player, {**params, player: own}, stats, batch, key, frozen, hyper)[0]
-        return jax.vjp(loss, params[player])[1]
-
-    arguments = state.params, state.stats, batch, _key(), frozen, parts.hyper
-    jaxpr = jax.make_jaxpr(backward)(*arguments).jaxpr
-    kept = {v for v in jaxpr.outvars if isinstance(v, Var)} - {*jaxpr.invars, *jaxpr.constvars}
-    return sum(v.aval.size * v.aval.dtype.itemsize for v in kept)
-
-
-def _batch(parts: Parts, size: int) -> dict[str, jax.ShapeDtypeStruct]:
-    """Shapes of a batch as the network sees it."""
-    return jax.eval_shape(parts.augment, parts.example_batch(size), _key())
-
-
-def _key() -> Any:
-    return jax.eval_shape(functools.partial(jax.random.key, 0))
 
 
 def _against(found: int, published: int | None) -> str:

@@ -3,9 +3,8 @@
     (job,) = submit(["train", "--config", "lenet5_digits", "--workdir", "runs/a"], Where("local"), "runs/a")
     code = job.wait()
 
-Nothing here knows what the command does, but that it saves and ends with exit code 75 on SIGTERM, and that, given
-again, it goes on from there. So a job that is pre-empted, out of time or lost with its node is given the command again.
-Nothing here imports jax.
+A command must save and end with exit code 75 on SIGTERM, and resume when it is started again: a job that is pre-empted,
+out of time or lost with its node gets the same command. Nothing here imports jax.
 """
 
 import argparse
@@ -20,9 +19,10 @@ from typing import Any
 from experiments.errors import PageError, near
 
 PLACES = ("local", "slurm", "ray")
-PRINTED = ("tpu", "kubernetes")  # of which only the commands are made, in `experiments.launch.printed`
-FOVEA = (sys.executable, "-P", "-m", "experiments.cli")  # -P: a folder `models` in the current one is not ours
-RETRIES = 100  # of a job that ran out of time or lost its node: weeks in jobs of hours
+PRINTED = ("tpu", "kubernetes")  # only prints commands: `experiments.launch.printed`
+ENTRY = "experiments.cli"  # by name: a launched command is a program of its own
+FOVEA = (sys.executable, "-P", "-m", ENTRY)  # -P: ignores a folder `models` in the current one
+RETRIES = 100  # of a job that ran out of time or lost its node
 
 
 @dataclasses.dataclass(frozen=True)
@@ -30,10 +30,10 @@ class Where:
     """Where a command runs, and with what.
 
     Attributes:
-      on: one of PLACES or, where nothing is submitted, of PRINTED.
-      devices: accelerators of each process. None: a fair share of this machine's; of a cluster, what it gives unasked.
-      hosts: processes, one to a host, that are one run joined by `jax.distributed`.
-      address: of the Ray cluster, "host:port"; empty: the one that this machine is part of.
+      on: one of PLACES, or of PRINTED for commands that are only printed.
+      devices: accelerators of each process. None: an equal share of this machine's, or the cluster's default.
+      hosts: processes of one run, one per host, joined by `jax.distributed`.
+      address: of the Ray cluster, "host:port"; empty: the one of this machine.
       slurm: submitit's parameters, {"time": 60, "partition": "gpu"}.
     """
 
@@ -50,7 +50,7 @@ class Job:
 
     Attributes:
       name: "process 4711", "SLURM job 12_0".
-      log: what it prints; of several hosts, the first one's.
+      log: its output; of several hosts, the first one's.
       stopping: the shell command that stops it; empty where only the process that submitted it can.
       wait: blocks until it has ended and returns its exit code.
       stop: asks it to save and end.
@@ -67,12 +67,12 @@ def submit(command: Sequence[str], where: Where, folder: str | pathlib.Path, cop
     """Starts a command and returns without waiting for it.
 
     Args:
-      command: arguments of `fovea`. With `where.hosts` > 1 it is `train …`, which is told how to find the others.
-      folder: where the logs go, `log.txt`, `log1.txt`, …; like all paths of the command the same on every machine.
-      copies: how many of the same, each with devices of its own; on SLURM they are an array.
+      command: arguments of `fovea`. With `where.hosts` > 1 it is `train …`, and gets the address of the first process.
+      folder: where the logs go, `log.txt`, `log1.txt`, …; the same path on every machine, as all paths of the command.
+      copies: of the command, each with its own devices; on SLURM an array.
 
     Raises:
-      PageError: fewer devices or hosts than asked for, no such cluster. Then nothing was started or written.
+      PageError: too few devices or hosts, no such cluster; nothing is started or written.
     """
     if where.on not in PLACES:
         raise PageError(f"--on {where.on}{near(where.on, PLACES)}")
@@ -84,11 +84,11 @@ def where(options: argparse.Namespace) -> Where:
     """The place that the arguments `--on`, `--devices`, `--hosts`, `--address` and `--slurm` name.
 
     Raises:
-      PageError: an argument that means nothing there.
+      PageError: an argument of another place.
     """
     on, given = options.on, dict(options.slurm or ())
     if options.address and on != "ray":
-        raise PageError(f"--address is that of a Ray cluster: not with --on {on}")
+        raise PageError(f"--address is for --on ray, not for --on {on}")
     if given and on != "slurm":
         raise PageError(f"--slurm {next(iter(given))}: not with --on {on}")
     if on == "tpu" and (options.devices or options.hosts > 1):
@@ -102,7 +102,7 @@ def flags(overrides: Sequence[tuple[str, str]]) -> list[str]:
 
 
 def log_of(folder: pathlib.Path, copy: int, host: int = 0) -> pathlib.Path:
-    """What a host of a copy prints: log.txt, log1.txt, …; of further hosts log-1.txt, log1-1.txt, …"""
+    """The log of a host of a copy: log.txt, log1.txt, …; of further hosts log-1.txt, log1-1.txt, …"""
     return folder / f"log{copy or ''}{f'-{host}' if host else ''}.txt"
 
 

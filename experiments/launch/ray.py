@@ -1,21 +1,21 @@
-"""Commands as tasks of a Ray cluster: those whose process or node dies are given again, and go on.
+"""Commands as tasks of a Ray cluster: a task whose process or node dies is started again and resumes.
 
-The tasks belong to the process that submits them, which has to stay. `ray job submit -- fovea launch --on ray …` leaves
-that to the cluster.
+The tasks belong to the process that submits them, which must keep running; `ray job submit -- fovea launch --on ray …`
+runs it on the cluster.
 """
 
 import os
 import pathlib
+import pkgutil
 import socket
 import sys
 import traceback
 
-from experiments.cli import EXIT_INTERRUPTED, main
-from experiments.errors import PageError
-from experiments.launch import RETRIES, Job, Where, free_port, joined, log_of, needs
+from experiments.errors import EXIT_INTERRUPTED, PageError
+from experiments.launch import ENTRY, RETRIES, Job, Where, free_port, joined, log_of, needs
 from experiments.runs.workdir import make_folder
 
-_HANDED_ON = ("JAX_", "XLA_", "TFDS_", "WANDB_", "MLFLOW_")  # of the environment; Ray hands on nothing by itself
+_HANDED_ON = ("JAX_", "XLA_", "TFDS_", "WANDB_", "MLFLOW_")  # environment variables for the tasks; Ray passes none
 
 
 def submit(command: list[str], where: Where, folder: pathlib.Path, copies: int) -> list[Job]:
@@ -68,23 +68,23 @@ def _job(ray, reference, log) -> Job:
 
 
 def carry_out(command, folder, copy, current, environment, host=0) -> int:
-    """A task that is the command itself and not its parent, so that both die together. Its process serves once."""
+    """Runs the command in the process of the task, so that both die together."""
     os.chdir(current)
     os.environ.update(environment)
     with log_of(folder, copy, host).open("a") as log:
         for standard in (1, 2):
             os.dup2(log.fileno(), standard)
     try:
-        return main(command)
+        return pkgutil.resolve_name(f"{ENTRY}:main")(command)
     except SystemExit as error:
         return error.code
-    except Exception:  # for the log: the cluster keeps it from the reader
+    except Exception:  # for the log; Ray would not print it there
         traceback.print_exc()
         return 1
 
 
 def together(command, folder, copy, current, environment, hosts, gpus) -> int:
-    """A task that carries a command out on several nodes at once. Where one is lost, all begin again."""
+    """Runs a command on several nodes at once. If one is lost, all start again."""
     import ray
 
     while True:
@@ -101,7 +101,7 @@ def together(command, folder, copy, current, environment, hosts, gpus) -> int:
                 done, waiting = ray.wait(waiting)
                 codes += ray.get(done)
             return max(codes)
-        except KeyboardInterrupt:  # cancelled, and the tasks with it: they are saving
+        except KeyboardInterrupt:  # cancelled together with the tasks, which save
             ray.wait(tasks, num_returns=len(tasks))
             return EXIT_INTERRUPTED
         except ray.exceptions.RayError:

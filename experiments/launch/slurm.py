@@ -7,8 +7,7 @@ import signal
 import subprocess
 from unittest import mock
 
-from experiments.cli import EXIT_INTERRUPTED
-from experiments.errors import PageError, near
+from experiments.errors import EXIT_INTERRUPTED, PageError, near
 from experiments.launch import FOVEA, RETRIES, Job, Where, log_of, needs
 from experiments.runs.workdir import make_folder
 

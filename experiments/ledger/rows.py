@@ -13,25 +13,21 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from experiments.errors import PageError, near
-from experiments.pages import schema as pages
+from experiments.pages import catalogue, stored
 from experiments.runs.fingerprint import FREE, fingerprint
+from experiments.runs.readings import Readings, better, in_unit, reading
 from training.atomic import replace
 
 RESULTS = pathlib.Path(__file__).parents[1] / "results"
-
-# By the end of a metric's name.
-_LOWER = ("error", "loss", "cross_entropy", "distance", "fd", "fid", "bits_per_dim", "nll", "nelbo")
-_HIGHER = ("accuracy", "top5", "iou", "dice", "mean_ap", "inception_score", "covered", "recognised")
-# Shown in per cent.
-_SHARES = ("error", "accuracy", "top5", "iou", "dice", "mean_ap", "recognised", "per_class", "precision", "recall")
 
 _HEAD = """# Reproductions
 
 Written by `make ledger`; not to be edited. "Ours" is the mean ± standard deviation over the seeds. A row is
 *reproduced* when ours is within the stated tolerance of the published figure or better, and *shortened* when it took
-fewer steps than the published recipe. "Also" holds what else was measured on the same split; of a list, its range. The
-wall time is that of one run, with evaluation. *Older code*: what the numbers depend on, the page's recipe and the code
-that carries it out, had changed since the run when this table was written; *unknown code*: the run did not note it.
+fewer steps than the published recipe. *Direction unknown*: the runs did not record whether more or less is better, so
+ours has to be within the tolerance on both sides. "Also" lists the other numbers of the same split; of a list, its
+range. The wall time is that of one run with its evaluation. *Older code*: the page's recipe or the code that its
+numbers depend on had changed since the run when this table was written; *unknown code*: the run did not record it.
 
 """
 BEGIN, END = "<!-- ledger: written by `make ledger` -->", "<!-- end of the ledger -->"
@@ -44,22 +40,12 @@ def add(workdirs: Iterable[pathlib.Path], results: pathlib.Path) -> dict[str, An
       PageError: a run that has not ended, runs of differing pages or equal seeds, a run of no page.
     """
     workdirs = [pathlib.Path(workdir) for workdir in workdirs]
-    configs, summaries = [], []
-    for workdir in workdirs:
-        config, summary = workdir / pages.STORED, workdir / pages.SUMMARY
-        if not config.exists():
-            raise PageError(f"{workdir} is no work directory: there is no {pages.STORED}")
-        if not summary.exists():
-            raise PageError(
-                f"the run in {workdir} has not ended: there is no {pages.SUMMARY}; `fovea train` finishes it"
-            )
-        configs.append(json.loads(config.read_text()))
-        summaries.append(json.loads(summary.read_text()))
+    configs, summaries = [stored.read(workdir) for workdir in workdirs], [stored.read_summary(w) for w in workdirs]
     name = page_of(configs[0], workdirs[0])
     for config, workdir in zip(configs, workdirs, strict=True):
         if page_of(config, workdir) != name:
             raise PageError(f"{workdir} ran another page than {workdirs[0]}: {page_of(config, workdir)} and {name}")
-    paper = pages.canonical(pages.load(name))["paper"]  # as the page now has it
+    paper = stored.canonical(catalogue.load(name))["paper"]  # as the page now has it
     found = row(name, [{**config, "paper": paper} for config in configs], summaries)
     _picture(results, name).parent.mkdir(parents=True, exist_ok=True)
     _keep_picture(workdirs[0], _picture(results, name))
@@ -67,8 +53,8 @@ def add(workdirs: Iterable[pathlib.Path], results: pathlib.Path) -> dict[str, An
     for study in studies:
         shutil.copyfile(study, _picture(results, f"{name}_{study.stem}"))
     if studies:
-        found["evaluations"] = json.loads((workdirs[0] / "eval.json").read_text())
-    replace(results / f"{name}.json", json.dumps(found, indent=1) + "\n")
+        found["evaluations"] = stored.read_json(workdirs[0] / stored.EVALUATIONS)
+    replace(row_file(results, name), json.dumps(found, indent=1) + "\n")
     render(results)
     return found
 
@@ -76,8 +62,8 @@ def add(workdirs: Iterable[pathlib.Path], results: pathlib.Path) -> dict[str, An
 def page_of(config: Mapping[str, Any], where: Any = "this page") -> str:
     """The name of the page that a stored configuration is. Raises PageError naming the nearest, and what differs."""
     differences = {}
-    for name in pages.pages():
-        lines = pages.difference(pages.canonical(pages.load(name)), pages.completed(config))
+    for name in catalogue.pages():
+        lines = stored.difference(stored.canonical(catalogue.load(name)), stored.completed(config))
         differences[name] = [line for line in lines if not line.startswith(FREE)]
         if not differences[name]:
             return name
@@ -97,16 +83,18 @@ def row(name: str, configs: Sequence[Mapping], summaries: Sequence[Mapping]) -> 
     for summary in summaries:
         if metric not in summary:
             raise PageError(f"the runs of {name} did not measure {metric!r}{near(metric, summary)}")
-    values = [summary[metric] for summary in summaries]
+    values, readings = [summary[metric] for summary in summaries], summaries[0].get("readings", {})
+    also = _others(metric, summaries)
     mean = statistics.fmean(values)
     return {
         "page": name,
         **_published(paper),
-        "status": _status(metric, mean, paper["published"], paper["tolerance"]),
+        "status": _status(better(readings, metric), mean, paper["published"], paper["tolerance"]),
         "mean": mean,
         "sd": statistics.stdev(values) if len(values) > 1 else None,
         "values": values,
-        "also": _others(metric, summaries),
+        "also": also,
+        "readings": {name: dict(found) for name in (metric, *also) if (found := reading(readings, name))},
         "seeds": seeds,
         "steps": steps,
         "shortened": steps < paper["steps"],
@@ -132,7 +120,7 @@ def _others(metric: str, summaries: Sequence[Mapping]) -> dict[str, Any]:
 
 def command(name: str, seeds: Sequence[int]) -> str:
     """The command that makes a row again: how many seeds from the page's own on, or which."""
-    own = pages.load(name).train.seed
+    own = catalogue.load(name).train.seed
     consecutive = list(seeds) == list(range(own, own + len(seeds)))
     return f"fovea reproduce {name} --seeds {len(seeds) if consecutive else ''.join(f'{seed},' for seed in seeds)}"
 
@@ -144,9 +132,10 @@ def rows(results: pathlib.Path) -> list[dict[str, Any]]:
     code".
     """
     gone = {"command": "", "age": "older code"}  # of a page that is no more
-    found = {path.stem: json.loads(path.read_text()) | gone for path in results.glob("*.json")}
-    for name in pages.pages():
-        page = pages.load(name)
+    kept = [stored.read_json(path) for path in results.glob("*.json")]
+    found = {row["page"]: row | gone for row in kept}
+    for name in catalogue.pages():
+        page = catalogue.load(name)
         if name not in found and page.paper.published is not None:
             paper = page.paper.to_dict()
             found[name] = {"page": name, **_published(paper), "status": "not run", "note": paper["note"]}
@@ -163,8 +152,13 @@ def _age(row, page):
     return "unknown code" if "unknown" in codes else "" if codes == {fingerprint(page)} else "older code"
 
 
+def row_file(results: pathlib.Path, name: str) -> pathlib.Path:
+    """The file of a page's row."""
+    return results / f"{catalogue.file_name(name)}.json"
+
+
 def _picture(results, name):
-    return results / "pictures" / f"{name}.png"
+    return results / "pictures" / f"{catalogue.file_name(name)}.png"
 
 
 def _keep_picture(workdir: pathlib.Path, to: pathlib.Path) -> None:
@@ -226,17 +220,13 @@ def _published(paper):
     }
 
 
-def goal(metric: str) -> str | None:
-    """Whether less of a metric is better, "min", or more, "max"; None where its name does not say."""
-    return "min" if metric.endswith(_LOWER) else "max" if metric.endswith(_HIGHER) else None
-
-
-def _status(metric, ours, published, tolerance):
+def _status(better, ours, published, tolerance):
+    """Whether ours is within the tolerance or better; where the direction is unknown, within it on both sides."""
     if published is None:
         return "measured"
-    # A hair of slack: 0.0090 + 0.0005 is no more than 0.0095 on paper.
+    # The slack is for rounding: 0.0090 + 0.0005 is 0.0095 on paper.
     over, slack = ours - published, tolerance + 1e-9 * abs(published)
-    worse = {"min": over, "max": -over, None: abs(over)}[goal(metric)]
+    worse = {"min": over, "max": -over, None: abs(over)}[better]
     return "reproduced" if worse <= slack else "missed"
 
 
@@ -246,12 +236,14 @@ def _join(summaries, key):
 
 def cells(row: Mapping[str, Any]) -> dict[str, str]:
     """The row as text, column by column."""
-    show = lambda value: _number(row["metric"], value)
+    readings, metric = row.get("readings", {}), row["metric"]
+    show = lambda value: in_unit(readings, metric, value)
     found = {
         name: str(row.get(name) or "") for name in ("page", "paper", "metric", "hardware", "commit", "date", "note")
     }
     found["published"] = "" if row["published"] is None else show(row["published"])
-    found["status"] = row["status"] + (", shortened" if row.get("shortened") else "")
+    unknown = row["status"] in ("reproduced", "missed") and not better(readings, metric)
+    found["status"] = row["status"] + ", shortened" * bool(row.get("shortened")) + ", direction unknown" * unknown
     found["commit"] += f", {row['age']}" if row.get("age") else ""
     if row["status"] == "not run":
         steps = f"{row['paper_steps']:,} (paper)" if row["paper_steps"] else ""
@@ -261,22 +253,20 @@ def cells(row: Mapping[str, Any]) -> dict[str, str]:
         **found,
         "ours": show(row["mean"]) + spread,
         "difference": "" if row["published"] is None else _signed(show(row["mean"] - row["published"])),
-        "also": ", ".join(f"{name.partition('/')[2]} {_any(name, x)}" for name, x in row.get("also", {}).items()),
+        "also": ", ".join(
+            f"{name.partition('/')[2]} {_any(readings, name, x)}" for name, x in row.get("also", {}).items()
+        ),
         "seeds": ", ".join(map(str, row["seeds"])),
         "steps": f"{row['steps']:,}" + (f" of {row['paper_steps']:,}" if row["shortened"] else ""),
         "wall time": duration(row["seconds"]),
     }
 
 
-def _any(name, value):
+def _any(readings: Readings, name: str, value: Any) -> str:
     """A number or a text; of a list, its range."""
     if isinstance(value, list):
-        return f"{_number(name, min(value))} to {_number(name, max(value))}"
-    return value if isinstance(value, str) else _number(name, value)
-
-
-def _number(metric, value):
-    return f"{100 * value:.2f} %" if metric.endswith(_SHARES) else f"{value:.4g}"
+        return f"{in_unit(readings, name, min(value))} to {in_unit(readings, name, max(value))}"
+    return value if isinstance(value, str) else in_unit(readings, name, value)
 
 
 def _signed(text):

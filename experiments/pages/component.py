@@ -1,4 +1,4 @@
-"""Components by name: a table line "module:attribute", its default keys, and near misses for what is misspelt.
+"""Components by name: the line of a table, "module:attribute", the keys of a page and their defaults.
 
 Nothing here imports jax; looking up a component's defaults imports the component's own module.
 """
@@ -19,6 +19,7 @@ def table(kind: str) -> Mapping[str, Any]:
     """The table of a kind of component; see each room's `__init__.py`."""
     module, attribute = {
         "model": ("models", "MODELS"),
+        "frozen": ("models", "MODELS"),
         "task": ("training.tasks", "TASKS"),
         "data": ("data", "SOURCES"),
         "optimizer": ("training", "OPTIMIZERS"),
@@ -27,10 +28,12 @@ def table(kind: str) -> Mapping[str, Any]:
     return getattr(importlib.import_module(module), attribute)
 
 
-# What the builder supplies, so that no page sets it.
+_OF_NETWORKS = {"num_classes", "shape", "dtype", "param_dtype", "axis_name", "parent", "name"}
+# Arguments that the builder supplies and no page sets.
 _SUPPLIED = {
-    "model": {"num_classes", "shape", "dtype", "param_dtype", "axis_name", "parent", "name"},
-    "task": {"networks", "info", "scale"},
+    "model": _OF_NETWORKS,
+    "frozen": _OF_NETWORKS,
+    "task": {"networks", "info", "scale", "gather"},
     "data": {"argument", "split"},
     "schedule": {"step", "steps"},
 }
@@ -52,7 +55,7 @@ class Component:
         return dict(inspect.signature(self.load()).parameters)
 
     def supplied(self) -> set[str]:
-        """The arguments it takes of those the builder supplies."""
+        """The arguments that the builder supplies and this component accepts."""
         return _SUPPLIED.get(self.kind, set()) & self.parameters().keys()
 
     def defaults(self) -> dict[str, Any]:
@@ -62,11 +65,22 @@ class Component:
 
             return {key: _key(value, Any) for key, value in optimizer_defaults(self.target).items()}
         hints = _hints(self.load())
-        taken = _SUPPLIED[self.kind] | self.fixed.keys()
+        taken = _SUPPLIED[self.kind] | self.fixed.keys() | self.networks().keys()
         return {
             name: _key(parameter.default, hints.get(name, Any))
             for name, parameter in self.parameters().items()
             if name not in taken and parameter.default is not inspect.Parameter.empty
+        }
+
+    def networks(self) -> dict[str, bool]:
+        """The fields that hold a network of their own, annotated `nn.Module`, and whether each is required."""
+        if self.kind not in ("model", "frozen"):
+            return {}
+        hints, taken = _hints(self.load()), _SUPPLIED[self.kind] | self.fixed.keys()
+        return {
+            name: parameter.default is inspect.Parameter.empty
+            for name, parameter in self.parameters().items()
+            if name not in taken and any(map(_is_network, (hints.get(name), *typing.get_args(hints.get(name)))))
         }
 
 
@@ -90,8 +104,15 @@ def _hints(target) -> dict[str, Any]:
         return {}
 
 
+def _is_network(hint) -> bool:
+    """Whether a type is a module of flax, told by name so that nothing is imported for the question."""
+    return any(
+        (base.__module__, base.__qualname__) == ("flax.linen.module", "Module") for base in getattr(hint, "__mro__", ())
+    )
+
+
 def _key(value, hint):
-    """None cannot be overridden in a ConfigDict; a placeholder of the annotated type can."""
+    """The value of a key; None becomes a placeholder of the annotated type, which a ConfigDict lets be overridden."""
     if value is not None:
         return tuple(value) if isinstance(value, list) else value
     types = [t for t in typing.get_args(hint) if t is not type(None)]

@@ -18,11 +18,12 @@ from PIL import Image
 
 from experiments.errors import PageError
 from experiments.ledger import rows as book
-from experiments.pages.schema import STORED, SUMMARY
+from experiments.pages.stored import RESULTS, STORED, SUMMARY, SWEEP, read, read_json, read_summary
+from experiments.runs.readings import better, of_run
 from experiments.runs.workdir import find, state
-from training.records import SECONDS, read
+from training.records import SECONDS
+from training.records import read as read_records
 
-SWEEP, RESULTS = "sweep.json", "results.json"
 GALLERIES = ("samples", "reconstructions")  # folders of step_<N>.png
 REDRAWN = ("curves",)  # pictures of what the report draws itself
 WIDEST, MOST = 1400, 40  # pixels of a picture; pictures of a gallery
@@ -36,7 +37,7 @@ def gather(folders: Sequence[pathlib.Path]) -> dict[str, Any]:
       steps: lists of steps, float64, packed; runs that share one point to it.
       runs: see `run`.
       sweeps: see `sweep`.
-      goals: metric -> "min" or "max", of those that have a better end.
+      goals: metric -> "min" or "max", where the runs recorded which is better.
       ledger: rows as text, column by column, with their `command`, and the numbers by which they are sorted.
 
     Raises:
@@ -52,12 +53,13 @@ def gather(folders: Sequence[pathlib.Path]) -> dict[str, Any]:
     packed: dict[str, int] = {}
     runs = [{"label": label(path), **run(path, packed)} for path in found if (path / STORED).exists()]
     metrics = {name for one in runs for name in one["final"]}
+    readings = {name: x for path in found if (path / STORED).exists() for name, x in of_run(path).items()}
     return {
         "title": ", ".join(folder.name for folder in inside) or "Reproductions",
         "steps": list(packed),
         "runs": runs,
         "sweeps": [{"label": label(path), **sweep(path)} for path in found if (path / SWEEP).exists()],
-        "goals": {name: goal for name in sorted(metrics) if (goal := book.goal(name))},
+        "goals": {name: goal for name in sorted(metrics) if (goal := better(readings, name))},
         "ledger": [_ledger(row) for row in book.rows(book.RESULTS)],
     }
 
@@ -74,15 +76,15 @@ def run(workdir: pathlib.Path, packed: dict[str, int]) -> dict[str, Any]:
       curves: see `curves`.
       galleries: name -> pictures with their `step`. pictures: others, with their `name`.
     """
-    records = read(workdir)
-    summary = _json(workdir / SUMMARY) if (workdir / SUMMARY).exists() else {}
+    records = read_records(workdir)
+    summary = _finite(read_summary(workdir)) if (workdir / SUMMARY).exists() else {}
     measured = [{k: v for k, v in record.items() if k.startswith("validation/")} for record in records]
     measured.append({k: v for k, v in summary.items() if k.startswith("test/") and not isinstance(v, list | dict)})
     return {
         "state": state(workdir),
         "step": records[-1]["step"] if records else 0,
         "seconds": summary.get("seconds", records[-1].get(SECONDS) if records else None),
-        "config": _json(workdir / STORED),
+        "config": _finite(read(workdir)),
         "final": {k: v for record in measured for k, v in record.items() if v is not None and v == v},
         "curves": curves(records, packed),
         "galleries": {name: shown for name in GALLERIES if (shown := gallery(workdir / name))},
@@ -159,8 +161,8 @@ def sweeps(root: pathlib.Path) -> Iterator[pathlib.Path]:
 
 def sweep(folder: pathlib.Path) -> dict[str, Any]:
     """What was asked and, as far as it has come, what was found: `sweep.json` with the trials of `results.json`."""
-    asked = _json(folder / SWEEP)
-    found = _json(folder / RESULTS) if (folder / RESULTS).exists() else {"trials": [], "importance": None}
+    asked = _finite(read_json(folder / SWEEP))
+    found = _finite(read_json(folder / RESULTS)) if (folder / RESULTS).exists() else {"trials": [], "importance": None}
     return {
         **{key: asked.get(key) for key in ("metric", "goal", "over", "sampler", "pruner")},
         "planned": asked.get("trials"),
@@ -201,8 +203,6 @@ def _pictures(named) -> Iterator[dict[str, Any]]:
                 continue
 
 
-def _json(path: pathlib.Path) -> Any:
-    try:
-        return json.loads(path.read_text(), parse_constant=lambda _: None)  # browsers know no NaN
-    except (OSError, ValueError) as error:
-        raise PageError(f"{path} is not readable: {error}") from error
+def _finite(content: Any) -> Any:
+    """The same, with None for NaN and infinities, which the JSON of browsers does not have."""
+    return json.loads(json.dumps(content), parse_constant=lambda _: None)

@@ -16,7 +16,7 @@ import jax
 from ml_collections import ConfigDict
 
 from experiments.runs.fingerprint import fingerprint
-from experiments.sweeps.storage import masked
+from experiments.terminal import masked
 from training.atomic import replace
 
 ROOT = pathlib.Path(__file__).parents[2]

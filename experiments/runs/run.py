@@ -1,6 +1,7 @@
 """A run: the verbs of an experiment. Train, resume, evaluate, predict, sample."""
 
 import contextlib
+import dataclasses
 import errno
 import fcntl
 import functools
@@ -11,24 +12,25 @@ import platform
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
-import jax
 import numpy as np
 from ml_collections import ConfigDict
 
-from experiments.build.parts import ROLES, Parts
-from experiments.evaluation.gallery import Gallery, save_gifs, save_snapshots
-from experiments.evaluation.judge import judge, make_referee
-from experiments.pages.schema import LOCK, STORED, SUMMARY, canonical, check_stored, hyperparameters
+from experiments.build.parts import Parts
+from experiments.errors import PageError, near
+from experiments.evaluation.evaluations import Evaluations
+from experiments.evaluation.snapshots import Snapshots, blank_fields, save_gifs, save_snapshots
+from experiments.pages.stored import LOCK, READINGS, STORED, SUMMARY, canonical, check_stored, hyperparameters
 from experiments.runs.provenance import note, origin
 from models.counting import count_macs
 from training import loop, parallel
 from training.atomic import replace
 from training.checkpoint import Checkpoints
 from training.errors import TrainingError
-from training.evaluate import compute, make_evaluate_step, make_predict_step, score, totals, variables
+from training.evaluate import score, variables
+from training.metrics.readings import STEP, Reading
 from training.records import Records, plain
 from training.step import TrainState
 
@@ -40,7 +42,7 @@ def build(page: ConfigDict, workdir: str | pathlib.Path | None = None, *, fork: 
     """The run that a page describes: `run.train()`, `run.evaluate()`, `run.predict(images)`.
 
     Args:
-      page: from `experiments.pages.schema.load` or `page`.
+      page: from `experiments.pages.load` or `page`.
       workdir: where records and checkpoints go; a new temporary directory when None.
       fork: go on from the workdir's checkpoint although its page differs.
 
@@ -56,8 +58,8 @@ class Run:
     def __init__(self, parts: Parts, workdir: pathlib.Path, fork: bool = False):
         self.parts, self.workdir, self.fork = parts, workdir, fork
         self.page, self.task, self.devices = parts.page, parts.task, parts.devices
-
-    # Verbs.
+        self.evaluations, self.snapshots = Evaluations(parts), Snapshots(parts)
+        self._placed: tuple[int, TrainState] | None = None  # the last restored step and its state, on the devices
 
     def train(
         self, wrap: Callable | None = None, watch: Watch = None, quiet: bool = False, began: float | None = None
@@ -77,7 +79,7 @@ class Run:
         began, parts, devices = began or time.perf_counter(), self.parts, self.devices
         with loop.StopSignal() as stop, self.opened(began, watch, quiet) as (start, host, journal):
             state = devices.put_state(host)
-            arguments = (parts.resident("train"), devices.put(self.task.frozen()), devices.put(parts.hyper))
+            arguments = (parts.resident("train"), parts.placed_frozen, devices.put(parts.hyper))
             step = devices.train_step(parts.step, state)
             macs = functools.partial(_count_macs, step)
             step = wrap(step) if wrap else step
@@ -106,10 +108,14 @@ class Run:
           quiet: whether its records are not printed.
         """
         parts = self.parts
-        for role in filter(parts.has, ROLES):  # a split that is not there is said now, and not after hours
-            parts.source(role)
-        if self.page.train.judge:
-            _ = self.referee  # likewise
+        parts.source("train")
+        for (
+            name,
+            one,
+        ) in parts.sets.items():  # what is missing is an error now, not after hours
+            parts.source(name)
+            self.evaluations.measures(one.also)
+        _ = parts.frozen
         with self._locked():
             self._check_page()
             (self.workdir / SUMMARY).unlink(missing_ok=True)
@@ -117,9 +123,12 @@ class Run:
             start, host, body = restored or (0, parts.initial_state(), {"window": []})
             self.checkpoints.cut(start)
             fixed = {"page": canonical(self.page), "origin": origin(self.page, body.get("origin"))}
-            records = Records(self.workdir, parts.intervals.steps, start, began, quiet) if parallel.is_main() else None
+            once = tuple(name for name, one in parts.sets.items() if not one.every)
+            length = parts.intervals.steps
+            records = Records(self.workdir, length, start, began, quiet, once) if parallel.is_main() else None
             if records:
                 note(self.workdir)
+                replace(self.workdir / READINGS, json.dumps(self._readings(), indent=1))
                 records.track(self.page.track.to, self.page.track.project, hyperparameters(self.page))
             if records and restored:
                 records.say(f"resuming from step {start}")
@@ -131,61 +140,53 @@ class Run:
                 if records:
                     records.close()
 
-    def evaluate(self, role: str = "test", step: int | None = None) -> dict[str, Any]:
-        """The task's metrics over a split, with the best checkpoint where there is one, else the newest."""
-        state, step, _ = self.restore(step)
-        return {
-            "step": step,
-            "weights": variables(state)[2],
-            **self._measure_all(self.devices.put_state(state), role),
-        }
+    def evaluate(self, name: str = "test", step: int | None = None) -> dict[str, Any]:
+        """The numbers of an evaluation set, or of a split, with checkpoint `step`, else the best, else the newest.
 
-    def predictions(self, role: str, step: int | None = None) -> dict[str, np.ndarray]:
-        """The task's outputs for every example of a split, ordered by `id`."""
-        state, _, _ = self.restore(step)
-        params, stats, resident, frozen, key = self._arguments(self.devices.put_state(state), role)
-        outputs = lambda feed: self._predict_step(params, stats, resident, feed, frozen, key)
-        rows = [self.devices.get_rows(outputs(feed)) for feed in self.parts.evaluation_feeds(role)]
-        rows = jax.tree.map(lambda *x: np.concatenate(x), *rows)
-        rows = {name: x[rows["mask"]] for name, x in rows.items() if name != "mask"}
-        order = np.argsort(rows["id"])
-        return {name: x[order] for name, x in rows.items()}
+        A set without extra measures and a split get those of the test set.
+        """
+        state, step = self.placed(step)
+        also = self.parts.sets["test"].also if "test" in self.parts.sets else ()
+        return {"step": step, "weights": variables(state)[2], **self._measure(state, name, also)}
 
-    def predict(self, images: np.ndarray, step: int | None = None) -> dict[str, np.ndarray]:
-        """The task's outputs for `images` [N, H, W, C] uint8, of the data set's shape."""
-        state, _, _ = self.restore(step)
-        n, ids = len(images), np.arange(len(images), dtype=np.int32)
-        padding = -n % jax.device_count()
-        feed = {"image": images, "label": np.zeros(n, np.int32) - 1, "id": ids, "mask": np.ones(n, bool)}
-        feed = {name: np.concatenate([x, np.repeat(x[-1:], padding, 0)]) for name, x in feed.items()}
-        params, stats, _, frozen, key = self._arguments(self.devices.put_state(state), None)
-        outputs = self._predict_step(params, stats, self.devices.put({}), self.devices.put_batch(feed), frozen, key)
-        return {name: x[:n] for name, x in self.devices.get_rows(outputs).items()}
+    def predict(self, images: np.ndarray, step: int | None = None, size: int | None = None) -> dict[str, np.ndarray]:
+        """The task's outputs for `images` [N, H, W, C] uint8, of the data set's shape, [N, ...] each.
+
+        Args:
+          size: images per call of the network; by default the page's evaluation batch, or less for fewer images.
+        """
+        state, _ = self.placed(step)
+        return self.snapshots.predict(state, blank_fields(self.parts, images), size)
 
     def sample(
         self,
         number: int,
         *,
-        label: int | None = None,
-        latent: np.ndarray | None = None,
+        given: Mapping[str, np.ndarray] | None = None,
         seed: int = 0,
         step: int | None = None,
-        **static,
+        **options,
     ) -> np.ndarray:
-        """`number` new images [N, H, W, C] in [0, 1], the first of `seed`: the same on any number of devices.
+        """What the task makes, `number` times [N, ...]: images in [0, 1]. The same on any number of devices.
 
         Args:
-          label: the class of all of them; else each class in turn where the network knows classes.
-          latent: [N, D], the codes to start from, in place of random ones.
-          static: what the task's `sample` takes besides, such as `steps`.
+          given: what is asked for by the names in the task's `makes.given`, [N, ...] each; for label= also one number.
+          options: of `makes.options`, such as `steps`.
+
+        Raises:
+          PageError: the task makes nothing, or not from what is given.
         """
-        state, _, _ = self.restore(step)
-        condition = {"id": np.arange(number, dtype=np.int32)}
-        if label is not None:
-            condition["label"] = np.full(number, label, np.int32)
-        if latent is not None:
-            condition["latent"] = latent
-        return self.gallery.draw(self.devices.put_state(state), condition, seed, **static)
+        makes = self.task.makes
+        if makes is None:
+            raise PageError(f"task {self.page.task.name!r} makes nothing")
+        for names, allowed in ((given or {}, makes.given), (options, makes.options)):
+            for name in names:
+                if name not in allowed:
+                    raise PageError(f"task {self.page.task.name!r} does not take {name!r}{near(name, allowed)}")
+        state, _ = self.placed(step)
+        condition = self.snapshots.condition(number)
+        condition |= {name: np.broadcast_to(x, (number, *np.shape(x)[1:])) for name, x in (given or {}).items()}
+        return self.snapshots.draw(state, condition, seed, options)[makes.kind]
 
     def restore(self, step: int | None = None) -> tuple[TrainState, int, dict]:
         """(state on the host, step, what stands with it) of checkpoint `step`, else of the best, else of the newest."""
@@ -195,60 +196,48 @@ class Run:
         step, state, body = found
         return state, step, body
 
-    # What they need.
+    def placed(self, step: int | None = None) -> tuple[TrainState, int]:
+        """(state on the devices, step) of checkpoint `step`, the best or the newest; read once while it stays that."""
+        step = self.checkpoints.best() if step is None else step
+        if self._placed is None or self._placed[0] != step or step is None:
+            host, step, _ = self.restore(step)
+            self._placed = step, self.devices.put_state(host)
+        return self._placed[1], self._placed[0]
 
     @functools.cached_property
     def checkpoints(self) -> Checkpoints:
         return Checkpoints(self.workdir / "checkpoints", warn=_warn)
 
-    @functools.cached_property
-    def gallery(self) -> Gallery:
-        return Gallery(self)
-
-    @functools.cached_property
-    def referee(self):
-        """Who judges the samples."""
-        return make_referee(self.parts)
-
-    @functools.cached_property
-    def _evaluate_step(self):
-        return self.devices.evaluate_step(make_evaluate_step(self.task, self.parts.view))
-
-    @functools.cached_property
-    def _predict_step(self):
-        return self.devices.predict_step(make_predict_step(self.task, self.parts.view))
-
-    def _arguments(self, state, role):
-        params, stats, _ = variables(state)
-        frozen, key = self.devices.put(self.task.frozen()), self.devices.put(self.parts.root_key)
-        return params, stats, self.parts.resident(role) if role else None, frozen, key
-
-    def _measure(self, state, role):
-        params, stats, resident, frozen, key = self._arguments(state, role)
-        step = lambda feed: self._evaluate_step(params, stats, resident, feed, frozen, key)
-        return compute(self.task, totals(step, self.parts.evaluation_feeds(role), self.devices))
-
-    def _measure_all(self, state, role):
-        """With what takes too long to be looked at through training."""
-        return self._measure(state, role) | (judge(self, state, role) if self.page.train.judge else {})
+    def _measure(self, state, name, also=()):
+        return self.evaluations.measure(state, name, functools.partial(self.snapshots.draw, state), also)
 
     def _draw_and_validate(self, records, state):
-        """Shows what the state can draw, and measures it."""
-        pictures = self.gallery.snapshots(state)
+        """Shows what the state can draw, and measures it on the sets that are due."""
+        done = int(self.devices.get(state.step))
+        pictures = self.snapshots.take(state)
         if records:
-            save_snapshots(pictures, self.workdir, int(self.devices.get(state.step)), records)
-        return self._validate(state)
+            save_snapshots(pictures, self.workdir, done, records)
+        due = [name for name, one in self.parts.sets.items() if one.every and done % one.every == 0]
+        numbers = {name: self._measure(state, name) for name in due}
+        return self.ranked(numbers, state)
 
-    def _validate(self, state):
-        if not self.parts.has("validation"):
-            return {}, None
-        return self.ranked(self._measure(state, "validation"), state)
+    def ranked(
+        self, numbers: Mapping[str, Mapping[str, Any]], state: TrainState
+    ) -> tuple[dict[str, Any], float | None]:
+        """The record of the sets measured, and the score by which the best checkpoint is kept: validation's."""
+        scalars = {f"{name}/{k}": v for name, found in numbers.items() for k, v in found.items() if _scalar(v)}
+        scalars |= {f"{name}/weights": variables(state)[2] for name in numbers}
+        return scalars, score(self.task, numbers["validation"]) if "validation" in numbers else None
 
-    def ranked(self, numbers: dict[str, Any], state: TrainState) -> tuple[dict[str, Any], float | None]:
-        """Numbers of the validation split, for the record, and the score by which the best checkpoint is kept."""
-        scalars = {f"validation/{k}": v for k, v in numbers.items() if isinstance(v, float | int)}
-        scalars["validation/weights"] = variables(state)[2]
-        return scalars, score(self.task, numbers)
+    def _readings(self) -> dict[str, dict[str, str | None]]:
+        """How the numbers of the records are read: name -> {"better": "max", "min" or null, "unit": text}."""
+        return {name: dataclasses.asdict(reading) for name, reading in self.readings().items()}
+
+    def readings(self) -> dict[str, Reading]:
+        """name -> Reading of the numbers that are recorded: "train/loss", "validation/accuracy", …"""
+        prefixes = [""] if len(self.task.names) == 1 else [f"{player}/" for player in self.task.names]
+        steps = {f"train/{prefix}{name}": reading for prefix in prefixes for name, reading in STEP.items()}
+        return steps | self.evaluations.readings()
 
     def _learning_rates(self, done: int) -> dict[str, float]:
         """The learning rate of each player in the last step done, as the record names it."""
@@ -259,11 +248,11 @@ class Run:
     def sibling(self, page: ConfigDict, workdir: pathlib.Path) -> "Run":
         """A run of a page that differs from this one in numbers alone: what is compiled is shared."""
         other = Run(self.parts.sibling(page), workdir)
-        other._evaluate_step, other._predict_step = self._evaluate_step, self._predict_step
+        other.evaluations, other.snapshots = self.evaluations, self.snapshots
         return other
 
     def finish(self, journal: loop.Journal, draw: bool = True) -> dict[str, Any]:
-        """The test split, touched once: with the best checkpoint by validation, or the last without validation.
+        """Measures the sets that are measured once, with the best checkpoint by validation, else with the last one.
 
         Leaves the pictures and, at last, `summary.json` in the work directory.
         """
@@ -271,21 +260,23 @@ class Run:
         from experiments.evaluation.figures import figures
         from training import pictures
 
-        records, state, step = journal.records, *self.restore()[:2]
-        tested = self.parts.has("test")
-        numbers = self._measure_all(self.devices.put_state(state), "test") if tested else {}
-        scalars = {f"test/{k}": v for k, v in numbers.items() if isinstance(v, float | int | str)}
-        lists = {f"test/{k}": plain(v) for k, v in numbers.items() if isinstance(v, np.ndarray) and v.ndim == 1}
-        summary = {"step": step, "steps": self.page.train.steps, "weights": variables(state)[2], **scalars, **lists}
+        self._placed = None
+        records, (state, step), steps = journal.records, self.placed(), self.page.train.steps
+        found = {name: self._measure(state, name) for name, one in self.parts.sets.items() if not one.every}
+        numbers = {f"{name}/{k}": v for name, one in found.items() for k, v in one.items()}
+        scalars = {name: v for name, v in numbers.items() if _scalar(v) or isinstance(v, str)}
+        lists = {name: plain(v) for name, v in numbers.items() if _list(v)}
+        summary = {"step": step, "steps": steps, "weights": variables(state)[2], **scalars, **lists}
         if records:
-            records.finish(self.page.train.steps, scalars)
-        for name, figure in figures(self, numbers) if draw else ():
+            records.finish(steps, scalars)
+        for name, picture in figures(self, state, found.get("test", {})) if draw else ():
             if records:
-                pictures.save(figure, self.workdir / f"{name}.png")
-                records.image(name, self.page.train.steps, pictures.pixels(figure))
+                pictures.save(picture, self.workdir / f"{name}.png")
+                records.image(name, steps, pictures.pixels(picture))
         if records:
             save_gifs(self.workdir)
             summary |= {"seconds": round(records.seconds, 1), "startup_seconds": journal.startup}
+            summary |= {"readings": {k: v for k, v in self._readings().items() if k in scalars}}
             summary |= journal.body["origin"]
             replace(self.workdir / SUMMARY, json.dumps(summary, indent=1))
         return summary
@@ -326,6 +317,14 @@ class Run:
                         f"cannot write in {self.workdir}: {error.strerror}; checkpoints stay"
                     ) from error
                 raise
+
+
+def _scalar(value) -> bool:
+    return isinstance(value, float | int)
+
+
+def _list(value) -> bool:
+    return isinstance(value, np.ndarray) and value.ndim == 1 and value.dtype.kind == "f"
 
 
 def _count_macs(function, *arguments) -> int:

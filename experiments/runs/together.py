@@ -18,11 +18,12 @@ import jax
 import numpy as np
 from ml_collections import ConfigDict
 
-from experiments.pages.schema import canonical, flat
+from experiments.evaluation.evaluations import Measures
+from experiments.pages.stored import canonical, flat
 from experiments.runs.run import Run, Watch
 from training import loop, parallel
 from training.errors import TrainingError
-from training.evaluate import compute, make_evaluate_step, totals, variables
+from training.evaluate import evaluate_slots, variables
 
 
 @dataclasses.dataclass
@@ -67,8 +68,16 @@ class Program:
         self.parts, self.task = parts, parts.task
         self.devices = parallel.slots(slots)
         self.step = {together: self.devices.train_step(parts.step, together) for together in (False, True)}
-        self.evaluate_step = self.devices.evaluate_step(make_evaluate_step(self.task, parts.view))
-        self.frozen = self.devices.put(self.task.frozen())
+        self.evaluations = like.evaluations
+        self.frozen = self.devices.put(parts.frozen)
+
+    def measures(self, name: str) -> Measures:
+        return self.evaluations.measures(self.parts.sets[name].also)
+
+    @functools.cache  # noqa: B019 - lives as long as the program
+    def evaluate_step(self, name: str) -> Callable:
+        """The evaluate step of a set, for all slots."""
+        return self.devices.evaluate_step(self.evaluations.step(self.measures(name)))
 
     @functools.cache  # noqa: B019 - lives as long as the program
     def resident(self, role: str) -> dict[str, Any]:
@@ -206,11 +215,11 @@ class Stretch:
         examples = rate * calls * program.parts.page.train.batch_size
         speed = lambda: {"time/examples_per_s": examples, "time/wait_share": waited}
         host = functools.cache(lambda: self.devices.get(states))
-        sums = functools.cache(lambda: self._measure(states))
+        measured = functools.cache(lambda name: self._measure(states, host, name))
         with self.clock.paused():
             for place, slot in zip(self.places, self.slots, strict=True):
                 own = lambda place=place: _of(host(), place)
-                validate = functools.partial(self._validate, slot.run, sums, place)
+                validate = functools.partial(self._validate, slot, measured, place)
                 first = slot.done - len(recent) * calls + 1
                 try:
                     for step in range(first, slot.done + 1):
@@ -223,19 +232,28 @@ class Stretch:
                 except (TrainingError, loop.Pruned, loop.Interrupted) as error:
                     slot.error = error
 
-    def _validate(self, run: Run, sums: Callable[[], dict], place: int):
-        if not run.parts.has("validation"):
-            return {}, None
-        return run.ranked(compute(self.program.task, _of(sums(), place)), self.states)
+    def _validate(self, slot: Slot, measured: Callable[[str], dict], place: int):
+        """The record and the score of one slot, from the sets that are due after its steps."""
+        due = [name for name, one in self.program.parts.sets.items() if one.every and slot.done % one.every == 0]
+        return slot.run.ranked({name: measured(name)[place] for name in due}, self.states)
 
-    def _measure(self, states):
-        """Sums of the task's metrics over the validation split, of every slot."""
+    def _measure(self, states, host: Callable[[], Any], name: str) -> dict[int, dict[str, Any]]:
+        """place -> the numbers of a set, of every slot that holds a run."""
         program, (params, stats, _) = self.program, variables(states)
-        resident = program.resident("validation")
-        return totals(
-            lambda feed: program.evaluate_step(self.load, params, stats, self.keys, resident, feed, program.frozen),
-            map(self.devices.put, program.parts.evaluation_batches("validation")),
+        step, resident = program.evaluate_step(name), program.resident(name)
+
+        def draws(place, slot):
+            state = lambda: slot.run.devices.put_state(_of(host(), place))
+            return lambda condition: slot.run.snapshots.draw(state(), condition)
+
+        return evaluate_slots(
+            lambda feed: step(self.load, params, stats, self.keys, resident, feed, program.frozen),
+            map(self.devices.put, program.parts.evaluation_batches(name)),
             self.devices,
+            {place: draws(place, slot) for place, slot in zip(self.places, self.slots, strict=True)},
+            task=program.measures(name).task,
+            source=program.parts.source(name),
+            evaluators=program.measures(name).evaluators,
         )
 
 

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from experiments.errors import PageError
-from experiments.pages.schema import LOCK, STORED, SUMMARY
+from experiments.pages.stored import LOCK, STORED, SUMMARY
 
 
 def find(root: pathlib.Path) -> Iterator[pathlib.Path]:

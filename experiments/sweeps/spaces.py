@@ -1,7 +1,7 @@
-"""What a sweep may choose from, for one key of a page.
+"""The values that a sweep may choose for one key of a page.
 
-log:1e-4..1e-1     a number between the two, its logarithm uniform
-0.0..0.5           a number between the two; of a key that is an int, an int
+log:1e-4..1e-1     a number in the range, uniform in its logarithm
+0.0..0.5           a number in the range; an int if the key is one
 20,32,44           one of these
 """
 
@@ -13,7 +13,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from ml_collections import ConfigDict
 
 from experiments.errors import PageError
-from experiments.pages.schema import kind, override
+from experiments.pages.overrides import kind, override
 
 
 @dataclasses.dataclass(frozen=True)
@@ -32,7 +32,7 @@ class Space:
     whole: bool = False  # whether the key is an int
 
     def suggest(self, trial, key: str) -> str:
-        """What an optuna trial takes of it, as a page's key is given: text."""
+        """The value that an optuna trial suggests, as the text of an override."""
         if self.choices:
             return trial.suggest_categorical(key, self.choices)
         if self.whole:
@@ -41,7 +41,7 @@ class Space:
 
 
 def spaces(over: Mapping[str, str], page: ConfigDict) -> dict[str, Space]:
-    """The spaces of a page's keys. Raises PageError naming a key that it has not, or what is wrong with a text."""
+    """The spaces of a page's keys. Raises PageError for an unknown key or a malformed space."""
     return {key: space(key, text, page) for key, text in over.items()}
 
 
@@ -53,7 +53,7 @@ def space(key: str, text: str, page: ConfigDict) -> Space:
         if log or not all(choices):
             raise PageError(f"{where}: a space is log:LOW..HIGH, LOW..HIGH or A,B,C")
         if len(set(choices)) < len(choices):
-            raise PageError(f"{where}: a value stands there twice")
+            raise PageError(f"{where}: duplicate value")
         _try(page, key, choices)
         return Space(text, choices)
     try:
@@ -63,7 +63,7 @@ def space(key: str, text: str, page: ConfigDict) -> Space:
     if not low < high:
         raise PageError(f"{where}: the range is empty: {low:g} is not less than {high:g}")
     if log and low <= 0:
-        raise PageError(f"{where}: a logarithm wants numbers above 0, not {low:g}")
+        raise PageError(f"{where}: log spaces need positive bounds, not {low:g}")
     with _as_over():
         whole = kind(page, key) is int
     if whole and not (low.is_integer() and high.is_integer()):
@@ -74,17 +74,17 @@ def space(key: str, text: str, page: ConfigDict) -> Space:
 
 
 def combinations(spaces: Mapping[str, Space]) -> list[dict[str, str]]:
-    """A grid. Raises PageError for a range, of whose values there is no end."""
+    """A grid. Raises PageError for a continuous range."""
     for key, found in spaces.items():
         if not found.choices:
-            raise PageError(f"--over {key}={found.text}: a grid wants values, A,B,C, and no range")
+            raise PageError(f"--over {key}={found.text}: a grid needs values, A,B,C, not a range")
     return [
         dict(zip(spaces, values, strict=True)) for values in itertools.product(*(s.choices for s in spaces.values()))
     ]
 
 
 def _try(page, key, values: Iterable[str]) -> None:
-    """Raises a PageError unless the key may have all of the values."""
+    """Raises PageError unless every value fits the key."""
     with _as_over():
         for value in values:
             override(page, [(key, value)])
@@ -92,7 +92,7 @@ def _try(page, key, values: Iterable[str]) -> None:
 
 @contextlib.contextmanager
 def _as_over() -> Iterator[None]:
-    """An error says --over where it would say --config."""
+    """Errors name --over in place of --config."""
     try:
         yield
     except PageError as error:

@@ -6,13 +6,14 @@ import pathlib
 from collections.abc import Iterator
 
 from experiments.errors import PageError
+from experiments.terminal import masked
 
 FILE = "study.journal"
 _DRIVERS = {"postgresql": "postgresql+psycopg", "mysql": "mysql+pymysql", "sqlite": "sqlite"}
 
 
 def storage(url: str, folder: pathlib.Path, probe: bool = False):
-    """Where the study is kept. Raises PageError for a URL of no database that optuna can use."""
+    """The storage of the study. Raises PageError for a URL that optuna cannot use."""
     if not url:
         from optuna.storages.journal import JournalFileBackend, JournalFileOpenLock, JournalStorage
 
@@ -26,7 +27,7 @@ def storage(url: str, folder: pathlib.Path, probe: bool = False):
     try:
         importlib.import_module(module or "sqlite3")
     except ImportError as error:
-        raise PageError(f"--storage {masked(url)} wants {module}: pip install -e '.[storage]'") from error
+        raise PageError(f"--storage {masked(url)} needs {module}: pip install -e '.[storage]'") from error
     import optuna
 
     with reached(url):
@@ -35,16 +36,9 @@ def storage(url: str, folder: pathlib.Path, probe: bool = False):
 
 @contextlib.contextmanager
 def reached(url: str) -> Iterator[None]:
-    """Makes one line of whatever a database's driver raises."""
+    """Turns any error of a database's driver into one line."""
     try:
         yield
     except Exception as error:
         line = (str(error).strip() or type(error).__name__).splitlines()[0]
         raise PageError(f"--storage {masked(url)} cannot be reached: {line}") from error
-
-
-def masked(url: str) -> str:
-    """Without the password."""
-    head, at, tail = url.rpartition("@")
-    user, colon, _ = head.rpartition(":")
-    return f"{user}:…@{tail}" if at and colon and not user.endswith("/") and "//" in user else url

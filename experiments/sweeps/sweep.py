@@ -23,20 +23,22 @@ from ml_collections import ConfigDict
 from optuna.trial import TrialState
 
 from experiments.errors import PageError, near
-from experiments.pages import schema as pages
+from experiments.pages.catalogue import file_name
+from experiments.pages.overrides import override
+from experiments.pages.stored import RESULTS, STORED, SWEEP, difference, from_canonical
 from experiments.runs.workdir import make_folder
 from experiments.sweeps.cmaes import CmaEsSampler
 from experiments.sweeps.spaces import combinations, spaces
 from experiments.sweeps.storage import reached, storage
 from training.atomic import replace
 
-SWEEP, RESULTS, BEST, TRIALS = "sweep.json", "results.json", "best.py", "trials"
+BEST, TRIALS = "best.py", "trials"
 LOCK, CLAIM = "sweep.lock", "claim"
 SAMPLERS = ("tpe", "random", "grid", "cmaes")
 PRUNERS = ("none", "median", "hyperband", "asha")
 GOALS = {"max": "maximize", "min": "minimize"}
 
-# Of what a sweep was begun with, that which it may go on with differently.
+# Settings that may change when a sweep is resumed.
 _FREE = ("trials", "storage", "study")
 _STATES = {
     TrialState.COMPLETE: "complete",
@@ -89,12 +91,12 @@ class Sweep:
         try:
             self.plan = Plan(**json.loads(path.read_text()))
         except OSError as error:
-            raise PageError(f"{folder} is no sweep: cannot read {path} ({error.strerror})") from error
+            raise PageError(f"{folder} is not a sweep: cannot read {path} ({error.strerror})") from error
         except (TypeError, ValueError) as error:
             raise PageError(f"{path} is not readable: {error}") from error
-        # Validation chooses; the test split is none of a sweep's business. Trials never span devices.
-        base = pages.from_canonical(self.plan.config)
-        self.base = pages.override(base, [("data.test", ""), ("devices.kind", "mesh"), ("devices.fsdp", "1")])
+        # The validation split chooses, and no trial reads the test split. Trials never span devices.
+        base = from_canonical(self.plan.config)
+        self.base = override(base, [("data.test", ""), ("devices.kind", "mesh"), ("devices.fsdp", "1")])
         self.spaces = spaces(self.plan.over, self.base)
         optuna.logging.set_verbosity(optuna.logging.ERROR)
         self.study = self._study()
@@ -138,7 +140,7 @@ class Sweep:
 
     def page(self, trial) -> ConfigDict:
         """The page of a trial. Raises PageError where its values do not go together."""
-        return pages.override(self.base, self.values(trial))
+        return override(self.base, self.values(trial))
 
     def values(self, trial) -> list[tuple[str, str]]:
         """(key, text) of what it tries."""
@@ -236,10 +238,10 @@ class Sweep:
         quoted = json.dumps
         lines = "".join(f"    ({quoted(key)}, {quoted(value)}),\n" for key, value in [*self.plan.overrides, *chosen])
         return (
-            f'"""The best of {len(found["trials"])} trials of {pathlib.Path(self.plan.page).stem}:'
+            f'"""The best of {len(found["trials"])} trials of {pathlib.PurePath(self.plan.page).name}:'
             f" {self.plan.metric} {row['value']:.6g} (trial {row['number']}).\n\n"
             f'Written by `fovea sweep`; as ready as any page: `fovea train --config {BEST} --workdir DIR`.\n"""\n\n'
-            "from experiments.pages.schema import load, override\n\n"
+            "from experiments.pages import load, override\n\n"
             f"CHANGES = (\n{lines})\n\n\n"
             f"def get_config():\n    return override(load({quoted(self.plan.page)}), CHANGES)\n"
         )
@@ -306,7 +308,7 @@ def begin(folder: pathlib.Path, plan: Plan) -> Sweep:
     path, new = folder / SWEEP, json.loads(json.dumps(dataclasses.asdict(plan)))
     if path.exists():
         old = dataclasses.asdict(Sweep(folder).plan)
-        lines = pages.difference(old["config"], new["config"])
+        lines = difference(old["config"], new["config"])
         lines += [
             f"{name}: stored {old[name]!r}, given {new[name]!r}"
             for name in old
@@ -316,7 +318,7 @@ def begin(folder: pathlib.Path, plan: Plan) -> Sweep:
             raise PageError(f"{folder} holds another sweep; {'; '.join(lines)} (another --workdir)")
         new |= {name: old[name] for name in ("study", "storage")}
     else:
-        if (folder / pages.STORED).exists():
+        if (folder / STORED).exists():
             raise PageError(f"{folder} is the work directory of a run: a sweep wants a folder of its own")
         make_folder(folder)
         storage(plan.storage, folder, probe=True)
@@ -329,7 +331,7 @@ def begin(folder: pathlib.Path, plan: Plan) -> Sweep:
 
 def unique(page: str) -> str:
     """A name for a study that no other has."""
-    return f"{pathlib.Path(page).stem}-{time.strftime('%Y%m%d-%H%M%S')}-{os.urandom(3).hex()}"
+    return f"{file_name(pathlib.PurePath(page).name)}-{time.strftime('%Y%m%d-%H%M%S')}-{os.urandom(3).hex()}"
 
 
 def _number(value):

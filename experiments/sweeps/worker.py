@@ -8,7 +8,6 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 import jax
-import numpy as np
 from ml_collections import ConfigDict
 
 from experiments.build.parts import Parts
@@ -18,7 +17,7 @@ from experiments.runs.together import Program, Trial, signature
 from experiments.sweeps.sweep import Sweep
 from training import loop
 from training.errors import TrainingError
-from training.evaluate import compute, make_evaluate_step
+from training.metrics.readings import Reading
 
 # A program once compiled stays in its process, in some hundreds of memory maps, of which Linux allows 65,530.
 KINDS = 16
@@ -152,24 +151,13 @@ class Crew:
         self.show(taken.trial.number, None)
 
 
-def reported(parts: Parts) -> list[str]:
-    """The names of the numbers that a run records while it trains."""
-    state, task = parts.abstract_state, parts.task
+def reported(run: Run) -> dict[str, Reading]:
+    """name -> Reading of every number that a run records while it trains."""
+    parts = run.parts
+    shapes = jax.tree.map(lambda x: jax.ShapeDtypeStruct(x.shape, x.dtype), parts.resident("train"))
     feed = next(parts.host_feeds(0))
-    _, metrics = jax.eval_shape(
-        parts.step, state, _shapes(parts, "train"), feed, jax.eval_shape(task.frozen), parts.hyper
-    )
-    names = [f"train/{name}" for name in metrics]
-    if parts.has("validation"):
-        batch = parts.evaluation_batches("validation")[0]
-        step = make_evaluate_step(task, parts.view)
-        arguments = state.params, state.stats, _shapes(parts, "validation"), batch, jax.eval_shape(task.frozen)
-        sums, _ = jax.tree.map(lambda x: np.ones(x.shape, x.dtype), jax.eval_shape(step, *arguments, parts.root_key))
-        with np.errstate(all="ignore"):  # of numbers that stand for nothing
-            numbers = compute(task, sums)
-        names += [f"validation/{name}" for name, value in numbers.items() if isinstance(value, float | int)]
-    return names
-
-
-def _shapes(parts, role):
-    return jax.tree.map(lambda x: jax.ShapeDtypeStruct(x.shape, x.dtype), parts.resident(role))
+    _, metrics = jax.eval_shape(parts.step, parts.abstract_state, shapes, feed, parts.frozen, parts.hyper)
+    own = {f"train/{name}": Reading() for name in metrics}
+    measured = {name for name, one in parts.sets.items() if one.every}
+    known = run.readings()
+    return own | {name: reading for name, reading in known.items() if name in own or name.partition("/")[0] in measured}

@@ -1,20 +1,22 @@
-"""Inception-v3: blocks of branches, in which large convolutions are factored into small and one-sided ones.
+"""Inception-v3: branches whose large convolutions are factored into smaller ones (Szegedy et al. 2016).
 
 Szegedy, Vanhoucke, Ioffe, Shlens, Wojna, "Rethinking the Inception Architecture for Computer Vision", CVPR 2016,
-table 1 as its authors released it, without the auxiliary classifier. Modules are named as in torchvision, whose
-weights `models.port` reads.
+table 1 as its authors released it, without the auxiliary classifier. Modules are named as in torchvision.
 """
 
 from functools import partial
-from typing import Any
+from typing import Any, ClassVar
 
 import flax.linen as nn
 import jax.numpy as jnp
 
 from models.errors import ModelError, choose
 from models.layers.dropout import Dropout
-from models.layers.norm import batch_norm
+from models.layers.norm import norm as normalisation
 from models.layers.precision import exact
+from models.port import Port
+
+PORTS = {"torchvision": Port(ignored=(r"^AuxLogits\.",)), "pytorch_fid": Port()}
 
 SMALLEST = 75  # pixels a side that leave one pixel of the last map
 
@@ -58,8 +60,11 @@ FIGURE7 = {
 
 HALVING = (2, "VALID")
 
+# Blocks after which a feature map is returned, the last at its size. torchvision's auxiliary classifier reads stage3.
+STAGES = {"Mixed_5d": "stage2", "Mixed_6e": "stage3", "Mixed_7c": "stage4"}
+
 # Block -> branch -> layers: channels, height and width of the window, stride and padding where they are not 1 and
-# "SAME". The two of a fork stand side by side. A pool that is not projected halves the map too: figure 10.
+# "SAME". The two of a fork are concatenated. A pool that is not projected halves the map too: figure 10.
 BLOCKS = {
     "Mixed_5b": figure5(32),  # 35×35
     "Mixed_5c": figure5(64),
@@ -103,7 +108,7 @@ class Layer(nn.Module):
 
 
 class Mixed(nn.Module):
-    """What all branches make of the same map, side by side."""
+    """The outputs of all branches for the same map, concatenated."""
 
     branches: Any  # as in BLOCKS
     pool: Any
@@ -126,6 +131,9 @@ class Mixed(nn.Module):
 class InceptionV3(nn.Module):
     """A stem of five convolutions, eleven blocks, the mean over space, classifier."""
 
+    conditions: ClassVar[tuple[str, ...]] = ()
+    rates: ClassVar[tuple[str, ...]] = ("dropout_rate",)
+
     variant: str = "torchvision"  # a name in VARIANTS
     dropout_rate: float = 0.5  # before the classifier
     num_classes: int = 1000
@@ -135,23 +143,34 @@ class InceptionV3(nn.Module):
 
     @nn.compact
     def __call__(self, x, train: bool):
-        """x: [B, H, W, 3] float, at least 75×75 (the paper: 299×299) -> logits [B, num_classes]."""
+        """x: [B, H, W, 3] float, at least 75×75 (the paper: 299×299) -> logits [B, num_classes].
+
+        With num_classes=0 a dictionary of maps: "stem" at stride 2, "stage1" at 4, "stage2" at 8, "stage3" at 16,
+        "stage4" at 32, and "pre_logits" [B, 2048].
+        """
         pool, last_pool = choose(VARIANTS, "variant", self.variant)
         if min(x.shape[1:3]) < SMALLEST:
             size = "×".join(map(str, x.shape[1:3]))
             raise ModelError(f"inception_v3 needs images of {SMALLEST} pixels a side, not {size}")
         types = dict(dtype=self.dtype, param_dtype=self.param_dtype, kernel_init=nn.initializers.normal(0.1))
-        norm = partial(batch_norm(train, self.axis_name, self.dtype, self.param_dtype), epsilon=1e-3)
+        norm = normalisation("batch", train, self.axis_name, self.dtype, self.param_dtype, epsilon=1e-3)
         layer = partial(Layer, partial(nn.Conv, use_bias=False, **types), norm)
 
         x = layer(32, 3, 3, *HALVING, name="Conv2d_1a_3x3")(x)
         x = layer(32, 3, 3, padding="VALID", name="Conv2d_2a_3x3")(x)
-        x = halve(layer(64, 3, 3, name="Conv2d_2b_3x3")(x))
-        x = layer(80, 1, 1, name="Conv2d_3b_1x1")(x)
-        x = halve(layer(192, 3, 3, padding="VALID", name="Conv2d_4a_3x3")(x))
+        x = layer(64, 3, 3, name="Conv2d_2b_3x3")(x)
+        maps = {"stem": x}
+        x = layer(80, 1, 1, name="Conv2d_3b_1x1")(halve(x))
+        x = layer(192, 3, 3, padding="VALID", name="Conv2d_4a_3x3")(x)
+        maps["stage1"] = x
+        x = halve(x)
         for name, branches in BLOCKS.items():
             around = last_pool if name == "Mixed_7c" else pool
             x = Mixed(branches, around if branches["branch_pool"] else halve, layer, name=name)(x)
+            if name in STAGES:
+                maps[STAGES[name]] = x
         x = Dropout(self.dropout_rate)(x.mean((1, 2)), train)
+        if not self.num_classes:
+            return {**maps, "pre_logits": x}
         x = nn.Dense(self.num_classes, name="fc", **types)(x)
         return exact(x)

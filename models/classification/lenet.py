@@ -1,11 +1,11 @@
-"""LeNet-5: convolutions with shared weights and subsampling, learned end to end to read digits.
+"""LeNet-5: convolutions with shared weights and subsampling, learned end to end (LeCun et al. 1998).
 
 LeCun, Bottou, Bengio, Haffner, "Gradient-Based Learning Applied to Document Recognition", Proc. IEEE 86(11),
 1998, section II.B. The layers are the paper's: C1, S2, C3, S4, C5, F6, output.
 """
 
 from functools import partial
-from typing import Any
+from typing import Any, ClassVar
 
 import flax.linen as nn
 import jax
@@ -13,9 +13,15 @@ import jax.numpy as jnp
 import numpy as np
 
 from models.errors import ModelError, choose
+from models.layers.activations import ACTIVATIONS
 from models.layers.conv import conv
 from models.layers.pool import max_pool
 from models.layers.precision import exact
+from models.layers.variants import resolve
+from models.port import Port
+
+# torch layers with our names. The kernels of the original C3 are one per connection, [60, 5, 5].
+PORTS = {"torch": Port(), "torch_original": Port(layouts={"^c3/kernel$": (1, 2, 0)})}
 
 # What differs between the network of 1998 (60,000 trainable parameters) and the one taught today (61,706).
 VARIANTS = {
@@ -30,7 +36,7 @@ C3_TABLE = (
     *((0, 1, 3, 4), (1, 2, 4, 5), (0, 2, 3, 5), (0, 1, 2, 3, 4, 5)),
 )
 
-# The target of F6 for each digit: a 7×12 picture of it, as in figure 3 but drawn anew.
+# The target of F6 for each digit: a 7×12 picture of it, as in figure 3, but not the same drawing.
 BITMAPS = """
 ..###.. ...#... .#####. .#####. .....#. ####### ..####. ####### ..###.. ..###..
 .#...#. ..##... #.....# #.....# ....##. #...... .#..... ......# .#...#. .#...#.
@@ -51,22 +57,17 @@ DOTS = np.array([list("".join(digit)) for digit in zip(*ROWS, strict=True)])
 DIGIT_CODES = np.where(DOTS == "#", 1.0, -1.0)  # [10, 84]
 
 
-def scaled_tanh(x):
-    """1.7159 tanh(2x/3): f(±1) = ±1, where the curvature is largest. Appendix A."""
-    return 1.7159 * jnp.tanh(2 / 3 * x)
-
-
 def paper_init(key, shape, dtype=jnp.float32):
     """Uniform in ±2.4 / fan-in, which starts the units in their quasi-linear range. Appendix A."""
     bound = 2.4 / np.prod(shape[:-1])
     return jax.random.uniform(key, shape, dtype, -bound, bound)
 
 
-# The nonlinearity, and the distribution of the weights that goes with it.
-ACTIVATIONS = {
-    "relu": (nn.relu, nn.initializers.variance_scaling(2.0, "fan_in", "normal")),
-    "tanh": (jnp.tanh, nn.initializers.glorot_uniform()),
-    "scaled_tanh": (scaled_tanh, paper_init),
+# Activation -> the distribution of the weights that goes with it.
+INITIALISERS = {
+    "relu": nn.initializers.variance_scaling(2.0, "fan_in", "normal"),
+    "tanh": nn.initializers.glorot_uniform(),
+    "scaled_tanh": paper_init,
 }
 
 
@@ -140,9 +141,11 @@ class LeNet5(nn.Module):
     The variant sets the four fields below it, unless they are given.
     """
 
+    conditions: ClassVar[tuple[str, ...]] = ()
+
     variant: str = "modern"  # a name in VARIANTS
     c3: str = ""  # "table": partial connections | "full"
-    activation: str = ""  # a name in ACTIVATIONS
+    activation: str = ""  # a name in INITIALISERS
     pooling: str = ""  # "trainable" | "max" | "avg"
     output: str = ""  # "rbf" | "linear"
     num_classes: int = 10
@@ -153,12 +156,15 @@ class LeNet5(nn.Module):
     def __call__(self, x, train: bool):
         """x: [B, H, W, C] float, 32×32 or brought there by `to_retina` -> logits [B, num_classes].
 
+        With num_classes=0 a dictionary: "stem" C1 [B, 28, 28, 6], "stage1" C3 [B, 10, 10, 16], "stage2" C5
+        [B, 1, 1, 120] and "pre_logits" F6 [B, 84].
+
         With the RBF output, softmax cross-entropy is the paper's discriminative loss (equation 9) without the
         constant of its rubbish class.
         """
-        variant = choose(VARIANTS, "variant", self.variant)
-        c3, activation, pooling, output = (getattr(self, field) or value for field, value in variant.items())
-        squash, kernel_init = choose(ACTIVATIONS, "activation", activation)
+        variant = resolve(self, VARIANTS)
+        kernel_init = choose(INITIALISERS, "activation", variant.activation)
+        squash = ACTIVATIONS[variant.activation]
         common = dict(dtype=self.dtype, param_dtype=self.param_dtype)
         conv = partial(nn.Conv, kernel_size=(5, 5), padding="VALID", kernel_init=kernel_init, **common)
         dense = partial(nn.Dense, kernel_init=kernel_init, **common)
@@ -169,13 +175,18 @@ class LeNet5(nn.Module):
             "max": lambda x, name: max_pool(x),
             "avg": lambda x, name: nn.avg_pool(x, (2, 2), (2, 2)),
         }
-        pool = choose(pools, "pooling", pooling)
+        pool = choose(pools, "pooling", variant.pooling)
 
         x = squash(conv(6, name="c1")(to_retina(x)))
+        maps = {"stem": x}
         x = pool(x, "s2")
-        x = squash(choose(convs, "c3", c3)(name="c3")(x))
+        x = squash(choose(convs, "c3", variant.c3)(name="c3")(x))
+        maps["stage1"] = x
         x = pool(x, "s4")
         x = squash(conv(120, name="c5")(x))  # a convolution that covers the whole of its input
+        maps["stage2"] = x
         x = squash(dense(84, name="f6")(x.reshape(len(x), -1)))
-        x = choose({"rbf": RBFOutput, "linear": dense}, "output", output)(self.num_classes, name="output")(x)
+        if not self.num_classes:
+            return {**maps, "pre_logits": x}
+        x = choose({"rbf": RBFOutput, "linear": dense}, "output", variant.output)(self.num_classes, name="output")(x)
         return exact(x)

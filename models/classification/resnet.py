@@ -1,21 +1,31 @@
-"""Residual networks for ImageNet: blocks that learn a correction to their input.
+"""ResNet for ImageNet: blocks that learn a correction to their input (He et al. 2016).
 
 He, Zhang, Ren, Sun, "Deep Residual Learning for Image Recognition", CVPR 2016, table 1.
 
 "v1" is the paper's bottleneck, which strides in its first 1×1 convolution (ResNet-50: 3.86 G multiply-adds);
-"v1.5" strides in the 3×3 (4.09 G), as torchvision and most published accuracies do. Modules are named as in
-torchvision, whose weights `models.port` reads.
+"v1.5" strides in the 3×3 (4.09 G), as torchvision and most published accuracies do.
 """
 
 from functools import partial
-from typing import Any
+from typing import Any, ClassVar
 
 import flax.linen as nn
 import jax.numpy as jnp
 
 from models.errors import choose
-from models.layers.norm import batch_norm
+from models.layers.norm import norm as normalisation
 from models.layers.precision import exact
+from models.port import Port
+
+PORTS = {
+    "torchvision": Port(
+        names={
+            r"/shortcut/": "/downsample/0/",
+            r"/shortcut_bn/": "/downsample/1/",
+            r"^layer(\d)_(\d+)/": r"layer\1/\2/",
+        }
+    )
+}
 
 # Blocks per stage. Up to 34 layers a block is two 3×3 convolutions, from 50 on a bottleneck.
 DEPTHS = {18: (2, 2, 2, 2), 34: (3, 4, 6, 3), 50: (3, 4, 6, 3), 101: (3, 4, 23, 3), 152: (3, 8, 36, 3)}
@@ -74,6 +84,8 @@ class Bottleneck(nn.Module):
 class ResNet(nn.Module):
     """7×7/2 convolution, 3×3/2 max pooling, four stages of blocks, the mean over space, classifier."""
 
+    conditions: ClassVar[tuple[str, ...]] = ()
+
     depth: int = 50  # a key of DEPTHS
     version: str = "v1.5"  # "v1.5" | "v1"; the same network for depths 18 and 34
     zero_init_residual: bool = False  # every block starts as the identity. Goyal et al. 2017, section 5.1
@@ -84,7 +96,11 @@ class ResNet(nn.Module):
 
     @nn.compact
     def __call__(self, x, train: bool):
-        """x: [B, H, W, 3] float (the paper: 224×224) -> logits [B, num_classes]."""
+        """x: [B, H, W, 3] float (the paper: 224×224) -> logits [B, num_classes].
+
+        With num_classes=0 a dictionary of maps: "stem" at stride 2, before the pooling, "stage1" at 4 to "stage4" at
+        32, and "pre_logits", the mean over space.
+        """
         blocks = choose(DEPTHS, "depth", self.depth)
         stride_first = choose(VERSIONS, "version", self.version)
         # Paddings are explicit because "SAME" pads an even picture on one side only where the stride is 2.
@@ -95,18 +111,22 @@ class ResNet(nn.Module):
             param_dtype=self.param_dtype,
             kernel_init=nn.initializers.variance_scaling(2.0, "fan_out", "normal"),
         )
-        norm = batch_norm(train, self.axis_name, self.dtype, self.param_dtype)
+        norm = normalisation("batch", train, self.axis_name, self.dtype, self.param_dtype)
         last_scale = nn.initializers.zeros if self.zero_init_residual else nn.initializers.ones
         block = BasicBlock if self.depth < 50 else partial(Bottleneck, stride_first=stride_first)
         block = partial(block, conv=conv, norm=norm, last_scale=last_scale)
 
         x = nn.relu(norm(name="bn1")(conv(64, (7, 7), 2, padding=3, name="conv1")(x)))
+        maps = {"stem": x}
         x = nn.max_pool(x, (3, 3), (2, 2), padding=((1, 1), (1, 1)))  # linen pads with -inf
         for stage, count in enumerate(blocks):
             for i in range(count):
                 strides = 2 if stage > 0 and i == 0 else 1
                 x = block(64 * 2**stage, strides, name=f"layer{stage + 1}_{i}")(x)
+            maps[f"stage{stage + 1}"] = x
         x = x.mean((1, 2))
+        if not self.num_classes:
+            return {**maps, "pre_logits": x}
         x = nn.Dense(
             self.num_classes,
             dtype=self.dtype,

@@ -1,21 +1,28 @@
-"""Residual networks for CIFAR: 6n+2 layers that learn a correction to the identity.
+"""ResNet for CIFAR: 6n+2 layers that learn a correction to the identity (He et al. 2016).
 
 He, Zhang, Ren, Sun, "Deep Residual Learning for Image Recognition", CVPR 2016, section 4.2.
 
-Depths 20, 32, 44, 56, 110, 1202 are the paper's, but any 6n+2 is a network. Modules are named as in the
-well-known torch implementation (akamaster/pytorch_resnet_cifar10), whose weights `models.port` reads.
+Depths 20, 32, 44, 56, 110, 1202 are the paper's; any 6n+2 works.
 """
 
 from functools import partial
-from typing import Any
+from typing import Any, ClassVar
 
 import flax.linen as nn
 import jax.numpy as jnp
 
 from models.errors import ModelError, choose
 from models.layers.dropout import Dropout
-from models.layers.norm import batch_norm
+from models.layers.norm import norm as normalisation
 from models.layers.precision import exact
+from models.port import Port
+
+# akamaster: https://github.com/akamaster/pytorch_resnet_cifar10
+PORTS = {
+    "akamaster": Port(
+        names={r"/shortcut/": "/shortcut/0/", r"/shortcut_bn/": "/shortcut/1/", r"^layer(\d)_(\d+)/": r"layer\1/\2/"}
+    )
+}
 
 
 def pad_channels(x, channels: int, strides: int, conv, norm):
@@ -57,6 +64,9 @@ class Block(nn.Module):
 class CifarResNet(nn.Module):
     """A 3×3 convolution, three stages of n blocks (16, 32, 64 channels), the mean over space, classifier."""
 
+    conditions: ClassVar[tuple[str, ...]] = ()
+    rates: ClassVar[tuple[str, ...]] = ("dropout_rate",)
+
     depth: int = 20
     shortcut: str = "A"  # "A": identity with zero padding, as in the paper's CIFAR results; "B": projection
     dropout_rate: float = 0.0  # before the classifier; the paper has none
@@ -67,7 +77,11 @@ class CifarResNet(nn.Module):
 
     @nn.compact
     def __call__(self, x, train: bool):
-        """x: [B, H, W, C] float (the paper: 32×32×3) -> logits [B, num_classes]."""
+        """x: [B, H, W, C] float (the paper: 32×32×3) -> logits [B, num_classes].
+
+        With num_classes=0 a dictionary of maps: "stem" and "stage1" at stride 1, "stage2" at 2, "stage3" at 4, and
+        "pre_logits" [B, 64].
+        """
         if self.depth < 8 or (self.depth - 2) % 6:
             raise ModelError(f"depth={self.depth} is not 6n+2, such as 20, 32, 44, 56 or 110")
         conv = partial(
@@ -78,16 +92,20 @@ class CifarResNet(nn.Module):
             param_dtype=self.param_dtype,
             kernel_init=nn.initializers.variance_scaling(2.0, "fan_in", "normal"),
         )
-        norm = batch_norm(train, self.axis_name, self.dtype, self.param_dtype)
+        norm = normalisation("batch", train, self.axis_name, self.dtype, self.param_dtype)
 
         x = nn.relu(norm(name="bn1")(conv(16, (3, 3), name="conv1")(x)))
+        maps = {"stem": x}
         for stage, channels in enumerate((16, 32, 64)):
             for i in range((self.depth - 2) // 6):
                 strides = 2 if stage > 0 and i == 0 else 1
                 block = Block(channels, strides, self.shortcut, conv, norm, name=f"layer{stage + 1}_{i}")
                 x = block(x)
+            maps[f"stage{stage + 1}"] = x
         x = x.mean((1, 2))
         x = Dropout(self.dropout_rate)(x, train)
+        if not self.num_classes:
+            return {**maps, "pre_logits": x}
         x = nn.Dense(
             self.num_classes,
             dtype=self.dtype,

@@ -1,22 +1,54 @@
-"""Vision Transformer: a Transformer encoder that reads image patches as words.
+"""ViT: a Transformer encoder whose words are patches of an image (Dosovitskiy et al. 2021).
 
 Dosovitskiy et al., "An Image is Worth 16x16 Words", ICLR 2021.
 """
 
-import math
 from functools import partial
-from typing import Any
+from typing import Any, ClassVar
 
 import flax.linen as nn
-import jax
 import jax.numpy as jnp
 
-from models.errors import ModelError, choose
+from models.errors import choose
 from models.layers.attention import SelfAttention
 from models.layers.dropout import Dropout
+from models.layers.patches import adapt_positions, embed_patches
 from models.layers.precision import exact
+from models.layers.variants import resolve
+from models.port import Port, Slice
 
-# Table 1; Ti and S are of Steiner et al., "How to train your ViT?", 2021, table 1.
+PORTS = {
+    "timm": Port(
+        names={
+            r"^token$": "cls_token",
+            r"^positions$": "pos_embed",
+            r"^embedding/": "patch_embed/proj/",
+            r"^block(\d+)/": r"blocks/\1/",
+            r"/attention/(query|key|value)/": "/attn/qkv/",
+            r"/attention/out/": "/attn/proj/",
+            r"/mlp(\d)/": r"/mlp/fc\1/",
+            r"^representation/": "pre_logits/fc/",
+        },
+        slices={r"/query/": Slice(0, 3), r"/key/": Slice(1, 3), r"/value/": Slice(2, 3)},
+    ),
+    "transformers": Port(
+        names={
+            r"^token$": "vit/embeddings/cls_token",
+            r"^positions$": "vit/embeddings/position_embeddings",
+            r"^embedding/": "vit/embeddings/patch_embeddings/projection/",
+            r"/norm1/": "/layernorm_before/",
+            r"/norm2/": "/layernorm_after/",
+            r"/attention/(q|k|v|o)\w+/": r"/attention/\1_proj/",
+            r"/mlp(\d)/": r"/mlp/fc\1/",
+            r"^block(\d+)/": r"vit/layers/\1/",
+            r"^norm/": "vit/layernorm/",
+            r"^representation/": "vit/pooler/dense/",
+            r"^head/": "classifier/",
+        }
+    ),
+}
+
+# Table 1; Ti and S are from Steiner et al., "How to train your ViT?", 2021, table 1.
 VARIANTS = {
     "Ti": dict(width=192, depth=12, heads=3, mlp=768),
     "S": dict(width=384, depth=12, heads=6, mlp=1536),
@@ -48,7 +80,7 @@ class EncoderBlock(nn.Module):
             **types,
         )
         dropout = Dropout(self.dropout_rate)
-        branch = Dropout(self.stochastic_depth, shared=(1, 2))  # an example has the whole branch or none of it
+        branch = Dropout(self.stochastic_depth, shared=(1, 2))  # an example keeps or loses the whole branch
 
         y = norm(name="norm1")(x)
         y = SelfAttention(self.heads, name="attention", **types)(y)
@@ -65,6 +97,9 @@ class ViT(nn.Module):
 
     The variant sets the four fields below it, unless they are given: variant="Ti", depth=7 is a shallower Ti.
     """
+
+    conditions: ClassVar[tuple[str, ...]] = ()
+    rates: ClassVar[tuple[str, ...]] = ("dropout_rate", "stochastic_depth")
 
     variant: str = "B"  # a name in VARIANTS
     width: int = 0
@@ -83,56 +118,45 @@ class ViT(nn.Module):
 
     @nn.compact
     def __call__(self, x, train: bool):
-        """x: [B, H, W, C] float, H and W multiples of `patch` -> logits [B, num_classes]."""
-        variant = choose(VARIANTS, "variant", self.variant)
-        width, depth, heads, mlp = (getattr(self, field) or value for field, value in variant.items())
+        """x: [B, H, W, C] float, H and W multiples of `patch` -> logits [B, num_classes].
+
+        With num_classes=0 a dictionary of maps [B, H/patch, W/patch, width] without the class token: "stem", the
+        embedded patches, and "stage1", "stage2", ... after each block; and "pre_logits" [B, D].
+        """
+        variant = resolve(self, VARIANTS)
         pool = choose({"token": lambda x: x[:, 0], "gap": lambda x: x.mean(1)}, "pool", self.pool)
-        if x.shape[1] % self.patch or x.shape[2] % self.patch:
-            raise ModelError(f"patch={self.patch} does not tile images of {x.shape[1]}×{x.shape[2]}")
         types = dict(dtype=self.dtype, param_dtype=self.param_dtype)
 
-        window = (self.patch, self.patch)
-        x = nn.Conv(width, window, strides=window, padding="VALID", name="embedding", **types)(x)
-        x = x.reshape(len(x), -1, width)
+        x = embed_patches(x, variant.width, self.patch, name="embedding", **types)
+        grid = x.shape
+        x = x.reshape(len(x), -1, variant.width)
         if self.pool == "token":
-            token = self.param("token", nn.initializers.zeros, (1, 1, width), self.param_dtype)
-            x = jnp.concatenate([jnp.broadcast_to(token, (len(x), 1, width)).astype(x.dtype), x], axis=1)
+            token = self.param("token", nn.initializers.zeros, (1, 1, variant.width), self.param_dtype)
+            x = jnp.concatenate([jnp.broadcast_to(token, (len(x), 1, variant.width)).astype(x.dtype), x], axis=1)
         positions = self.param("positions", nn.initializers.normal(0.02), (1, *x.shape[1:]), self.param_dtype)
         x = Dropout(self.dropout_rate)(x + positions.astype(x.dtype), train)
 
+        as_map = lambda x: x[:, self._tokens :].reshape(grid)
+        maps = {"stem": as_map(x)}
         block = nn.remat(EncoderBlock, static_argnums=(2,)) if self.remat else EncoderBlock
-        for i in range(depth):
-            rate = self.stochastic_depth * i / max(depth - 1, 1)
-            x = block(heads, mlp, self.dropout_rate, rate, name=f"block{i}", **types)(x, train)
+        for i in range(variant.depth):
+            rate = self.stochastic_depth * i / max(variant.depth - 1, 1)
+            x = block(variant.heads, variant.mlp, self.dropout_rate, rate, name=f"block{i}", **types)(x, train)
+            maps[f"stage{i + 1}"] = as_map(x)
         x = pool(nn.LayerNorm(epsilon=1e-6, name="norm", **types)(x))
 
         if self.representation:
             x = nn.tanh(nn.Dense(self.representation, name="representation", **types)(x))
+        if not self.num_classes:
+            return {**maps, "pre_logits": x}
         x = nn.Dense(self.num_classes, kernel_init=nn.initializers.zeros, name="head", **types)(x)
         return exact(x)
 
+    @property
+    def _tokens(self) -> int:
+        """Tokens in front of those of the patches."""
+        return int(self.pool == "token")
+
     def adapt(self, name, value, shape):
-        """A parameter of this network, trained on square images of another size -> of the shape wanted here.
-
-        What no interpolation brings there is returned as it is.
-        """
-        if name != "positions" or value.shape[-1] != shape[-1]:
-            return value
-        tokens = int(self.pool == "token")
-        old, new = (math.isqrt(x[1] - tokens) for x in (value.shape, shape))
-        square = (old**2 + tokens, new**2 + tokens) == (value.shape[1], shape[1])
-        return interpolate_positions(value, (old, old), (new, new)) if square else value
-
-
-def interpolate_positions(positions, old, new):
-    """Position embeddings for another resolution: section 3.2, "fine-tuning and higher resolution".
-
-    positions: [1, tokens + h·w, C] of a grid of old = (h, w) patches -> those of a grid of new = (h', w').
-    Bilinear over the grid; the class token's embedding, which has no place in it, is kept as it is.
-    """
-    tokens = positions.shape[1] - old[0] * old[1]
-    if tokens not in (0, 1):
-        raise ModelError(f"{positions.shape[1]} position embeddings are not of a grid of {old[0]}×{old[1]}")
-    grid = positions[:, tokens:].reshape(1, *old, -1)
-    grid = jax.image.resize(grid, (1, *new, grid.shape[-1]), "linear", antialias=False)
-    return jnp.concatenate([positions[:, :tokens], grid.reshape(1, new[0] * new[1], -1)], axis=1)
+        """A parameter trained on square images of another size, as `shape`; unchanged if it cannot be adapted."""
+        return adapt_positions(value, shape, self._tokens) if name == "positions" else value

@@ -1,4 +1,4 @@
-"""Deep convolutional GAN: strided convolutions down, transposed ones up, no layer fully connected.
+"""DCGAN: strided convolutions down, transposed ones up, no fully connected layer (Radford et al. 2016).
 
 Radford, Metz, Chintala, "Unsupervised Representation Learning with Deep Convolutional Generative Adversarial
 Networks", ICLR 2016. Without batch statistics the discriminator serves as the critic of Gulrajani et al.,
@@ -12,10 +12,10 @@ import flax.linen as nn
 import jax
 import jax.numpy as jnp
 
-from models.errors import ModelError, choose
+from models.errors import ModelError
 from models.generative.gan import condition
 from models.layers.conv import ConvTranspose
-from models.layers.norm import batch_norm
+from models.layers.norm import norm as normalisation
 from models.layers.precision import exact
 
 kernel_init = nn.initializers.normal(0.02)
@@ -24,6 +24,10 @@ kernel_init = nn.initializers.normal(0.02)
 def scale_init(key, shape, dtype=jnp.float32):
     """Around one as the kernels are around zero."""
     return 1 + kernel_init(key, shape, dtype)
+
+
+# Fields of the normalisations. "layer" is over a whole example, with a scale and an offset for each channel.
+NORM_FIELDS = {"batch": {"scale_init": scale_init}, "layer": {"reduction_axes": (1, 2, 3)}}
 
 
 def halvings(height: int, width: int) -> int:
@@ -48,11 +52,15 @@ class Generator(nn.Module):
     param_dtype: Any = jnp.float32
     axis_name: str | None = None
 
+    @property
+    def conditions(self) -> tuple[str, ...]:
+        return ("label",) if self.conditional else ()
+
     @nn.compact
     def __call__(self, z, train: bool, label=None):
         """z: [B, latent]; label: [B] int if conditional -> [B, *shape]."""
         types = dict(dtype=self.dtype, param_dtype=self.param_dtype)
-        norm = batch_norm(train, self.axis_name, **types, scale_init=scale_init)
+        norm = normalisation("batch", train, self.axis_name, **types, **NORM_FIELDS["batch"])
         deconv = partial(ConvTranspose, use_bias=False, kernel_init=kernel_init, **types)
         height, width, channels = self.shape
         count = halvings(height, width)
@@ -73,24 +81,22 @@ class Discriminator(nn.Module):
     """An image to a score: a logit of "real", or the value of a critic."""
 
     width: int = 64  # channels of the first layer; each layer has twice as many as the one before
-    norm: str = "batch"  # "batch" | "layer" | "none"
+    norm: str = "batch"  # a name in NORMS
     conditional: bool = False
     num_classes: int = 10  # read when conditional
     dtype: Any = None
     param_dtype: Any = jnp.float32
     axis_name: str | None = None
 
+    @property
+    def conditions(self) -> tuple[str, ...]:
+        return ("label",) if self.conditional else ()
+
     @nn.compact
     def __call__(self, x, train: bool, label=None):
         """x: [B, H, W, C]; label: [B] int if conditional -> [B]."""
         types = dict(dtype=self.dtype, param_dtype=self.param_dtype)
-        norms = {
-            "batch": batch_norm(train, self.axis_name, **types, scale_init=scale_init),
-            # Over a whole example, with a scale and an offset for each channel.
-            "layer": partial(nn.LayerNorm, epsilon=1e-5, reduction_axes=(1, 2, 3), **types),
-            "none": None,
-        }
-        norm = choose(norms, "norm", self.norm)
+        norm = normalisation(self.norm, train, self.axis_name, **types, **NORM_FIELDS.get(self.norm, {}))
         conv = partial(nn.Conv, use_bias=self.norm != "batch", kernel_init=kernel_init, **types)
         count = halvings(*x.shape[1:3])
 
@@ -99,7 +105,7 @@ class Discriminator(nn.Module):
             x = jnp.concatenate([x, jnp.broadcast_to(planes, (*x.shape[:3], self.num_classes))], axis=-1)
         for i in range(count):
             x = conv(self.width << i, (4, 4), strides=2, padding=1, name=f"conv{i}")(x)
-            if norm and i > 0:  # the first layer sees the data as it is
+            if i > 0:  # the first layer normalises nothing
                 x = norm(name=f"norm{i}")(x)
             x = nn.leaky_relu(x, 0.2)
         x = conv(1, x.shape[1:3], padding="VALID", name=f"conv{count}")(x)

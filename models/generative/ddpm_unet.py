@@ -1,10 +1,10 @@
-"""The U-Net of denoising diffusion: predicts the noise in a noisy image, told how much noise there is.
+"""The U-Net of denoising diffusion, which predicts the noise in a noisy image (Ho et al. 2020).
 
 Ho, Jain, Abbeel, "Denoising Diffusion Probabilistic Models", NeurIPS 2020, appendix B and the authors' code.
 """
 
 from functools import partial
-from typing import Any
+from typing import Any, ClassVar
 
 import flax.linen as nn
 import jax.numpy as jnp
@@ -13,6 +13,27 @@ from models.errors import ModelError
 from models.layers.attention import SelfAttention
 from models.layers.dropout import Dropout
 from models.layers.precision import exact
+from models.port import Port
+
+PORTS = {
+    "diffusers": Port(
+        names={
+            r"/time/": "/time_emb_proj/",
+            r"/shortcut/": "/conv_shortcut/",
+            r"/norm/": "/group_norm/",
+            r"/attention/(q|k|v)\w+/": r"/to_\1/",
+            r"/attention/out/": "/to_out/0/",
+            r"^(down|up)(\d+)_block(\d+)/": r"\1_blocks/\2/resnets/\3/",
+            r"^(down|up)(\d+)_attention(\d+)/": r"\1_blocks/\2/attentions/\3/",
+            r"^(down|up)sample(\d+)/": r"\1_blocks/\2/\1samplers/0/conv/",
+            r"^middle_block(\d)/": r"mid_block/resnets/\1/",
+            r"^middle_attention/": "mid_block/attentions/0/",
+            r"^time(\d)/": r"time_embedding/linear_\1/",
+            r"^label/": "class_embedding/",
+            r"^norm_out/": "conv_norm_out/",
+        }
+    )
+}
 
 uniform = nn.initializers.variance_scaling(1.0, "fan_avg", "uniform")
 zeros = nn.initializers.zeros
@@ -72,8 +93,10 @@ class DDPMUNet(nn.Module):
     """A level for each multiplier; every block of the way down is joined to one of the way up.
 
     The defaults are the paper's CIFAR-10 network. A conditional one has one label more than classes: `null`
-    means "any" and stands in for a missing label, as classifier-free guidance needs (Ho & Salimans 2022).
+    means "any" and replaces a missing label, as classifier-free guidance needs (Ho & Salimans 2022).
     """
+
+    rates: ClassVar[tuple[str, ...]] = ("dropout_rate",)
 
     width: int = 128
     multipliers: tuple[int, ...] = (1, 2, 2, 2)
@@ -89,8 +112,12 @@ class DDPMUNet(nn.Module):
 
     @property
     def null(self) -> int:
-        """The label of no class in particular."""
+        """The label that means "any class"."""
         return self.num_classes
+
+    @property
+    def conditions(self) -> tuple[str, ...]:
+        return ("label",) if self.conditional else ()
 
     @nn.compact
     def __call__(self, x, time, train: bool, label=None):

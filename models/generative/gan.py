@@ -1,4 +1,4 @@
-"""Generative adversarial networks from affine layers.
+"""GAN of affine layers: a generator and its adversary (Goodfellow et al. 2014).
 
 Goodfellow et al., "Generative Adversarial Nets", NeurIPS 2014. The widths are those of Gulrajani et al.,
 "Improved Training of Wasserstein GANs", NeurIPS 2017, for mixtures of Gaussians in the plane.
@@ -12,10 +12,9 @@ import jax
 import jax.numpy as jnp
 
 from models.errors import choose
+from models.layers.activations import ACTIVATIONS
 from models.layers.mlp import MLP
 from models.layers.precision import exact
-
-OUTPUTS = {"linear": lambda x: x, "tanh": nn.tanh, "sigmoid": nn.sigmoid}
 
 
 def condition(x, label, num_classes: int):
@@ -29,11 +28,15 @@ class Generator(nn.Module):
     shape: tuple[int, ...] = (28, 28, 1)  # H, W, C of an image
     latent: int = 2
     hidden: tuple[int, ...] = (512, 512, 512)
-    output: str = "linear"  # a name in OUTPUTS
+    output: str = "linear"  # a name in ACTIVATIONS
     conditional: bool = False
     num_classes: int = 10  # read when conditional
     dtype: Any = None
     param_dtype: Any = jnp.float32
+
+    @property
+    def conditions(self) -> tuple[str, ...]:
+        return ("label",) if self.conditional else ()
 
     @nn.compact
     def __call__(self, z, train: bool, label=None):
@@ -42,7 +45,7 @@ class Generator(nn.Module):
             z = condition(z, label, self.num_classes)
         widths = (*self.hidden, math.prod(self.shape))
         x = MLP(widths, dtype=self.dtype, param_dtype=self.param_dtype)(z)
-        x = choose(OUTPUTS, "output", self.output)(exact(x))
+        x = choose(ACTIVATIONS, "output", self.output)(exact(x))
         return x.reshape(len(x), *self.shape)
 
 
@@ -54,6 +57,10 @@ class Discriminator(nn.Module):
     num_classes: int = 10  # read when conditional
     dtype: Any = None
     param_dtype: Any = jnp.float32
+
+    @property
+    def conditions(self) -> tuple[str, ...]:
+        return ("label",) if self.conditional else ()
 
     @nn.compact
     def __call__(self, x, train: bool, label=None):

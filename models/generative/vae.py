@@ -1,11 +1,12 @@
-"""Variational autoencoder: an encoder to a Gaussian over codes and a decoder to a distribution over images.
+"""VAE: an encoder to a Gaussian over codes, a decoder to a distribution over images (Kingma & Welling 2014).
 
-Kingma & Welling, "Auto-Encoding Variational Bayes", ICLR 2014, appendix C; the bound is a task's affair.
+Kingma & Welling, "Auto-Encoding Variational Bayes", ICLR 2014, appendix C. The loss is in
+training/tasks/vae.py.
 """
 
 import math
 from functools import partial
-from typing import Any
+from typing import Any, ClassVar
 
 import flax.linen as nn
 import jax.numpy as jnp
@@ -55,10 +56,12 @@ class ConvDecoder(nn.Module):
 
 
 class Autoencoder(nn.Module):
-    """What every VAE here offers, for `apply(..., method="encode")` and `method="decode"`.
+    """Base of the VAEs: a `models.interfaces.Codec`.
 
     A subclass's `setup` makes `encoder` and `decoder`.
     """
+
+    conditions: ClassVar[tuple[str, ...]] = ()
 
     shape: tuple[int, int, int] = (28, 28, 1)  # H, W, C of an image
     latent: int = 20
@@ -85,7 +88,7 @@ class VAE(Autoencoder):
     """The paper's fully connected network; the defaults are 784-500-20."""
 
     hidden: tuple[int, ...] = (500,)
-    activation: str = "tanh"  # "tanh" | "relu"
+    activation: str = "tanh"  # a name in ACTIVATIONS
 
     def setup(self):
         mlp = partial(MLP, activation=self.activation, dtype=self.dtype, param_dtype=self.param_dtype)

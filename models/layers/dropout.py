@@ -1,7 +1,5 @@
-"""Dropout whose rate may be a traced number, so that a sweep over rates is one compiled program."""
+"""Dropout with a rate that may be a traced number, so that a sweep over rates is one compiled program."""
 
-import contextlib
-import dataclasses
 from collections.abc import Mapping
 
 import flax.linen as nn
@@ -12,12 +10,12 @@ import jax.numpy as jnp
 class Dropout(nn.Module):
     """Zero each unit with probability `rate` and scale the others by 1 / (1 - rate). Srivastava et al. 2014.
 
-    Draws from the rng stream "dropout" in training only, and not at all when the rate is the Python number 0.
-    (`nn.Dropout` branches on its rate, which a tracer refuses.)
+    It draws from the rng stream "dropout", in training only. A rate that is the Python number 0 means that the layer
+    is absent: nothing is drawn and no rng is needed. (`nn.Dropout` branches on its rate, which fails for a tracer.)
     """
 
     rate: float | jax.Array
-    shared: tuple[int, ...] = ()  # axes with one draw for all; all but the first: stochastic depth
+    shared: tuple[int, ...] = ()  # axes along which one draw is used; all but the first: stochastic depth
 
     @nn.compact
     def __call__(self, x, train: bool):
@@ -31,24 +29,10 @@ class Dropout(nn.Module):
         return jnp.where(kept, x / scale.astype(x.dtype), jnp.zeros_like(x))
 
 
-@contextlib.contextmanager
-def dropout_rates(networks: Mapping[str, nn.Module], rates: Mapping[str, Mapping[str, jax.Array]]):
-    """While it lasts, the networks that are applied have these rates, key -> {field: rate}, in place of their own."""
+def with_rates(network: nn.Module, rates: Mapping[str, jax.Array]) -> nn.Module:
+    """A copy of `network` with these rates, field -> number in [0, 1], which may be traced.
 
-    def call(function, args, kwargs, context):
-        module = context.module
-        if module.scope is not None and module.path == ():  # without a scope it is asked, and not applied
-            for key, given in rates.items():
-                if _alike(module, networks[key], given):
-                    for field, rate in given.items():
-                        # A bound module is this call's own copy, but frozen.
-                        object.__setattr__(module, field, rate)
-        return function(*args, **kwargs)
-
-    with nn.intercept_methods(call):
-        yield
-
-
-def _alike(module, other, but):
-    fields = [field.name for field in dataclasses.fields(other) if field.name not in {"parent", "name", *but}]
-    return type(module) is type(other) and all(getattr(module, f) == getattr(other, f) for f in fields)
+    The parameters keep their names and shapes. A field whose rate is the Python number 0 should stay out of `rates`:
+    a traced 0 is a layer that draws and drops nothing, which is a different program.
+    """
+    return network.clone(**rates)

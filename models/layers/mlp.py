@@ -1,4 +1,4 @@
-"""Affine layers with a nonlinearity between them, as encoders, decoders, generators and critics use them."""
+"""Affine layers with a nonlinearity between them, for encoders, decoders, generators and critics."""
 
 from typing import Any
 
@@ -6,12 +6,11 @@ import flax.linen as nn
 import jax.numpy as jnp
 
 from models.errors import choose
-
-ACTIVATIONS = {"tanh": nn.tanh, "relu": nn.relu}
+from models.layers.activations import ACTIVATIONS
 
 
 class MLP(nn.Module):
-    """`widths` are those of all layers, the last included, which no activation follows."""
+    """One layer for each of `widths`; an activation follows all but the last."""
 
     widths: tuple[int, ...]
     activation: str = "relu"  # a name in ACTIVATIONS

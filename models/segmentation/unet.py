@@ -1,10 +1,10 @@
-"""U-Net: a contracting path for context and an expanding path for place, joined level by level.
+"""U-Net: a contracting path for context, an expanding path for place, joined (Ronneberger et al. 2015).
 
 Ronneberger, Fischer, Brox, "U-Net: Convolutional Networks for Biomedical Image Segmentation", MICCAI 2015.
 """
 
 from functools import partial
-from typing import Any
+from typing import Any, ClassVar
 
 import flax.linen as nn
 import jax
@@ -13,9 +13,27 @@ import jax.numpy as jnp
 from models.errors import ModelError, choose
 from models.layers.conv import ConvTranspose
 from models.layers.dropout import Dropout
-from models.layers.norm import batch_norm
+from models.layers.norm import norm as normalisation
 from models.layers.pool import max_pool
 from models.layers.precision import exact
+from models.port import Port
+
+PORTS = {
+    "milesial": Port(  # https://github.com/milesial/Pytorch-UNet, of depth 4
+        names={
+            r"/conv1/": "/0/",
+            r"/norm1/": "/1/",
+            r"/conv2/": "/3/",
+            r"/norm2/": "/4/",
+            r"^down0/": "inc/double_conv/",
+            r"^down(\d)/": r"down\1/maxpool_conv/1/double_conv/",
+            r"^bottom/": "down4/maxpool_conv/1/double_conv/",
+            r"^up(\d)/": lambda match: f"up{int(match[1]) + 1}/conv/double_conv/",
+            r"^upsample(\d)/": lambda match: f"up{int(match[1]) + 1}/up/",
+            r"^head/": "outc/conv/",
+        }
+    )
+}
 
 # "A Gaussian distribution with a standard deviation of √(2/N)", section 3; flax's `he_normal` is truncated.
 he_normal = nn.initializers.variance_scaling(2.0, "fan_in", "normal")
@@ -26,7 +44,7 @@ PADDINGS = {"valid": "VALID", "same": "SAME"}
 
 
 class DoubleConv(nn.Module):
-    """Two 3×3 convolutions, each followed by its norm, if there is one, and a ReLU."""
+    """Two 3×3 convolutions, each followed by a normalisation and a ReLU."""
 
     features: int
     conv: Any
@@ -37,22 +55,25 @@ class DoubleConv(nn.Module):
         """x: [B, H, W, C] -> [B, H', W', features]."""
         for i in (1, 2):
             x = self.conv(self.features, (3, 3), name=f"conv{i}")(x)
-            x = nn.relu(self.norm(name=f"norm{i}")(x) if self.norm else x)
+            x = nn.relu(self.norm(name=f"norm{i}")(x))
         return x
 
 
 class UNet(nn.Module):
     """`depth` halvings and as many doublings.
 
-    With valid padding it is the published network: an output pixel has seen real pixels only, so there are
-    fewer of them (572 -> 388, see `tile`). With same padding there are as many as in the image, whatever its
-    size; with norm="batch" too it is what most reimplementations call U-Net.
+    With valid padding it is the published network: an output pixel depends on real pixels only, so the output is
+    smaller than the image (572 -> 388, see `tile`). With same padding it has the size of the image, whatever that is;
+    with norm="batch" too it is what most reimplementations call U-Net.
     """
+
+    conditions: ClassVar[tuple[str, ...]] = ()
+    rates: ClassVar[tuple[str, ...]] = ("dropout_rate",)
 
     width: int = 64  # channels of the first level; each level down has twice as many
     depth: int = 4
     padding: str = "valid"  # a name in PADDINGS
-    norm: str = "none"  # "none" | "batch"
+    norm: str = "none"  # a name in NORMS; "batch" is what most reimplementations use
     dropout_rate: float = 0.5  # "at the end of the contracting path": after its two deepest levels
     remat: bool = False  # compute each pair of convolutions again in the backward pass instead of keeping it
     num_classes: int = 2
@@ -62,13 +83,17 @@ class UNet(nn.Module):
 
     @nn.compact
     def __call__(self, x, train: bool):
-        """x: [B, H, W, C] float -> logits [B, H', W', num_classes]."""
+        """x: [B, H, W, C] float -> logits [B, H', W', num_classes].
+
+        With num_classes=0 a dictionary of maps: "stage1" at stride 1, ... on the way down, "bottom" at 2^depth, and
+        "up1", ... on the way up, whose last the head reads.
+        """
         types = dict(dtype=self.dtype, param_dtype=self.param_dtype)
-        norm = choose({"none": None, "batch": batch_norm(train, self.axis_name, **types)}, "norm", self.norm)
+        norm = normalisation(self.norm, train, self.axis_name, **types)
         conv = partial(
             nn.Conv,
             padding=choose(PADDINGS, "padding", self.padding),
-            use_bias=norm is None,
+            use_bias=self.norm == "none",
             kernel_init=he_normal,
             **types,
         )
@@ -81,14 +106,16 @@ class UNet(nn.Module):
         double = partial(nn.remat(DoubleConv) if self.remat else DoubleConv, conv=conv, norm=norm)
         dropout = Dropout(self.dropout_rate)
 
-        skips = []
+        skips, maps = [], {}
         for level in range(self.depth):
             x = double(self.width << level, name=f"down{level}")(x)
             if level == self.depth - 1:
                 x = dropout(x, train)
             skips.append(x)
+            maps[f"stage{level + 1}"] = x
             x = max_pool(x)
         x = dropout(double(self.width << self.depth, name="bottom")(x), train)
+        maps["bottom"] = x
 
         for i, features in enumerate(self.width << level for level in reversed(range(self.depth))):
             x = ConvTranspose(
@@ -101,11 +128,14 @@ class UNet(nn.Module):
             )(x)
             x = jnp.concatenate(align(skips.pop(), x), axis=-1)
             x = double(features, name=f"up{i}")(x)
+            maps[f"up{i + 1}"] = x
+        if not self.num_classes:
+            return maps
         x = nn.Conv(self.num_classes, (1, 1), kernel_init=he_normal, name="head", **types)(x)
         return exact(x)
 
     def sides(self, output):
-        """Sides (input, output) of the smallest image that this network answers with a side of at least `output`."""
+        """Sides (input, output) of the smallest image whose output has a side of at least `output`."""
         return tile(output, self.depth) if self.padding == "valid" else (output, output)
 
 

@@ -6,10 +6,10 @@ import numpy as np
 import pytest
 
 from experiments import cli
-from experiments.bench.loop import loop as bench
+from experiments.bench import loop as bench
 from experiments.build.parts import Parts
-from experiments.commands import bench as command
-from experiments.pages.schema import load, override
+from experiments.pages.catalogue import load
+from experiments.pages.overrides import override
 from training.errors import TrainingError
 
 SMALL = [("data.name", "synthetic"), ("data.num_examples", "64"), ("train.batch_size", "16"), ("data.augment", "flip")]
@@ -82,7 +82,7 @@ def test_a_start_that_fails_says_why(tmp_path):
 
 
 def test_command_prints_and_writes(tmp_path, capsys, monkeypatch):
-    monkeypatch.setitem(command.SUITES, "stream", lambda: iter([{"images_per_s": 1234.5, "ok": True}, {"batch": 3}]))
+    monkeypatch.setattr(bench, "stream_suite", lambda: iter([{"images_per_s": 1234.5, "ok": True}, {"batch": 3}]))
     assert cli.main(["bench", "--suite", "stream", "--out", str(tmp_path / "b.json")]) == 0
     assert "1,23" in capsys.readouterr().out
     report = json.loads((tmp_path / "b.json").read_text())

@@ -9,7 +9,8 @@ from experiments import cli
 from experiments.bench.loop import families as families
 from experiments.bench.loop import number_of
 from experiments.build.parts import Parts
-from experiments.pages.schema import load, override
+from experiments.pages.catalogue import load
+from experiments.pages.overrides import override
 
 TINY = {"data.name": "synthetic", "data.num_examples": "32", "data.image_size": "8", "data.augment": ""}
 DDPM = {"model.width": "8", "model.multipliers": "1,1", "model.blocks": "1", "model.groups": "4"}

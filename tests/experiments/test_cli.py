@@ -1,6 +1,5 @@
 """The command line: what answers at once, and which errors are the user's."""
 
-import argparse
 import importlib
 import json
 import pathlib
@@ -12,29 +11,11 @@ import pytest
 from experiments import cli
 
 ROOT = pathlib.Path(__file__).parents[2]
-HEAVY = ("jax", "flax", "optax", "numpy", "tensorflow_datasets", "matplotlib")
+HEAVY = ("jax", "flax", "optax", "numpy", "ml_collections", "tensorflow_datasets", "matplotlib")
 
 
-def commands() -> dict[str, argparse.ArgumentParser]:
-    (action,) = (a for a in cli._parser()._actions if isinstance(a, argparse._SubParsersAction))
-    return action.choices
-
-
-def test_what_needs_no_jax_answers_without_it():
-    """One fresh process asks for everything that must be answered at once."""
-    lines = [
-        ["--help"],
-        *([name, "--help"] for name in commands()),
-        ["list"],
-        ["list", "models"],
-        ["train", "--config", "lenet5_digts", "--workdir", "x"],
-        ["train", "--config", "lenet5_digits", "--workdir", "x", "--config.modle.name=mlp"],
-        ["train", "--config", "lenet5_digits", "--workdir", "x", "--config.train"],
-        ["show", "--config", "nowhere.py"],
-        ["eval", "--workdir", "nowhere"],
-        ["list", "--config.train.steps=3"],
-        ["train", "--config", "lenet5_digits", "--workdri", "x"],
-    ]
+def carried_out(lines, heavy) -> list:
+    """[[code, stderr] of each line] and the modules of `heavy` that one fresh process imports for all of them."""
     script = f"""
 import contextlib, io, json, sys
 from experiments.cli import main
@@ -47,28 +28,56 @@ for line in {lines!r}:
         except SystemExit as stop:
             code = stop.code
     answers.append([code, error.getvalue()])
-print(json.dumps([answers, [name for name in {HEAVY!r} if name in sys.modules]]))
+print(json.dumps([answers, [name for name in {heavy!r} if name in sys.modules]]))
 """
     done = subprocess.run([sys.executable, "-c", script], cwd=ROOT, capture_output=True, text=True, check=True)
-    answers, heavy = json.loads(done.stdout)
+    return json.loads(done.stdout)
+
+
+def test_help_imports_no_library():
+    assert carried_out([["--help"]], HEAVY) == [[[0, ""]], []]
+
+
+def test_what_needs_no_jax_answers_without_it():
+    good = [*([name, "--help"] for name in cli.COMMANDS), ["list"], ["list", "models"]]
+    bad = {
+        ("train", "--config", "lenet5_digts", "--workdir", "x"): "unknown config page 'lenet5_digts': did you mean"
+        " 'lenet5_digits'?",
+        ("train", "--config", "lenet5_digits", "--workdir", "x", "--config.modle.name=mlp"): "--config.modle.name:"
+        " unknown section 'modle': did you mean 'model'?",
+        ("train", "--config", "lenet5_digits", "--workdir", "x", "--config.train"): "unknown argument"
+        " '--config.train': a key is set by --config.section.key=value",
+        ("show", "--config", "nowhere.py"): "there is no page nowhere.py",
+        ("eval", "--workdir", "nowhere"): "nowhere is not a work directory: cannot read nowhere/config.json"
+        " (No such file or directory)",
+        ("list", "--config.train.steps=3"): "--config.train.steps: this command reads no page",
+        ("trian",): "unknown command 'trian': did you mean 'train'?",
+    }
+    answers, heavy = carried_out([*good, *map(list, bad)], HEAVY[:3])
     assert heavy == []
-    good, bad = answers[:-7], answers[-7:]
-    assert good == [[0, ""]] * len(good)
-    assert bad == [
-        [2, "fovea: unknown config page 'lenet5_digts': did you mean 'lenet5_digits'?\n"],
-        [2, "fovea: --config.modle.name: unknown section 'modle': did you mean 'model'?\n"],
-        [2, "fovea: unknown argument '--config.train': a key is set by --config.section.key=value\n"],
-        [2, "fovea: there is no page nowhere.py\n"],
-        [2, "fovea: nowhere is no work directory: cannot read nowhere/config.json (No such file or directory)\n"],
-        [2, "fovea: --config.train.steps: this command reads no page\n"],
-        [2, "fovea: unknown argument '--workdri': did you mean '--workdir'?\n"],
-    ]
+    assert answers == [[0, ""]] * len(good) + [[2, f"fovea: {line}\n"] for line in bad.values()]
 
 
-def test_every_command_has_a_function():
-    for name, parser in commands().items():
-        module, _, function = parser.get_default("target").partition(":")
-        assert callable(getattr(importlib.import_module(f"experiments.commands.{module}"), function)), name
+@pytest.mark.parametrize(
+    ("arguments", "wrong", "meant"),
+    [
+        (["train", "--config", "lenet5_digits", "--workdri", "x"], "--workdri", "--workdir"),
+        (["eval", "--workdri", "x"], "--workdri", "--workdir"),  # which is also missing
+        (["sweep", "--config", "lenet5_digits", "--workdir=x", "--trails=3"], "--trails=3", "--trials"),
+        (["launch", "--confg", "lenet5_digits", "--workdir", "x"], "--confg", "--config"),
+        (["train", "--confg.train.steps=3"], "--confg.train.steps=3", "--config"),
+        (["ledger", "add", "--workdirs", "x"], "--workdirs", "--workdir"),
+    ],
+)
+def test_an_unknown_flag_names_the_near_miss(fovea, arguments, wrong, meant):
+    result = fovea(*arguments)
+    assert (result.code, result.error) == (2, f"fovea: unknown argument {wrong!r}: did you mean {meant!r}?\n")
+
+
+def test_every_command_has_its_arguments_and_its_function():
+    for name in cli.COMMANDS:
+        module = importlib.import_module(f"experiments.commands.{name}")
+        assert callable(module.arguments) and callable(module.run), name
 
 
 def test_list_says_what_each_thing_is(fovea):
@@ -87,7 +96,7 @@ def test_an_error_of_any_room_is_one_line(room, fovea, monkeypatch):
     def fail(options):
         raise getattr(importlib.import_module(f"{room}.errors"), error)("what is wrong")
 
-    monkeypatch.setattr("experiments.commands.listing.listing", fail)
+    monkeypatch.setattr("experiments.commands.list.run", fail)
     result = fovea("list")
     assert (result.code, result.error) == (2, "fovea: what is wrong\n")
 
@@ -96,7 +105,7 @@ def test_a_bug_keeps_its_traceback(fovea, monkeypatch):
     def fail(options):
         raise ValueError("a bug of ours")
 
-    monkeypatch.setattr("experiments.commands.listing.listing", fail)
+    monkeypatch.setattr("experiments.commands.list.run", fail)
     with pytest.raises(ValueError, match="a bug of ours"):
         fovea("list")
 

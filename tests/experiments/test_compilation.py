@@ -9,7 +9,7 @@ import pytest
 PROGRAM = """
 import jax
 from experiments.build.parts import Parts
-from experiments.pages.schema import load
+from experiments.pages.catalogue import load
 hits = []
 jax.monitoring.register_event_listener(lambda name, **_: hits.append(name) if name.endswith("cache_hits") else None)
 Parts(load("mlp_digits")).initial_state()

@@ -12,7 +12,9 @@ import pytest
 from PIL import Image
 
 from experiments.cli import main
-from experiments.pages.schema import canonical, override, page
+from experiments.pages.overrides import override
+from experiments.pages.schema import page
+from experiments.pages.stored import canonical
 from experiments.runs.run import build
 from training.checkpoint import leaves
 
@@ -124,7 +126,7 @@ SAMPLE = """
 import json, sys
 import numpy as np
 from experiments.runs.run import build
-from experiments.pages.schema import from_canonical
+from experiments.pages.stored import from_canonical
 
 workdir, out = sys.argv[1:]
 run = build(from_canonical(json.load(open(f"{workdir}/config.json"))), workdir)
@@ -158,14 +160,14 @@ def test_the_command(trained, tmp_path, capsys):
         return capsys.readouterr().err
 
     if config.task.name == "diffusion":
-        assert main([*command, "--class", "7", "--steps", "4", "--config.task.sampler=ddim"]) == 0
-        assert "there is no class 'seven'" in refused("--class", "seven")
-        assert "21 sampling steps are not between 1 and the 20 of training" in refused("--steps", "21")
-        assert "no latent code" in refused("--path", "plane")
+        assert main([*command, "--given", "label=7", "--set", "steps=4", "--config.task.sampler=ddim"]) == 0
+        assert "there is no class 'seven'" in refused("--given", "label=seven")
+        assert "21 sampling steps are not between 1 and the 20 of training" in refused("--set", "steps=21")
+        assert "does not take it" in refused("--given", "latent=plane")
         assert "is not between 1 and the 20" in refused("--config.task.sampling_steps=21")
     else:
-        assert "not conditional" in refused("--class", "1")
-        assert "single step" in refused("--steps", "2")
+        assert "does not take it" in refused("--given", "label=1")
+        assert "has no such option" in refused("--set", "steps=2")
     assert canonical(config) == json.loads((workdir / "config.json").read_text())
 
 

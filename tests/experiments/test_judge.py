@@ -7,8 +7,7 @@ import numpy as np
 import pytest
 
 from experiments.errors import PageError
-from experiments.evaluation import judge
-from experiments.evaluation.judge import Inception
+from experiments.evaluation.feature_networks import Inception
 from experiments.pages import page
 from experiments.runs.run import build
 from tests.goldens.make_classification import seeded_weights
@@ -25,10 +24,10 @@ def test_features_are_those_of_pytorch_fid(tmp_path):
     path = tmp_path / "inception.npz"
     np.savez(path, **weights, **{"Conv2d_1a_3x3.bn.num_batches_tracked": np.array(0)})  # as the file has them
 
-    referee = Inception(str(path), (28, 33, 1))
+    network = Inception(str(path), (28, 33, 1))
     path.unlink()
-    assert referee.name.startswith("inception_v3-") and len(referee.name) == len("inception_v3-") + 8
-    found = referee.features(expected["images"])
+    assert network.name.startswith("inception_v3-") and len(network.name) == len("inception_v3-") + 8
+    found = network.features(expected["images"])
     scale = np.abs(expected["features"][0] - expected["features"][1]).max()
     np.testing.assert_allclose(found, expected["features"], atol=1e-3 * scale)
 
@@ -66,9 +65,9 @@ def write(path, what):
         ("array", "it is no .npz of arrays"),
         ("objects", "it is no .npz of arrays"),
         ("empty", "it is no .npz of arrays"),
-        ({FIRST: np.zeros((32, 3, 5, 5))}, rf"{FIRST} is \(5, 5, 3, 32\) and .* is \(3, 3, 3, 32\)"),
-        ({FIRST: np.zeros((32, 3, 3, 3))}, "no tensor for 471 leaves, the first batch_stats/Conv2d_1a_3x3/bn/mean"),
-        ({"features.0.weight": np.zeros(3)}, r"no place for features\.0\.weight"),
+        ({FIRST: np.zeros((32, 3, 5, 5))}, rf"{FIRST} is \(32, 3, 5, 5\), but .* needs \(32, 3, 3, 3\)"),
+        ({FIRST: np.zeros((32, 3, 3, 3))}, r"no tensor Conv2d_1a_3x3\.bn\.\w+ for .* \(and 470 more\)"),
+        ({"features.0.weight": np.zeros(3)}, r"no place for features\.0\.weight \(and 472 more\)"),
     ],
 )
 def test_a_file_without_the_weights_is_one_clear_line(what, message, tmp_path):
@@ -97,7 +96,7 @@ def test_a_fid_is_named_so_and_counts_no_classes(tmp_path, monkeypatch):
         train=dict(judge="inception:its/weights.npz", judge_samples=40, batch_size=16, evaluate_batch_size=40),
     )
     run = build(config, tmp_path)
-    numbers = judge.judge(run, run.devices.put_state(run.parts.initial_state()), "test")
+    numbers = run._measure(run.devices.put_state(run.parts.initial_state()), "test")
     assert numbers["judge"] == "its/weights.npz (8, 8, 1)"
     assert numbers["fid"] > numbers["fid_floor"] > 0
     assert not {"fd", "fd_floor", "covered", "recognised"} & numbers.keys()

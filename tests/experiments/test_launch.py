@@ -109,7 +109,7 @@ def test_devices_that_are_not_there(fovea, monkeypatch, tmp_path):
         ("--on slurm --slurm time=5", "--on slurm: this machine can submit nothing to SLURM, there is no srun"),
         ("--on slurm --slurm tme=5", "--slurm tme: submitit has no such parameter: did you mean 'time'?"),
         ("--on ray --address 127.0.0.1:1", "--on ray: there is no Ray cluster at 127.0.0.1:1"),
-        ("--address 127.0.0.1:1", "--address is that of a Ray cluster: not with --on local"),
+        ("--address 127.0.0.1:1", "--address is for --on ray, not for --on local"),
         ("--slurm time=5", "--slurm time: not with --on local"),
         ("--on tpu --hosts 2", "--on tpu: the slice's type says"),
     ],

@@ -6,10 +6,12 @@ import re
 import pytest
 
 from experiments import cli
-from experiments.commands import reproduce
+from experiments.commands import values
 from experiments.errors import PageError
+from experiments.ledger import reproduce
 from experiments.ledger import rows as ledger
-from experiments.pages import schema as pages
+from experiments.pages import catalogue, stored
+from experiments.pages.overrides import override
 from experiments.runs.fingerprint import fingerprint
 
 PAGE = """
@@ -32,7 +34,7 @@ def get_config():
 @pytest.fixture
 def results(tmp_path, monkeypatch):
     """Pages of the test's own, and where their rows go."""
-    monkeypatch.setattr(pages, "CONFIGS", tmp_path / "configs")
+    monkeypatch.setattr(catalogue, "CONFIGS", tmp_path / "configs")
     monkeypatch.setattr(ledger, "RESULTS", tmp_path / "here" / "experiments" / "results")
     (tmp_path / "configs").mkdir()
     return ledger.RESULTS
@@ -40,20 +42,28 @@ def results(tmp_path, monkeypatch):
 
 def write_page(name, metric="test/error", published=0.02, paper_steps=100, steps=100):
     text = PAGE.format(metric=metric, published=published, paper_steps=paper_steps, steps=steps)
-    (pages.CONFIGS / f"{name}.py").write_text(text)
+    (catalogue.CONFIGS / f"{name}.py").write_text(text)
+
+
+READINGS = {
+    "test/error": {"better": "min", "unit": "%"},
+    "test/accuracy": {"better": "max", "unit": "%"},
+    "test/psnr": {"better": "max", "unit": "dB"},
+    "test/per_class": {"better": "max", "unit": "%"},
+}
 
 
 def ended(workdir, name, seed, ended=True, overrides=(), code=None, **numbers):
     """A work directory as a run leaves it; `code` is what it noted of the code it ran with, else the present one."""
     workdir.mkdir(parents=True)
-    config = pages.override(pages.load(name), [("train.seed", str(seed)), *overrides])
-    (workdir / "config.json").write_text(json.dumps(pages.canonical(config)))
+    config = override(catalogue.load(name), [("train.seed", str(seed)), *overrides])
+    (workdir / "config.json").write_text(json.dumps(stored.canonical(config)))
     origin = dict(
         commit="abc", hardware="a CPU, 2 cores", date="2020-01-01", versions={"jax": "1"}, seconds=30.0 + seed
     )
-    origin["code"] = fingerprint(pages.load(name)) if code is None else code
+    origin["code"] = fingerprint(catalogue.load(name)) if code is None else code
     if ended:
-        (workdir / "summary.json").write_text(json.dumps({"step": 100, **numbers, **origin}))
+        (workdir / "summary.json").write_text(json.dumps({"step": 100, **numbers, **origin, "readings": READINGS}))
     return workdir
 
 
@@ -105,6 +115,8 @@ def test_shortened_is_computed_from_the_steps(results, tmp_path, steps, paper, s
         ("test/accuracy", 0.98, 0.975, "reproduced"),
         ("test/accuracy", 0.98, 0.97, "missed"),
         ("test/accuracy", 0.98, 1.0, "reproduced"),
+        ("test/psnr", 29.23, 30.5, "reproduced"),
+        ("test/psnr", 29.23, 28.0, "missed"),
         ("test/other", 1.0, 1.004, "reproduced"),  # no better or worse: within the tolerance on both sides
         ("test/other", 1.0, 1.006, "missed"),
         ("test/other", 1.0, 0.994, "missed"),
@@ -113,7 +125,19 @@ def test_shortened_is_computed_from_the_steps(results, tmp_path, steps, paper, s
 )
 def test_status(results, tmp_path, metric, published, ours, status):
     write_page("one", metric=metric, published=published)
-    assert ledger.add([ended(tmp_path / "0", "one", 0, **{metric: ours})], results)["status"] == status
+    row = ledger.add([ended(tmp_path / "0", "one", 0, **{metric: ours})], results)
+    assert row["status"] == status
+    unknown = metric == "test/other"
+    assert ("direction unknown" in ledger.cells(row)["status"]) is unknown and (
+        metric in row["readings"]
+    ) is not unknown
+
+
+def test_numbers_are_shown_in_their_units(results, tmp_path):
+    write_page("one", metric="test/psnr", published=29.23)
+    row = ledger.add([ended(tmp_path / "0", "one", 0, **{"test/psnr": 30.5, "test/error": 0.1})], results)
+    shown = ledger.cells(row)
+    assert (shown["ours"], shown["published"], shown["also"]) == ("30.5 dB", "29.23 dB", "error 10.00 %")
 
 
 def test_a_page_that_was_not_run_says_so(results):
@@ -181,7 +205,7 @@ def test_a_metric_that_was_not_measured_is_named(results, tmp_path):
 def test_command_line(results, tmp_path, capsys):
     write_page("one")
     assert cli.main(["ledger", "add", "--workdir", str(tmp_path / "none")]) == 2
-    assert "no work directory" in capsys.readouterr().err
+    assert "not a work directory" in capsys.readouterr().err
     workdir = ended(tmp_path / "0", "one", 0, **{"test/error": 0.01})
     assert cli.main(["ledger", "add", "--workdir", str(workdir)]) == 0
     assert cli.main(["ledger", "render"]) == 0
@@ -193,8 +217,7 @@ def test_command_line(results, tmp_path, capsys):
 def test_a_command_names_the_seeds_of_its_row(results, seeds, text):
     write_page("one")
     assert ledger.command("one", seeds) == f"fovea reproduce one --seeds {text}"
-    options = cli._parser().parse_args(["reproduce", "one", "--seeds", text])
-    assert reproduce.which(options.seeds, pages.load("one"), "one") == seeds
+    assert reproduce.which(values.seeds(text), catalogue.load("one"), "one") == seeds
 
 
 @pytest.mark.parametrize(

@@ -5,19 +5,10 @@ import json
 import pytest
 
 from experiments.errors import PageError
-from experiments.pages.schema import (
-    CONFIGS,
-    canonical,
-    components,
-    difference,
-    from_canonical,
-    load,
-    locate,
-    override,
-    page,
-    pages,
-    summary,
-)
+from experiments.pages.catalogue import CONFIGS, anywhere, file_name, load, locate, pages, summary
+from experiments.pages.overrides import override
+from experiments.pages.schema import components, page
+from experiments.pages.stored import canonical, difference, from_canonical
 
 
 @pytest.mark.parametrize("name", pages())
@@ -167,3 +158,41 @@ def test_the_readme_shows_a_page_as_it_is():
     shown = locate("resnet20_cifar10").read_text()
     readme = CONFIGS.parents[1] / "README.md"
     assert shown in readme.read_text()
+
+
+@pytest.fixture
+def sized(tmp_path):
+    path = tmp_path / "mine.py"
+    path.write_text(
+        'from experiments.pages import load, override\n\nSIZES = {"full": 7, "small": 3}\n\n\n'
+        'def get_config(size="full"):\n'
+        '    return override(load("mlp_digits"), [("train.steps", str(SIZES[size]))])\n'
+    )
+    return path
+
+
+def test_a_size_is_named_after_a_colon(sized):
+    assert [load(f"{sized}{size}").train.steps for size in ("", ":full", ":small")] == [7, 7, 3]
+    assert load("unet_isbi:small") == load("unet_isbi_small"), "the name that it had when it was a page of its own"
+    assert load("unet_isbi:full") == load("unet_isbi") != load("unet_isbi:small")
+    assert {"unet_isbi", "unet_isbi:small"} <= set(pages()) and "unet_isbi:full" not in pages()
+    assert anywhere(f"{sized}:small") == f"{sized}:small" and anywhere("unet_isbi_small") == "unet_isbi:small"
+
+
+@pytest.mark.parametrize(
+    ("name", "line"),
+    [
+        ("unet_isbi:smal", "page unet_isbi has no size 'smal': did you mean 'small'?"),
+        ("lenet5_digits:small", "page lenet5_digits has no size 'small': it has one size"),
+        ("lenet5_digits_small", "unknown config page 'lenet5_digits_small': did you mean 'lenet5_digits'?"),
+        ("unet_isb:small", "unknown config page 'unet_isb:small': did you mean 'unet_isbi:small'?"),
+    ],
+)
+def test_an_unknown_size_is_one_line(name, line):
+    with pytest.raises(PageError) as error:
+        load(name)
+    assert str(error.value) == line
+
+
+def test_no_two_pages_share_a_file_name():
+    assert len({file_name(name) for name in pages()}) == len(pages())

@@ -10,11 +10,12 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from experiments.commands.report import render
 from experiments.ledger import rows as ledger
-from experiments.pages import schema as pages
+from experiments.pages import catalogue, stored
+from experiments.pages.overrides import override
 from experiments.report import gather as gathering
 from experiments.report.gather import curves, gather, run, sweep
+from experiments.report.render import render
 
 STEPS = [100 * i for i in range(1, 6)]
 
@@ -22,14 +23,14 @@ STEPS = [100 * i for i in range(1, 6)]
 def folder(path, *, seed=0, records=None, **summary):
     """A work directory; without `summary`, of a run that has not ended."""
     path.mkdir(parents=True)
-    config = pages.override(pages.load("mlp_digits"), [("train.seed", str(seed))])
-    (path / pages.STORED).write_text(json.dumps(pages.canonical(config)))
+    config = override(catalogue.load("mlp_digits"), [("train.seed", str(seed))])
+    (path / stored.STORED).write_text(json.dumps(stored.canonical(config)))
     if records is None:
         records = [{"step": n, "train/loss": 100 / n, "time/seconds": n / 10} for n in STEPS]
         records += [{"step": 500, "validation/accuracy": 0.9, "time/seconds": 50.5}]
     (path / "metrics.jsonl").write_text("".join(json.dumps(record) + "\n" for record in records))
     if summary:
-        (path / pages.SUMMARY).write_text(json.dumps(summary))
+        (path / stored.SUMMARY).write_text(json.dumps(summary))
     return path
 
 
@@ -117,7 +118,11 @@ def test_runs_are_named_by_where_they_are(tmp_path, no_ledger):
 
 
 def test_which_end_of_a_metric_is_better(tmp_path, no_ledger):
-    folder(tmp_path / "run", **{"test/error": 0.1, "test/kl": 3.0, "test/top5": 1.0})
+    readings = {"test/error": {"better": "min"}, "test/top5": {"better": "max"}, "test/accuracy": {"better": "max"}}
+    readings["test/real"] = {"better": None}
+    folder(
+        tmp_path / "run", **{"test/error": 0.1, "test/kl": 3.0, "test/top5": 1.0, "test/real": 0.3}, readings=readings
+    )
     assert gather([tmp_path])["goals"] == {"test/error": "min", "test/top5": "max", "validation/accuracy": "max"}
 
 
@@ -205,8 +210,8 @@ def test_bad_input(fovea, tmp_path):
     for line, arguments in wrong.items():
         result = fovea("report", *arguments)
         assert (result.code, result.error) == (2, f"fovea: {line}\n")
-    (path / pages.STORED).write_text("{")
+    (path / stored.STORED).write_text("{")
     result = fovea("report", path, "--out", tmp_path / "r.html")
     assert result.code == 2
-    assert result.error.startswith(f"fovea: {path / pages.STORED} is not readable: ")
+    assert result.error.startswith(f"fovea: {path / stored.STORED} is not readable: ")
     assert not (tmp_path / "r.html").exists()

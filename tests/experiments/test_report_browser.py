@@ -8,10 +8,11 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from experiments.commands.report import render
 from experiments.ledger import rows as ledger
-from experiments.pages import schema as pages
+from experiments.pages import catalogue, stored
+from experiments.pages.overrides import override
 from experiments.report.gather import gather, pack
+from experiments.report.render import render
 
 webdriver = pytest.importorskip("selenium.webdriver", reason="selenium is not installed: pip install -e '.[browser]'")
 from selenium.webdriver.chrome.service import Service  # noqa: E402
@@ -40,8 +41,8 @@ def fabricate(root):
         workdir = root / name
         workdir.mkdir(parents=True)
         given = [("train.seed", str(seed)), ("train.init_from", "</script><script>window.hacked=1</script>")]
-        config = pages.override(pages.load("mlp_digits"), given + [("schedule.peak", "0.5")] * (seed == 2))
-        (workdir / pages.STORED).write_text(json.dumps(pages.canonical(config)))
+        config = override(catalogue.load("mlp_digits"), given + [("schedule.peak", "0.5")] * (seed == 2))
+        (workdir / stored.STORED).write_text(json.dumps(stored.canonical(config)))
         noise = np.random.default_rng(seed).normal(0, 0.05, len(STEPS))
         records = [
             {"step": int(n), "train/loss": (seed + 1) * 100 / n + abs(e), "time/seconds": float(n**1.5 / 100)}
@@ -51,7 +52,7 @@ def fabricate(root):
         records += [{"step": n, "validation/accuracy": n / 1100, "time/seconds": n / 5} for n in (250, 500, 750, 1000)]
         (workdir / "metrics.jsonl").write_text("".join(json.dumps(record) + "\n" for record in records))
         if seed < 2:
-            (workdir / pages.SUMMARY).write_text(json.dumps({"step": 1000, "test/accuracy": 0.8 + seed / 10}))
+            (workdir / stored.SUMMARY).write_text(json.dumps({"step": 1000, "test/accuracy": 0.8 + seed / 10}))
             for kind in ("samples", "reconstructions"):
                 (workdir / kind).mkdir()
                 for step in (250, 500, 1000):
@@ -314,7 +315,7 @@ def test_a_sweep(page):
 
 def test_configurations_are_compared(page):
     rows = [row.text for row in page.all("#configuration tbody tr") if row.is_displayed()]
-    assert rows == [f"schedule.peak 0.5 {pages.load('mlp_digits').schedule.peak}"]
+    assert rows == [f"schedule.peak 0.5 {catalogue.load('mlp_digits').schedule.peak}"]
     assert [cell.text for cell in page.all("#configuration .other") if cell.is_displayed()] == rows[0].split()[1:]
     assert len(page.all("#configuration thead th")) == 3  # the seeds of one page are one column
     page.one("#configuration button").send_keys(Keys.SPACE)

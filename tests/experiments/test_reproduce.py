@@ -11,11 +11,11 @@ import time
 import pytest
 
 from experiments import cli
-from experiments.commands import reproduce
-from experiments.commands.reproduce import Job, carry_out, end_within, gather
+from experiments.ledger import reproduce
 from experiments.ledger import rows as ledger
-from experiments.pages import schema as pages
-from experiments.pages.schema import load
+from experiments.ledger.reproduce import Job, carry_out, end_within, gather
+from experiments.pages import catalogue
+from experiments.pages.catalogue import load
 from training.loop import Interrupted, StopSignal
 
 PAGE = """
@@ -37,14 +37,14 @@ def get_config():
 @pytest.fixture
 def root(tmp_path, monkeypatch):
     """Where runs go; pages and rows are the test's own."""
-    monkeypatch.setattr(pages, "CONFIGS", tmp_path / "configs")
+    monkeypatch.setattr(catalogue, "CONFIGS", tmp_path / "configs")
     monkeypatch.setattr(ledger, "RESULTS", tmp_path / "here" / "experiments" / "results")
     (tmp_path / "configs").mkdir()
     return tmp_path / "runs"
 
 
 def write_page(name, metric="test/error", data="digits", judge=""):
-    (pages.CONFIGS / f"{name}.py").write_text(PAGE.format(metric=metric, data=data, judge=judge))
+    (catalogue.CONFIGS / f"{name}.py").write_text(PAGE.format(metric=metric, data=data, judge=judge))
 
 
 def test_each_seed_is_trained_and_the_row_added(root, capsys):
@@ -85,7 +85,7 @@ def test_a_signal_as_a_seed_ends_begins_no_other(tmp_path, monkeypatch):
         (["none"], "unknown config page 'none'"),
         (["unmeasured"], "names no paper.metric"),
         (["one", "absent"], "absent: no folder 'nowhere'"),
-        (["--config.train.steps=2"], "name the pages for which it is"),
+        (["--config.train.steps=2"], "name the pages that it applies to"),
     ],
 )
 def test_bad_input_is_one_line_before_anything_is_trained(root, capsys, arguments, message):
@@ -247,4 +247,4 @@ def test_a_budget_of_seconds_is_kept(tmp_path, capsys, monkeypatch):
     command = ["reproduce", "unet_scenes", "--seeds", "7,", "--budget", "0.2", "--workdir", str(tmp_path / "runs")]
     assert cli.main(command) == 0
     assert time.monotonic() - began < 12.5
-    assert "interrupted (the next call goes on)" in capsys.readouterr().out
+    assert "interrupted (the next call resumes)" in capsys.readouterr().out

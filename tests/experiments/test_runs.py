@@ -13,8 +13,9 @@ import time
 import pytest
 from scipy.stats import ttest_ind
 
-from experiments.commands import runs
-from experiments.pages import schema as pages
+from experiments.commands.compare import compared
+from experiments.pages import catalogue, stored
+from experiments.pages.overrides import override
 from experiments.runs.workdir import state
 from training.records import read
 
@@ -25,17 +26,18 @@ def folder(path, seed=0, lr=0.1, **summary) -> pathlib.Path:
     """A work directory as a run leaves it; without `summary`, of one that has not ended."""
     path.mkdir(parents=True)
     overrides = [("train.seed", str(seed)), ("schedule.peak", str(lr))]
-    config = pages.override(pages.load("mlp_digits"), overrides)
-    (path / pages.STORED).write_text(json.dumps(pages.canonical(config)))
+    config = override(catalogue.load("mlp_digits"), overrides)
+    (path / stored.STORED).write_text(json.dumps(stored.canonical(config)))
     records = [
         {"step": 2, "train/loss": 2.0, "time/examples_per_s": 100.0},
         {"step": 2, "validation/accuracy": 0.5, "validation/error": 0.5},
         {"step": 4, "train/loss": 1.0, "time/examples_per_s": 120.0},
         {"step": 4, "validation/accuracy": 0.4, "validation/error": 0.6},
     ]
+    (path / "readings.json").write_text(json.dumps({"validation/accuracy": {"better": "max", "unit": "%"}}))
     (path / "metrics.jsonl").write_text("".join(json.dumps(record) + "\n" for record in records))
     if summary:
-        (path / pages.SUMMARY).write_text(json.dumps(summary))
+        (path / stored.SUMMARY).write_text(json.dumps(summary))
     return path
 
 
@@ -44,9 +46,9 @@ def test_states(tmp_path, trained):
     assert state(folder(tmp_path / "killed")) == "killed"
     said = {"interrupted": "interrupted", "failed": "failed: the loss is not finite"}
     for name, ended in said.items():
-        (folder(tmp_path / name) / pages.LOCK).write_text(json.dumps({"pid": 1, "host": "a", "ended": f"{ended}\nat"}))
+        (folder(tmp_path / name) / stored.LOCK).write_text(json.dumps({"pid": 1, "host": "a", "ended": f"{ended}\nat"}))
         assert state(tmp_path / name) == ended  # one line, however long the reason
-    with (folder(tmp_path / "running") / pages.LOCK).open("w") as handle:
+    with (folder(tmp_path / "running") / stored.LOCK).open("w") as handle:
         fcntl.flock(handle, fcntl.LOCK_EX)
         assert state(tmp_path / "running") == "running"
 
@@ -56,10 +58,10 @@ def test_a_line_for_each_run(fovea, tmp_path):
     folder(tmp_path / "a" / "seed1")
     (folder(tmp_path / "b") / "checkpoints").mkdir()
     (tmp_path / "foreign").mkdir()
-    (tmp_path / "foreign" / pages.STORED).write_text('{"architectures": ["ViTModel"]}')
+    (tmp_path / "foreign" / stored.STORED).write_text('{"architectures": ["ViTModel"]}')
     lines = [line.split("│") for line in fovea("ps", tmp_path).out.splitlines() if "killed" in line]
     assert [line[1].strip() for line in lines] == ["a/seed0", "a/seed1", "b"]
-    steps = pages.load("mlp_digits").train.steps
+    steps = catalogue.load("mlp_digits").train.steps
     best = "validation/accuracy 0.5"
     assert [cell.strip() for cell in lines[0][2:6]] == ["killed", f"4 of {steps:,}", "120", best]
     assert fovea("ps", tmp_path / "nowhere").error == f"fovea: there is no folder {tmp_path / 'nowhere'}\n"
@@ -99,7 +101,7 @@ def test_stopped_and_gone_on(fovea, tmp_path):
 
 def test_a_run_on_another_machine_is_not_stopped(fovea, tmp_path):
     workdir = folder(tmp_path / "run")
-    with (workdir / pages.LOCK).open("w") as handle:
+    with (workdir / stored.LOCK).open("w") as handle:
         handle.write(json.dumps({"pid": os.getpid(), "host": platform.node() + "2"}))
         handle.flush()
         fcntl.flock(handle, fcntl.LOCK_EX)
@@ -108,19 +110,24 @@ def test_a_run_on_another_machine_is_not_stopped(fovea, tmp_path):
 
 def test_two_folders_of_seeds_compared(fovea, tmp_path):
     for seed, (a, b) in enumerate([(0.9, 0.95), (0.91, 0.96), (0.92, 0.94)]):
-        folder(tmp_path / "a" / f"seed{seed}", seed, **{"test/accuracy": a})
+        folder(
+            tmp_path / "a" / f"seed{seed}",
+            seed,
+            **{"test/accuracy": a, "readings": {"test/accuracy": {"better": "max"}}},
+        )
         folder(tmp_path / "b" / f"seed{seed}", seed, lr=0.2, **{"test/accuracy": b})
-    younger = json.loads((tmp_path / "a" / "seed1" / pages.STORED).read_text())
+    younger = json.loads((tmp_path / "a" / "seed1" / stored.STORED).read_text())
     del younger["track"]  # it was trained before there was such a section
-    (tmp_path / "a" / "seed1" / pages.STORED).write_text(json.dumps(younger))
+    (tmp_path / "a" / "seed1" / stored.STORED).write_text(json.dumps(younger))
     out = fovea("compare", tmp_path / "a", tmp_path / "b").out
     assert f"schedule.peak: {tmp_path / 'a'} 0.1, {tmp_path / 'b'} 0.2" in out
     assert "train.seed" not in out
-    cells = runs.compared([0.9, 0.91, 0.92], [0.95, 0.96, 0.94])
+    assert "+0.04 (better)" in out
+    cells = compared([0.9, 0.91, 0.92], [0.95, 0.96, 0.94])
     assert cells[:3] == ("0.91 ± 0.01 (3)", "0.95 ± 0.01 (3)", "+0.04")
     p = ttest_ind([0.9, 0.91, 0.92], [0.95, 0.96, 0.94], equal_var=False).pvalue
     assert float(cells[3]) == pytest.approx(p, rel=0.05)
-    assert runs.compared([0.9], [0.95])[3] == "one seed"
+    assert compared([0.9], [0.95])[3] == "one seed"
     folder(tmp_path / "c", **{"test/accuracy": 1.0})
     assert fovea("compare", tmp_path / "c", tmp_path / "c" / "checkpoints").error.startswith("fovea: no run has ended")
     folder(tmp_path / "a" / "other", lr=0.3, **{"test/accuracy": 1.0})

@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from experiments.pages.schema import load, override
+from experiments.pages.catalogue import load
+from experiments.pages.overrides import override
 from experiments.runs.run import build
 from training.checkpoint import Checkpoints
 from training.views import palette
@@ -44,11 +45,11 @@ def test_it_trains_and_is_judged_by_the_whole_set(trained):
     numbers = run.evaluate("test")
     assert summary["test/mean_iou"] == pytest.approx(numbers["mean_iou"])
     assert numbers["confusion"].sum() == 9 * 32 * 32 and len(numbers["iou"]) == 11
-    predicted = run.predictions("test")["prediction"]
+    predicted = run.predict(run.parts.source("test").resident()["image"])["prediction"]
     right = predicted == run.parts.source("test").resident()["masks"]
     assert right.mean() == pytest.approx(numbers["pixel_accuracy"])
     assert Checkpoints(run.workdir / "checkpoints").best() in (2, 4)
-    assert {"curves", "confusion", "segmentations"} <= {path.stem for path in run.workdir.rglob("*.png")}
+    assert {"curves", "confusion", "predictions"} <= {path.stem for path in run.workdir.rglob("*.png")}
 
 
 def test_resumed_is_never_stopped(page, trained, tmp_path):
@@ -70,9 +71,10 @@ def test_predict_writes_overlays_and_masks_of_images_of_any_size(fovea, trained,
     result = fovea("predict", "--workdir", run.workdir, "--out", tmp_path / "out", *files)
     assert result.code == 0, result.error
     assert all("%" in line for line in result.out.splitlines()) and len(result.out.splitlines()) == 2
-    mask = np.asarray(Image.open(tmp_path / "out" / "known_mask.png"))
+    mask = np.asarray(Image.open(tmp_path / "out" / "known_prediction_mask.png"))
     np.testing.assert_array_equal(mask, run.predict(images[:1])["prediction"][0])
-    wide = {name: np.asarray(Image.open(tmp_path / "out" / f"wide_{name}.png")) for name in ("mask", "overlay")}
+    files_of = {"mask": "wide_prediction_mask.png", "overlay": "wide_predicted.png"}
+    wide = {name: np.asarray(Image.open(tmp_path / "out" / file)) for name, file in files_of.items()}
     assert wide["mask"].shape == (32, 57) and wide["overlay"].shape == (32, 57, 3)
     some = wide["mask"] > 0
     blend = (np.asarray(Image.open(files[1])).astype(int) + palette(11)[wide["mask"]]) / 2

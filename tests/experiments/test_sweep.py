@@ -17,12 +17,15 @@ import pytest
 
 from experiments.build.parts import Parts
 from experiments.commands import sweep as sweep_command
-from experiments.commands.sweep import attend, conclude
 from experiments.errors import PageError
 from experiments.launch import FOVEA, Job, Where, submit
-from experiments.pages.schema import canonical, load, override
+from experiments.pages.catalogue import load, locate
+from experiments.pages.overrides import override
+from experiments.pages.stored import canonical
 from experiments.runs.workdir import state
+from experiments.sweeps import attend as attending
 from experiments.sweeps import worker as crew
+from experiments.sweeps.attend import attend, conclude
 from experiments.sweeps.spaces import combinations, space, spaces
 from experiments.sweeps.sweep import Plan, Sweep, begin
 from experiments.sweeps.worker import Crew
@@ -77,10 +80,10 @@ def test_spaces(key, text, expected):
         ("schedule.peek", "1..2", "--over schedule.peek: unknown key 'peek': did you mean 'peak'?"),
         ("shedule.peak", "1..2", "--over shedule.peak: unknown section 'shedule': did you mean 'schedule'?"),
         ("schedule.peak", "2..1", "the range is empty: 2 is not less than 1"),
-        ("schedule.peak", "log:0..1", "a logarithm wants numbers above 0, not 0"),
+        ("schedule.peak", "log:0..1", "log spaces need positive bounds, not 0"),
         ("schedule.peak", "a..b", "'a..b' is not like 1e-4..1e-1"),
         ("schedule.peak", "1,,2", "a space is log:LOW..HIGH, LOW..HIGH or A,B,C"),
-        ("schedule.peak", "1,1", "a value stands there twice"),
+        ("schedule.peak", "1,1", "duplicate value"),
         ("train.steps", "8..9.5", "train.steps is an int"),
         ("train.steps", "8,many", "steps is an int"),
     ],
@@ -97,7 +100,7 @@ def test_a_grid_wants_values():
         "optimizer.name": "adam",
         "train.seed": "2",
     }
-    with pytest.raises(PageError, match="a grid wants values"):
+    with pytest.raises(PageError, match="a grid needs values"):
         combinations(spaces({"schedule.peak": "0.1..0.2"}, page))
 
 
@@ -106,16 +109,16 @@ def test_a_grid_wants_values():
     [
         ("--over schedule.peek=1..2", "--over schedule.peek: unknown key 'peek': did you mean 'peak'?"),
         ("--over schedule.peak=2..1", "--over schedule.peak=2..1: the range is empty"),
-        ("", "--over KEY=SPACE says what is searched"),
+        ("", "--over KEY=SPACE is required"),
         ("--over schedule.peak=1..2 --metric validation/acuracy", "did you mean 'validation/accuracy'?"),
         ("--over schedule.peak=1..2 --metric test/accuracy", "--metric test/accuracy: the page never reports it"),
         ("--over schedule.peak=1..2 --goal up", "--goal up: there is max, min"),
         (
             "--over schedule.peak=1..2 --metric train/gradient_norm",
-            "--goal min or max: the name of train/gradient_norm",
+            "--goal min or max is required: neither is known to be better for train/gradient_norm",
         ),
         ("--over schedule.peak=1..2 --sampler tpa", "--sampler tpa: did you mean 'tpe'?"),
-        ("--over schedule.peak=1..2 --sampler grid", "a grid wants values"),
+        ("--over schedule.peak=1..2 --sampler grid", "a grid needs values"),
         ("--over schedule.peak=1..2 --trials 0", "--trials 0 is less than 1"),
         ("--over schedule.peak=1..2 --hosts 2", "--hosts 2: a trial has one host"),
         ("--over schedule.peak=1..2 --devices 2", "--devices 2: jax finds no accelerator on this machine"),
@@ -137,7 +140,7 @@ def test_bad_input_is_one_line_and_leaves_nothing(fovea, tmp_path, monkeypatch, 
     ("arguments", "line"),
     [
         ("--over schedule.peak", "argument --over: 'schedule.peak' is not like"),
-        ("--vectorize some", "argument --vectorize: 'some' is none of auto, no, or a number of trials"),
+        ("--vectorize some", "argument --vectorize: 'some' is not auto, no, or a number of trials"),
     ],
 )
 def test_arguments_that_are_none(fovea, tmp_path, capsys, arguments, line):
@@ -159,7 +162,7 @@ def test_the_folder_of_another_sweep(tmp_path):
             begin(tmp_path, plan)
     assert (tmp_path / "sweep.json").read_text() == before
     assert begin(tmp_path, planned(trials=9)).limit == 9  # of these there may be more
-    with pytest.raises(PageError, match="is no sweep: cannot read"):
+    with pytest.raises(PageError, match="is not a sweep: cannot read"):
         Sweep(tmp_path / "nowhere")
 
 
@@ -387,7 +390,7 @@ def test_what_workers_are_told(fovea, tmp_path, monkeypatch):
     """Each takes its share, and all of a grid is theirs."""
     told = []
     monkeypatch.setattr(sweep_command, "submit", lambda command, *rest, **more: told.append(command) or [])
-    monkeypatch.setattr(sweep_command, "attend", lambda found, jobs: told.append(found.limit) or 0)
+    monkeypatch.setattr(attending, "attend", lambda found, jobs: told.append(found.limit) or 0)
     seeds = ",".join(map(str, range(40)))
     grid = ["--sampler", "grid", "--over", f"train.seed={seeds}", "--workers", "4"]
     assert fovea("sweep", "--config", PAGE, "--workdir", tmp_path, *grid).code == 0
@@ -450,7 +453,7 @@ def test_the_study_in_postgresql(postgresql, tmp_path):
 
 
 def test_a_page_says_what_is_searched(fovea, tmp_path):
-    source = pathlib.Path(load.__code__.co_filename).parent / "configs" / f"{PAGE}.py"
+    source = locate(PAGE)
     page = tmp_path / "mine.py"
     page.write_text(
         source.read_text() + "\n\ndef sweep():\n    return dict(over={'schedule.peak': '0.01,0.02'}, sampler='grid')\n"

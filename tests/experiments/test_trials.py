@@ -6,7 +6,7 @@ import jax
 import pytest
 
 from experiments.build.parts import Parts
-from experiments.pages.schema import override
+from experiments.pages.overrides import override
 from experiments.pages.schema import page as make_page
 from experiments.runs.run import Run
 from experiments.runs.together import Program, Trial, signature

@@ -5,18 +5,19 @@ from functools import partial
 import jax
 import jax.numpy as jnp
 import numpy as np
-from flax.traverse_util import flatten_dict
 
-from models.port import flax_path, from_torch
+from models.port import Port, from_torch, to_torch
 from tests.goldens.make_classification import seeded_weights
 from tests.goldens.record import HERE, direction
+
+NAMED_AS_OURS = Port()
 
 # Compiling is the cost of these tests.
 quickly = partial(jax.jit, compiler_options={"xla_backend_optimization_level": 0})
 
 
 def filled(like):
-    """Standard normal leaves: quicker to have than an initialisation, and nothing is zero by design."""
+    """Standard normal leaves: faster than an initialisation, and nothing is zero by design."""
     random = np.random.RandomState(0)
     return jax.tree.map(lambda leaf: random.standard_normal(leaf.shape).astype(leaf.dtype), like)
 
@@ -31,14 +32,18 @@ def golden(file: str) -> dict[str, np.ndarray]:
         return dict(arrays)
 
 
-def assert_parity(file: str, forward, like, rename=None, rtol=1e-4):
+def golden_shapes(stored) -> dict[str, tuple[int, ...]]:
+    """Name -> shape of the tensors of torch's network."""
+    return {str(k): tuple(map(int, s.split())) for k, s in zip(stored["names"], stored["shapes"], strict=True)}
+
+
+def assert_parity(file: str, forward, like, port: Port = NAMED_AS_OURS, rtol=1e-4):
     """Output, gradients and moved statistics of forward(variables) -> (output, variables that moved) are torch's.
 
     `like` are the network's abstract variables. Returns those with the golden's seeded weights.
     """
     stored = golden(file)
-    shapes = {k: tuple(map(int, s.split())) for k, s in zip(stored["names"], stored["shapes"], strict=True)}
-    variables = from_torch(seeded_weights(shapes), like, rename)
+    variables = from_torch(seeded_weights(golden_shapes(stored)), like, port)
     towards = np.moveaxis(direction("output", stored["output"].shape), 1, -1)
 
     @quickly
@@ -51,12 +56,10 @@ def assert_parity(file: str, forward, like, rename=None, rtol=1e-4):
     expected = np.moveaxis(stored["output"], 1, -1)
     np.testing.assert_allclose(output, expected, rtol=rtol, atol=rtol * np.abs(expected).max())
 
+    gradients = to_torch({"params": gradients}, port)
     names = [str(name) for name in stored["gradient_names"]]
-    flat = flatten_dict({"params": gradients})
-    ours = [np.asarray(flat[flax_path(name, flat, rename or {})]) for name in names]
-    directions = {name: direction(name, shapes[name]) for name in names}
-    along = flatten_dict(from_torch(directions, {"params": like["params"]}, rename))
-    along = [along[flax_path(name, flat, rename or {})] for name in names]
+    ours = [gradients[name] for name in names]
+    along = [direction(name, gradients[name].shape) for name in names]
     # A bias in front of a normalisation has no gradient but rounding: hence the second term.
     norms = stored["gradient_norms"] + 1e-3 * np.median(stored["gradient_norms"])
     np.testing.assert_allclose(
@@ -66,7 +69,7 @@ def assert_parity(file: str, forward, like, rename=None, rtol=1e-4):
     products = np.array([np.vdot(d, g) for d, g in zip(along, ours, strict=True)])
     np.testing.assert_allclose(products / scale, stored["gradient_products"] / scale, atol=10 * rtol)
 
+    moved = to_torch(moved, port)
     for name in (key.removeprefix("moved/") for key in stored if key.endswith("running_mean")):
-        mean = flatten_dict(moved)[flax_path(name, flatten_dict(like), rename or {})]
-        np.testing.assert_allclose(mean, stored[f"moved/{name}"], rtol=rtol, atol=rtol)
+        np.testing.assert_allclose(moved[name], stored[f"moved/{name}"], rtol=rtol, atol=rtol)
     return variables

@@ -9,8 +9,7 @@ import pytest
 
 from models.counting import count_macs
 from models.errors import ModelError
-from models.generative.ddpm_unet import DDPMUNet, time_embedding
-from models.port import RENAME
+from models.generative.ddpm_unet import PORTS, DDPMUNet, time_embedding
 from tests.goldens.make_classification import seeded_images
 from tests.models.parity import abstract, assert_parity, filled, quickly
 
@@ -45,7 +44,7 @@ def test_diffusers_parity():
         return model.apply(variables, images, time, train=False, label=label), {}
 
     like = abstract(model, images, time, train=False)
-    assert_parity("ddpm_unet", forward, like, RENAME["ddpm_unet"])
+    assert_parity("ddpm_unet", forward, like, PORTS["diffusers"])
 
 
 def test_a_missing_label_is_any_label():

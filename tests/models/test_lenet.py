@@ -8,9 +8,11 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from models.classification.lenet import DIGIT_CODES, LeNet5, scaled_tanh, to_retina
+from models.classification.lenet import DIGIT_CODES, PORTS, LeNet5, to_retina
 from models.counting import parameter_table
 from models.errors import ModelError
+from models.layers.activations import scaled_tanh
+from models.port import from_torch, to_torch
 from tests.goldens.make_classification import LENET_SHAPES, seeded_images, seeded_weights
 
 GOLDENS = pathlib.Path(__file__).parents[1] / "goldens"
@@ -36,33 +38,25 @@ def test_modern_has_61706_parameters():
     assert sum(counts.values()) == 61_706
 
 
-def to_flax(torch_named):
-    """The tree of the original LeNet5 from arrays named and shaped as in the golden script."""
-    params = {}
-    for name, array in torch_named.items():
-        layer, leaf = name.split(".")
-        if leaf == "weight":
-            leaf = "kernel"
-            array = np.moveaxis(array, (0, 1), (-1, -2)) if array.ndim != 3 else np.moveaxis(array, 0, -1)
-        params.setdefault(layer, {})[leaf] = array
-    return params
-
-
 def test_original_matches_the_equations():
     golden = np.load(GOLDENS / "lenet5_original.npz")
     images = seeded_images(4, 28, 28, 1)
 
-    def loss(params):
-        logits = LeNet5(variant="original").apply({"params": params}, images, train=True)
+    model, port = LeNet5(variant="original"), PORTS["torch_original"]
+    like = jax.eval_shape(partial(model.init, train=False), jax.random.key(0), images)
+    variables = from_torch(seeded_weights(LENET_SHAPES), like, port)
+
+    def loss(variables):
+        logits = model.apply(variables, images, train=True)
         return -jax.nn.log_softmax(logits)[jnp.arange(4), jnp.arange(4)].mean(), logits
 
-    gradients, logits = jax.jit(jax.grad(loss, has_aux=True))(to_flax(seeded_weights(LENET_SHAPES)))
+    gradients, logits = jax.jit(jax.grad(loss, has_aux=True))(variables)
     np.testing.assert_allclose(logits, golden["logits"], rtol=1e-5)
     named = {k.removeprefix("gradient/"): golden[k] for k in golden.files if k.startswith("gradient/")}
     assert "c3.weight" in named and "s2.coefficient" in named
-    for layer, leaves in to_flax(named).items():
-        for leaf, expected in leaves.items():
-            np.testing.assert_allclose(gradients[layer][leaf], expected, rtol=1e-3, atol=1e-4 * np.abs(expected).max())
+    gradients = to_torch(gradients, port)
+    for name, expected in named.items():
+        np.testing.assert_allclose(gradients[name], expected, rtol=1e-3, atol=1e-4 * np.abs(expected).max())
 
 
 def test_rbf_codes_are_fixed_and_apart():

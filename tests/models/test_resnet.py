@@ -8,10 +8,10 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from models.classification.resnet import ResNet
+from models.classification.resnet import PORTS, ResNet
 from models.counting import count_macs, parameter_table
 from models.errors import ModelError
-from models.port import RENAME, flatten_dict, flax_path, from_torch
+from models.port import from_torch, to_torch
 from tests.goldens.make_classification import seeded_images, seeded_weights
 
 GOLDENS = pathlib.Path(__file__).parents[1] / "goldens"
@@ -52,7 +52,7 @@ def test_torchvision_parity(depth, values_per_channel, float64):
     images = seeded_images(4, 32, 32, 3)
     model = ResNet(depth=depth, num_classes=10, param_dtype=jnp.float64)
     like = jax.eval_shape(partial(model.init, train=False), jax.random.key(0), images)
-    variables = from_torch(weights, like, RENAME["resnet"])
+    variables = from_torch(weights, like, PORTS["torchvision"])
 
     def loss(params):
         logits = model.apply({**variables, "params": params}, images, train=False)
@@ -62,27 +62,24 @@ def test_torchvision_parity(depth, values_per_channel, float64):
     gradients, logits = quickly(jax.grad(loss, has_aux=True))(variables["params"])
     np.testing.assert_allclose(logits, golden["logits"], rtol=1e-8)
 
-    wanted = flatten_dict(variables)
-    gradients = {("params", *path): np.asarray(g) for path, g in flatten_dict(gradients).items()}
-    paths = {name: flax_path(name, wanted, RENAME["resnet"]) for name in golden["gradient_names"]}
-    norms = [np.linalg.norm(gradients[path]) for path in paths.values()]
+    gradients = to_torch({"params": gradients}, PORTS["torchvision"])
+    norms = [np.linalg.norm(gradients[name]) for name in golden["gradient_names"]]
     np.testing.assert_allclose(norms, golden["gradient_norms"], rtol=1e-7)
     for name in (k.removeprefix("gradient/") for k in golden.files if k.startswith("gradient/")):
-        ours = np.moveaxis(gradients[paths[name]], (-1, -2), (0, 1)).reshape(-1)[:256]
-        np.testing.assert_allclose(ours, golden[f"gradient/{name}"], rtol=1e-6, atol=1e-12)
+        np.testing.assert_allclose(gradients[name].reshape(-1)[:256], golden[f"gradient/{name}"], rtol=1e-6, atol=1e-12)
 
     train = quickly(partial(model.apply, train=True, mutable=["batch_stats"]))
     logits, moved = train(variables, images)
     np.testing.assert_allclose(logits, golden["train_logits"], rtol=1e-6)
     assert {leaf.dtype for leaf in jax.tree.leaves(moved)} == {jnp.dtype("float64")}
-    moved = flatten_dict(moved)
-    np.testing.assert_allclose(moved["batch_stats", "bn1", "mean"], golden["moved/bn1.running_mean"], rtol=1e-8)
+    moved = to_torch(moved, PORTS["torchvision"])
+    np.testing.assert_allclose(moved["bn1.running_mean"], golden["moved/bn1.running_mean"], rtol=1e-8)
     for name, n in {
         "bn1.running_var": 4 * 16 * 16,
         golden.files[-1].removeprefix("moved/"): values_per_channel,
     }.items():
         before = 0.9 * weights[name].astype(np.float64)
-        ours = moved[flax_path(name, wanted, RENAME["resnet"])] - before
+        ours = moved[name] - before
         # torch keeps the unbiased variance, flax the biased one.
         np.testing.assert_allclose(golden[f"moved/{name}"] - before, ours * n / (n - 1), rtol=1e-6)
 

@@ -8,10 +8,10 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from models.classification.resnet_cifar import Block, CifarResNet
+from models.classification.resnet_cifar import PORTS, Block, CifarResNet
 from models.counting import count_macs, parameter_table
 from models.errors import ModelError
-from models.port import RENAME, from_torch
+from models.port import from_torch
 from tests.goldens.make_classification import IMAGENET_MEAN, IMAGENET_STD
 
 GOLDENS = pathlib.Path(__file__).parents[1] / "goldens"
@@ -67,7 +67,7 @@ def test_published_weights_give_the_same_logits():
     images = (golden["images"] / np.float32(255) - IMAGENET_MEAN) / IMAGENET_STD
     model = CifarResNet(depth=20)
     like = jax.eval_shape(partial(model.init, train=False), jax.random.key(0), images)
-    variables = from_torch(weights, like, RENAME["resnet_cifar"])
+    variables = from_torch(weights, like, PORTS["akamaster"])
     logits = jax.jit(partial(model.apply, train=False))(variables, images)
     np.testing.assert_allclose(logits, golden["logits"], rtol=1e-4, atol=1e-4)
     assert (logits.argmax(-1) == golden["labels"]).mean() > 0.85  # 91.73 % over the whole test set

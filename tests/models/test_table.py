@@ -1,15 +1,70 @@
-"""The table of networks: listing is free, and every entry is a module whose fields have defaults."""
+"""Every network of the table: listing is free, fields have defaults, and it is what it declares to be."""
 
 import dataclasses
 import importlib
+import inspect
+import re
 import subprocess
 import sys
 import typing
+from functools import partial
 
+import flax.errors
 import flax.linen as nn
+import jax
+import jax.numpy as jnp
 import pytest
 
 from models import MODELS
+from models.classification.lenet import LeNet5
+from models.interfaces import Adaptable, Codec, Conditional, Cropping, Generator, Rated
+from models.layers.dropout import with_rates
+
+# Fields that make a network small, and the shapes of its inputs where they are not one image [1, 32, 32, 3].
+SMALL = {
+    "resnet": dict(depth=18),
+    "resnet_cifar": dict(depth=8),
+    "vit": dict(width=24, depth=2, heads=3, mlp=48, patch=8),
+    "unet": dict(width=2, padding="same"),
+    "ddpm_unet": dict(width=8, multipliers=(1, 2), blocks=1, groups=4),
+    "cyclegan_generator": dict(width=4, blocks=1),
+    "cyclegan_discriminator": dict(width=4),
+    "random_filters": dict(sizes=(3,), width=2),
+    "embedding": dict(backbone=LeNet5(num_classes=0)),
+}
+INPUTS = {
+    "inception_v3": [(1, 75, 75, 3)],
+    "vae": [(1, 28, 28, 1)],
+    "vae_conv": [(1, 28, 28, 1)],
+    "gan_generator": [(1, 2)],
+    "dcgan_generator": [(1, 100)],
+    "ddpm_unet": [(1, 32, 32, 3), (1,)],
+    "pixels": [],
+}
+
+
+def entry(name):
+    """(module, class, fixed fields) of a line of the table."""
+    target, fixed = MODELS[name] if isinstance(MODELS[name], tuple) else (MODELS[name], {})
+    module, cls = target.split(":")
+    module = importlib.import_module(module)
+    return module, getattr(module, cls), fixed
+
+
+@pytest.fixture(params=MODELS)
+def name(request):
+    return request.param
+
+
+@pytest.fixture
+def network(name):
+    _, cls, fixed = entry(name)
+    return cls(**fixed, **SMALL.get(name, {}))
+
+
+@pytest.fixture
+def inputs(name):
+    return [jnp.zeros(shape) for shape in INPUTS.get(name, [(1, 32, 32, 3)])]
 
 
 def test_listing_imports_neither_jax_nor_flax():
@@ -17,13 +72,64 @@ def test_listing_imports_neither_jax_nor_flax():
     assert subprocess.check_output([sys.executable, "-c", code], text=True).strip() == "[]"
 
 
-@pytest.mark.parametrize("name", MODELS)
 def test_entries_have_defaults(name):
-    entry = MODELS[name]
-    target, fixed = entry if isinstance(entry, tuple) else (entry, {})
-    module, cls = target.split(":")
-    target = getattr(importlib.import_module(module), cls)
-    # The network that a field holds is the page's choice.
-    inner = {name: nn.Module() for name, hint in typing.get_type_hints(target).items() if hint is nn.Module}
-    network = target(**fixed, **inner)
-    assert {field.name for field in dataclasses.fields(network)} >= {"dtype", "param_dtype"}
+    """Only a network that a field holds is for the page to choose."""
+    _, cls, fixed = entry(name)
+    held = {field: nn.Module() for field, hint in typing.get_type_hints(cls).items() if hint is nn.Module}
+    assert {field.name for field in dataclasses.fields(cls(**fixed, **held))} >= {"dtype", "param_dtype"}
+
+
+def test_the_first_line_of_a_network_s_file_names_its_paper(name):
+    module, _, _ = entry(name)
+    assert re.search(r"\([A-Z]\w+.* (19|20)\d\d\)\.$", module.__doc__.split("\n")[0])
+
+
+def test_conditions_are_keywords_of_the_call(network):
+    assert isinstance(network, Conditional) and network.conditions == ()
+    if "conditional" in {field.name for field in dataclasses.fields(network)}:
+        network = network.clone(conditional=True)
+        assert network.conditions == ("label",)
+    assert set(network.conditions) <= inspect.signature(type(network).__call__).parameters.keys()
+
+
+def test_declared_rates_and_no_other_fields_make_a_network_random(network, inputs):
+    """With the declared rates 0 and all other float fields positive, training needs no key; with the rates it does."""
+    rates = network.rates if isinstance(network, Rated) else ()
+    floats = {field.name for field in dataclasses.fields(network) if isinstance(field.default, float)}
+    assert floats >= set(rates)
+    like = jax.eval_shape(partial(network.init, train=False), jax.random.key(0), *inputs)
+
+    def train(network):
+        return jax.eval_shape(partial(network.apply, train=True, mutable=True), like, *inputs)
+
+    train(network.clone(**dict.fromkeys(floats, 0.5) | dict.fromkeys(rates, 0.0)))
+    for rate in rates:
+        with pytest.raises(flax.errors.InvalidRngError, match="dropout"):
+            train(with_rates(network, dict.fromkeys(rates, 0.0) | {rate: 0.5}))
+
+
+def test_generators_have_a_width_of_codes(name, network):
+    of_codes = ("gan_generator", "dcgan_generator", "vae", "vae_conv")
+    assert isinstance(network, Generator) == (name in of_codes)
+    if isinstance(network, Generator) and not isinstance(network, Codec):
+        codes = jnp.zeros((3, network.latent))
+        images, _ = jax.eval_shape(partial(network.init_with_output, train=False), jax.random.key(0), codes)
+        assert images.shape == (3, *network.shape)
+
+
+def test_codecs_decode_what_they_encode(name, network, inputs):
+    assert isinstance(network, Codec) == name.startswith("vae")
+    if isinstance(network, Codec):
+        like = jax.eval_shape(partial(network.init, train=False), jax.random.key(0), *inputs)
+        mean, log_variance = jax.eval_shape(partial(network.apply, method="encode"), like, *inputs)
+        assert mean.shape == log_variance.shape == (1, network.latent)
+        assert jax.eval_shape(partial(network.apply, method="decode"), like, mean).shape == inputs[0].shape
+
+
+def test_cropping_and_adaptable_networks_are_those(name, network):
+    assert isinstance(network, Cropping) == (name == "unet")
+    assert isinstance(network, Adaptable) == (name == "vit")
+    if isinstance(network, Cropping):
+        assert network.sides(32) == (32, 32)
+        into, out = network.clone(padding="valid").sides(388)
+        assert (into, out) == (572, 388)

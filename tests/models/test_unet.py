@@ -9,8 +9,7 @@ import pytest
 
 from models.counting import parameter_table
 from models.errors import ModelError
-from models.port import RENAME
-from models.segmentation.unet import UNet, tile
+from models.segmentation.unet import PORTS, UNet, tile
 from tests.goldens.make_classification import seeded_images
 from tests.models.parity import abstract, assert_parity, filled, quickly
 
@@ -74,7 +73,7 @@ def test_torch_parity(file, size, fields):
         return model.apply(variables, images, train=True, mutable=["batch_stats"])
 
     # The deepest statistics are over 2·3·2 values, which magnifies rounding.
-    assert_parity(file, forward, abstract(model, images, train=False), RENAME["unet"], rtol=1e-3)
+    assert_parity(file, forward, abstract(model, images, train=False), PORTS["milesial"], rtol=1e-3)
 
 
 def test_a_valid_output_has_seen_real_pixels_alone():

@@ -7,12 +7,12 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from models.classification.vit import EncoderBlock, ViT, interpolate_positions
+from models.classification.vit import PORTS, EncoderBlock, ViT
 from models.counting import count_macs, parameter_table
 from models.errors import ModelError
 from models.layers.attention import SelfAttention
 from models.layers.dropout import Dropout
-from models.port import RENAME
+from models.layers.patches import interpolate_positions
 from tests.goldens.make_classification import seeded_images
 from tests.models.parity import abstract, assert_parity, filled, golden, quickly
 
@@ -57,7 +57,7 @@ def test_transformers_parity():
     def forward(variables):
         return SMALL.apply(variables, images, train=True), {}
 
-    variables = assert_parity("vit", forward, like, RENAME["vit"])
+    variables = assert_parity("vit", forward, like, PORTS["transformers"])
     _, sown = SMALL.apply(variables, images, train=False, mutable=["intermediates"])
     maps = [sown["intermediates"][f"block{i}"]["attention"]["weights"][0] for i in range(2)]
     np.testing.assert_allclose(maps, golden("vit")["attention"], rtol=1e-4, atol=1e-6)

@@ -14,7 +14,7 @@ import jax
 
 from training import metrics
 from training.losses import softmax_cross_entropy
-from training.task import Task, apply_in_training, init_network
+from training.task import Task, apply_in_training, init_network, trained
 
 
 def classification(networks: dict[str, nn.Module], *, label_smoothing: float = 0.0, top_k: int = 5) -> Task:
@@ -36,7 +36,8 @@ def classification(networks: dict[str, nn.Module], *, label_smoothing: float = 0
 
     def loss(player, params, stats, batch, key, frozen, hyper):
         smoothing = hyper["task"].get("label_smoothing", label_smoothing)
-        logits, moved = apply_in_training(model, params["model"], stats["model"], key, batch["id"], batch["image"])
+        network = trained(networks, hyper)["model"]
+        logits, moved = apply_in_training(network, params["model"], stats["model"], key, batch["id"], batch["image"])
         guess = logits.argmax(-1)
 
         def judge(label):

@@ -20,7 +20,7 @@ from training import metrics
 from training.errors import TrainingError, choose
 from training.likelihoods import total
 from training.losses import per_example, squared_error
-from training.task import Task, apply_in_training, example_keys, init_network, sample_labels, stream
+from training.task import Task, apply_in_training, example_keys, init_network, sample_labels, stream, trained
 
 
 def diffusion(
@@ -109,7 +109,8 @@ def diffusion(
             share = hyper["task"].get("drop_label", drop_label)
             drop = jax.vmap(lambda key: jax.random.bernoulli(key, share))(keys("drop"))
             label = {"label": jnp.where(drop, model.null, labels(batch))}
-        output, moved = apply_in_training(model, params["model"], stats["model"], key, ids, x, index, **label)
+        network = trained(networks, hyper)["model"]
+        output, moved = apply_in_training(network, params["model"], stats["model"], key, ids, x, index, **label)
         values = per_example(squared_error(output, target_of(start, noise, alpha_bar)))
         return values.sum(), jnp.asarray(len(values), values.dtype), ({"model": moved}, {})
 

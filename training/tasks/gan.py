@@ -17,7 +17,7 @@ import jax.numpy as jnp
 
 from training import metrics
 from training.errors import TrainingError, choose
-from training.task import Task, example_keys, init_network, module_key, sample_labels, stream
+from training.task import Task, example_keys, init_network, module_key, sample_labels, stream, trained
 
 # name -> (of the adversary: (real, fake) -> [B]; of the generator: fake -> [B])
 LOSSES = {
@@ -78,8 +78,8 @@ def gan(
         raise TrainingError(f"model: either both generator and {adversary} are conditional, or neither")
     conditional = networks["generator"].conditional
 
-    def apply(name, params, stats, x, batch, key, train):
-        """Output and new statistics of one network."""
+    def apply(networks, name, params, stats, x, batch, key, train):
+        """Output and new statistics of `networks[name]`."""
         label = {"label": batch["label"]} if conditional else {}
         return networks[name].apply(
             {"params": params[name], **stats[name]},
@@ -102,47 +102,49 @@ def gan(
             params[name], stats[name] = init_network(networks[name], stream(key, name), inputs[name], **label)
         if gradient_penalty and stats[adversary]:
             raise TrainingError(f"task.gradient_penalty needs a {adversary} without {', '.join(stats[adversary])}")
-        fake, _ = apply("generator", params, stats, inputs["generator"], first, key, False)
+        fake, _ = apply(networks, "generator", params, stats, inputs["generator"], first, key, False)
         if fake.shape != first["image"].shape:
             raise TrainingError(f"the generator makes {fake.shape[1:]}, but images are {first['image'].shape[1:]}")
         return params, stats
 
-    def play_adversary(params, stats, batch, key, hyper):
+    def play_adversary(networks, params, stats, batch, key, hyper):
         real, z = batch["image"], noise(key, batch["id"])
-        fake, _ = apply("generator", params, stats, z, batch, key, True)
-        r, moved = apply(adversary, params, stats, real, batch, stream(key, "real"), True)
-        f, moved = apply(adversary, params, {**stats, adversary: moved}, fake, batch, stream(key, "fake"), True)
+        fake, _ = apply(networks, "generator", params, stats, z, batch, key, True)
+        r, moved = apply(networks, adversary, params, stats, real, batch, stream(key, "real"), True)
+        f, moved = apply(
+            networks, adversary, params, {**stats, adversary: moved}, fake, batch, stream(key, "fake"), True
+        )
         values, sums = adversary_loss(r, f), {"real": r.sum(), "fake": f.sum()}
         if gradient_penalty:
             keys = example_keys(stream(key, "mix"), batch["id"])
             share = jax.vmap(lambda key: jax.random.uniform(key, (1,) * (real.ndim - 1), real.dtype))(keys)
-            score = lambda x: apply(adversary, params, stats, x, batch, stream(key, "penalty"), True)[0]
+            score = lambda x: apply(networks, adversary, params, stats, x, batch, stream(key, "penalty"), True)[0]
             extra = penalty(score, share * real + (1 - share) * fake)
             values += hyper["task"].get("gradient_penalty", gradient_penalty) * extra
             sums["penalty"] = extra.sum()
         return values, moved, sums
 
-    def play_generator(params, stats, batch, key, hyper):
-        fake, moved = apply("generator", params, stats, noise(key, batch["id"]), batch, key, True)
-        f, _ = apply(adversary, params, stats, fake, batch, stream(key, "fake"), True)
+    def play_generator(networks, params, stats, batch, key, hyper):
+        fake, moved = apply(networks, "generator", params, stats, noise(key, batch["id"]), batch, key, True)
+        f, _ = apply(networks, adversary, params, stats, fake, batch, stream(key, "fake"), True)
         return generator_loss(f), moved, {"fake": f.sum()}
 
     def player_loss(player, params, stats, batch, key, frozen, hyper):
         play = play_generator if player == "generator" else play_adversary
-        values, moved, sums = play(params, stats, batch, key, hyper)
+        values, moved, sums = play(trained(networks, hyper), params, stats, batch, key, hyper)
         return values.sum(), jnp.asarray(len(values), values.dtype), ({player: moved}, sums)
 
     def predict(params, stats, batch, key, frozen):
-        fake, _ = apply("generator", params, stats, noise(key, batch["id"]), batch, key, False)
-        real, _ = apply(adversary, params, stats, batch["image"], batch, key, False)
-        fake, _ = apply(adversary, params, stats, fake, batch, key, False)
+        fake, _ = apply(networks, "generator", params, stats, noise(key, batch["id"]), batch, key, False)
+        real, _ = apply(networks, adversary, params, stats, batch["image"], batch, key, False)
+        fake, _ = apply(networks, adversary, params, stats, fake, batch, key, False)
         return {"real": real, "fake": fake}
 
     def sample(params, stats, key, condition, frozen):
         """Samples of the classes `condition["label"]` and from the codes `condition["latent"]`, where given."""
         condition = {**condition, "label": sample_labels(networks["generator"], condition)}
         z = condition.get("latent", noise(key, condition["id"]))
-        images, _ = apply("generator", params, stats, z, condition, key, False)
+        images, _ = apply(networks, "generator", params, stats, z, condition, key, False)
         return images
 
     return Task(

@@ -19,7 +19,7 @@ import jax.numpy as jnp
 
 from training.errors import choose
 from training.metrics.retrieval import Retrieval
-from training.task import Task, apply_in_training, init_network
+from training.task import Task, apply_in_training, init_network, trained
 from training.views import classed, image
 
 
@@ -87,6 +87,7 @@ def metric_learning(
         return {"model": params}, {"model": stats}
 
     def loss(player, params, stats, batch, key, frozen, hyper):
+        model = trained(networks, hyper)["model"]
         x, moved = apply_in_training(model, params["model"], stats["model"], key, batch["id"], batch["image"])
         label, ids = batch["label"], batch["id"]
         others, labels = gather(x), gather(label)

@@ -18,7 +18,7 @@ import numpy as np
 
 from training import losses, metrics
 from training.errors import TrainingError, choose
-from training.task import Task, apply_in_training, init_network
+from training.task import Task, apply_in_training, init_network, trained
 from training.views import overlay, shares
 
 LOSSES = ("cross_entropy", "focal", "dice", "tversky")
@@ -69,7 +69,8 @@ def segmentation(
 
     def loss_of(player, params, stats, batch, key, frozen, hyper):
         _check_fit(batch["image"].shape[1:3], sides)
-        logits, moved = apply_in_training(model, params["model"], stats["model"], key, batch["id"], batch["image"])
+        network = trained(networks, hyper)["model"]
+        logits, moved = apply_in_training(network, params["model"], stats["model"], key, batch["id"], batch["image"])
         target = _centre(batch["masks"], logits).astype(jnp.int32)
         pixels = (target >= 0).astype(logits.dtype)
         if "weight_map" in batch:

@@ -21,11 +21,15 @@ import jax.numpy as jnp
 from training import metrics
 from training.errors import TrainingError
 from training.losses import absolute_error, per_example, squared_error
-from training.task import Condition, Makes, Task, example_keys, init_network, module_key, stream
+from training.task import Condition, Makes, Task, example_keys, init_network, module_key, stream, trained
 from training.views import image
 
 GENERATORS = {"image": "to_other", "other": "to_image"}  # field of the batch -> the network that translates it
 OPPOSITE = {"image": "other", "other": "image"}
+PLAYERS = {
+    "generators": ("to_other", "to_image"),
+    "discriminators": ("discriminator_other", "discriminator_image"),
+}
 
 
 def remember(
@@ -77,54 +81,57 @@ def translation(
       identity: ι, relative to λ.
       history: images of each set that are remembered.
     """
-    if missing := {"to_other", "to_image", "discriminator_other", "discriminator_image"} - set(networks):
-        raise TrainingError(f"task 'translation' needs model.{min(missing)}; the page has {', '.join(networks)}")
+    for name in (*PLAYERS["generators"], *PLAYERS["discriminators"]):
+        if name not in networks:
+            raise TrainingError(f"task 'translation' needs model.{name}; the page has {', '.join(networks)}")
     if history < 1:
         raise TrainingError(f"task.history={history}: at least 1")
 
-    def translate(params, field, x, train=False, rngs=None):
+    def translate(networks, params, field, x, train=False, rngs=None):
         name = GENERATORS[field]
         return networks[name].apply({"params": params["generators"][name]}, x, train=train, rngs=rngs)
 
-    def score(params, field, x, rngs):
+    def score(networks, params, field, x, rngs):
         name = f"discriminator_{field}"
         return networks[name].apply({"params": params["discriminators"][name]}, x, train=True, rngs=rngs)
 
     def init(key, batch):
-        params = {"generators": {}, "discriminators": {}}
-        for name, network in networks.items():
-            own, stats = init_network(network, stream(key, name), batch["image"][:1])
-            if stats:
-                raise TrainingError(f"model.{name}: task 'translation' takes no network with {', '.join(stats)}")
-            params["discriminators" if name.startswith("discriminator") else "generators"][name] = own
+        params = {}
+        for player, names in PLAYERS.items():
+            params[player] = {}
+            for name in names:
+                params[player][name], stats = init_network(networks[name], stream(key, name), batch["image"][:1])
+                if stats:
+                    raise TrainingError(f"model.{name}: task 'translation' takes no network with {', '.join(stats)}")
         empty = {field: jnp.zeros((history, *batch[field].shape[1:]), batch[field].dtype) for field in GENERATORS}
         return params, {"generators": {}, "discriminators": {"buffers": {**empty, "count": jnp.zeros((), jnp.int32)}}}
 
     def play_generators(params, batch, key, hyper):
+        own = trained(networks, hyper)
         fooled, returned, kept = 0.0, 0.0, 0.0
         for field, opposite in OPPOSITE.items():
             real, noise = batch[field], stream(key, field)
             rngs = lambda name, noise=noise: {"dropout": module_key(stream(noise, name), batch["id"])}
-            made = translate(params, field, real, True, rngs("made"))
-            back = translate(params, opposite, made, True, rngs("back"))
-            same = translate(params, opposite, real, True, rngs("same"))
-            fooled += per_example(squared_error(score(params, opposite, made, rngs("score")), 1.0))
+            made = translate(own, params, field, real, True, rngs("made"))
+            back = translate(own, params, opposite, made, True, rngs("back"))
+            same = translate(own, params, opposite, real, True, rngs("same"))
+            fooled += per_example(squared_error(score(own, params, opposite, made, rngs("score")), 1.0))
             returned += per_example(absolute_error(back, real))
             kept += per_example(absolute_error(same, real))
         weights = hyper["task"]
         values = fooled + weights["cycle"] * (returned + weights["identity"] * kept)
         return values, {"adversarial": fooled.sum(), "cycle": returned.sum(), "identity": kept.sum()}
 
-    def play_discriminators(params, buffers, batch, key):
-        values, sums, moved = 0.0, {}, {}
+    def play_discriminators(params, buffers, batch, key, hyper):
+        own, values, sums, moved = trained(networks, hyper), 0.0, {}, {}
         for field, opposite in OPPOSITE.items():
             noise, ids = stream(key, field), batch["id" if field == "image" else f"id/{field}"]
             rngs = lambda name, noise=noise: {"dropout": module_key(stream(noise, name), batch["id"])}
-            made = translate(params, field, batch[field], True, rngs("made"))
+            made = translate(own, params, field, batch[field], True, rngs("made"))
             keys = example_keys(stream(noise, "history"), ids)
             shown, moved[opposite] = remember(buffers[opposite], buffers["count"], made, keys, gather)
-            real = score(params, opposite, batch[opposite], rngs("real"))
-            fake = score(params, opposite, shown, rngs("fake"))
+            real = score(own, params, opposite, batch[opposite], rngs("real"))
+            fake = score(own, params, opposite, shown, rngs("fake"))
             values += (per_example(squared_error(real, 1.0)) + per_example(squared_error(fake, 0.0))) / 2
             sums |= {f"real_{opposite}": per_example(real).sum(), f"fake_{opposite}": per_example(fake).sum()}
         rows = gather(batch["id"]).shape[0]
@@ -136,7 +143,7 @@ def translation(
             values, sums = play_generators(params, batch, key, hyper)
             moved = {}
         else:
-            values, sums, buffers = play_discriminators(params, stats[player]["buffers"], batch, key)
+            values, sums, buffers = play_discriminators(params, stats[player]["buffers"], batch, key, hyper)
             moved = {"buffers": jax.lax.stop_gradient(buffers)}
         return values.sum(), jnp.asarray(len(values), values.dtype), ({player: moved}, sums)
 
@@ -146,18 +153,18 @@ def translation(
             if field not in batch:  # a picture that a user asks about
                 continue
             real = batch[field]
-            made = translate(params, field, real)
-            back = translate(params, opposite, made)
+            made = translate(networks, params, field, real)
+            back = translate(networks, params, opposite, made)
             outputs |= {GENERATORS[field]: made, f"cycle_{field}": back}
             returned += per_example(absolute_error(back, real))
-            kept += per_example(absolute_error(translate(params, opposite, real), real))
+            kept += per_example(absolute_error(translate(networks, params, opposite, real), real))
         return {**outputs, "cycle": returned, "identity": kept}
 
     def draw(params, stats, key, condition, frozen):
-        return {"image": translate(params, "image", condition["image"])}
+        return {"image": translate(networks, params, "image", condition["image"])}
 
     return Task(
-        players=("generators", "discriminators"),
+        players=tuple(PLAYERS),
         init=init,
         loss=loss,
         predict=predict,

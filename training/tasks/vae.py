@@ -20,7 +20,7 @@ from jax.scipy.stats import norm
 from training import metrics
 from training.errors import TrainingError, choose
 from training.likelihoods import LIKELIHOODS
-from training.task import Task, example_keys, sample_labels, stream
+from training.task import Task, example_keys, sample_labels, stream, trained
 
 CHUNK = 20  # importance samples decoded at once: what fits a memory, not what is computed
 
@@ -61,20 +61,20 @@ def vae(
         if k < 1:
             raise TrainingError(f"task.{name}={k}: at least one sample is needed")
 
-    def apply(params, x, method):
-        return model.apply({"params": params["model"]}, x, method=method)
+    def apply(network, params, x, method):
+        return network.apply({"params": params["model"]}, x, method=method)
 
     def draw(keys, number, mean, log_variance):
         """Sample `number` of q, [B, D]: the same for an example whatever else is drawn."""
         noise = lambda key: jax.random.normal(jax.random.fold_in(key, number), mean.shape[1:], mean.dtype)
         return mean + jnp.exp(log_variance / 2) * jax.vmap(noise)(keys)
 
-    def weigh(params, x, keys, q, number):
+    def weigh(network, params, x, keys, q, number):
         """log p(x|z) and log p(z) − log q(z|x) of sample `number`, [B] each."""
         mean, log_variance = q
         z = draw(keys, number, *q)
         posterior = norm.logpdf((z - mean) * jnp.exp(-log_variance / 2)) - log_variance / 2
-        return p.log_prob(apply(params, z, "decode"), x), (norm.logpdf(z) - posterior).sum(-1)
+        return p.log_prob(apply(network, params, z, "decode"), x), (norm.logpdf(z) - posterior).sum(-1)
 
     def init(key, batch):
         if tuple(model.shape) != batch["image"].shape[1:]:
@@ -84,12 +84,13 @@ def vae(
     def loss(player, params, stats, batch, key, frozen, hyper):
         x, keys = batch["image"], example_keys(key, batch["id"])
         weight = hyper["task"].get("beta", beta)
-        q = apply(params, x, "encode")
+        network = trained(networks, hyper)["model"]
+        q = apply(network, params, x, "encode")
         if samples == 1:
-            reconstruction, kl = -p.log_prob(apply(params, draw(keys, 0, *q), "decode"), x), kl_to_prior(*q)
+            reconstruction, kl = -p.log_prob(apply(network, params, draw(keys, 0, *q), "decode"), x), kl_to_prior(*q)
             values = reconstruction + weight * kl
         else:
-            log_likelihood, log_ratio = jax.vmap(partial(weigh, params, x, keys, q))(jnp.arange(samples))
+            log_likelihood, log_ratio = jax.vmap(partial(weigh, network, params, x, keys, q))(jnp.arange(samples))
             values = math.log(samples) - logsumexp(log_likelihood + weight * log_ratio, axis=0)
             reconstruction, kl = -log_likelihood.mean(0), kl_to_prior(*q)
         sums = {"reconstruction": reconstruction.sum(), "kl": kl.sum()}
@@ -97,17 +98,17 @@ def vae(
 
     def predict(params, stats, batch, key, frozen):
         x, keys = batch["image"], example_keys(stream(key, "importance"), batch["id"])
-        q = apply(params, x, "encode")
+        q = apply(model, params, x, "encode")
         kl = kl_to_prior(*q)
         numbers = jnp.arange(importance_samples)
-        log_likelihood, log_ratio = jax.lax.map(partial(weigh, params, x, keys, q), numbers, batch_size=CHUNK)
+        log_likelihood, log_ratio = jax.lax.map(partial(weigh, model, params, x, keys, q), numbers, batch_size=CHUNK)
         reconstruction = -log_likelihood[0]
         return {
             "nelbo": reconstruction + kl,
             "reconstruction": reconstruction,
             "kl": kl,
             "nll": math.log(importance_samples) - logsumexp(log_likelihood + log_ratio, axis=0),
-            "image": p.mean(apply(params, q[0], "decode")),
+            "image": p.mean(apply(model, params, q[0], "decode")),
         }
 
     def sample(params, stats, key, condition, frozen):
@@ -115,7 +116,7 @@ def vae(
         sample_labels(model, condition)
         prior = lambda key: jax.random.normal(key, (model.latent,))
         z = condition.get("latent", jax.vmap(prior)(example_keys(key, condition["id"])))
-        return p.mean(apply(params, z, "decode"))
+        return p.mean(apply(model, params, z, "decode"))
 
     directions = {"nelbo": "min", "reconstruction": "min", "kl": None, "nll": "min"}
     return Task(

@@ -1,4 +1,4 @@
-"""A small ViT on Fashion-MNIST, at the budget of `resnet20_fashion_mnist_small`. Dosovitskiy et al. 2021.
+"""A small ViT on Fashion-MNIST, at the budget of `resnet20_fashion_mnist:small`. Dosovitskiy et al. 2021.
 
     fovea reproduce vit_fashion_mnist_small
 
@@ -16,7 +16,7 @@ def get_config():
             title="An Image is Worth 16x16 Words: Transformers for Image Recognition at Scale",
             year=2021,
             metric="test/error",
-            note="beside resnet20_fashion_mnist_small at equal budget; no published figure",
+            note="beside resnet20_fashion_mnist:small at equal budget; no published figure",
         ),
         model=dict(name="vit", variant="Ti", patch=4, width=128, depth=6, heads=4, mlp=256, pool="gap"),
         task=dict(name="classification"),

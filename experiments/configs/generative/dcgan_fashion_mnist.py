@@ -1,16 +1,23 @@
 """DCGAN on Fashion-MNIST, at 28 × 28. Radford et al. 2016.
 
     fovea reproduce dcgan_fashion_mnist
+    fovea reproduce dcgan_fashion_mnist:small     # 16 wide, for two cores
 
-The paper's recipe (Adam at 2e-4 with β1 = 0.5, z uniform, weights from N(0, 0.02)) on a set that it does not use.
-Judged by `resnet20_fashion_mnist_small`, which is to be reproduced before, or another classifier: `fd` in its features
-beside `fd_floor`, and the classes covered.
+The paper's recipe (Adam with β1 = 0.5, z uniform, weights from N(0, 0.02)) on a set that it does not use.
+The judge is `resnet20_fashion_mnist:small`, to be reproduced first, or another classifier: `fd` in its features beside
+`fd_floor`, and the classes covered.
 """
 
 from experiments.pages import page
 
+SIZES = {
+    "full": dict(width=64, peak=2e-4, train=dict(steps=46_900, evaluate_every=4_690, checkpoint_every=4_690)),
+    "small": dict(width=16, peak=1e-3, train=dict(steps=4_000, evaluate_every=500, checkpoint_every=500)),
+}
 
-def get_config():
+
+def get_config(size="full"):
+    of = SIZES[size]
     return page(
         paper=dict(
             title="Unsupervised Representation Learning with Deep Convolutional Generative Adversarial Networks",
@@ -19,21 +26,19 @@ def get_config():
             note="another data set than the paper's: no published figure",
         ),
         model=dict(
-            generator=dict(name="dcgan_generator", latent=100, width=64),
-            discriminator=dict(name="dcgan_discriminator", width=64),
+            generator=dict(name="dcgan_generator", latent=100, width=of["width"]),
+            discriminator=dict(name="dcgan_discriminator", width=of["width"]),
         ),
         task=dict(name="gan", loss="non_saturating", prior="uniform"),
         data=dict(name="tfds:fashion_mnist", scale="symmetric"),
         optimizer=dict(name="adam", b1=0.5),
-        schedule=dict(name="constant", peak=2e-4),
+        schedule=dict(name="constant", peak=of["peak"]),
         train=dict(
             batch_size=128,
-            steps=46_900,
             ema=0.999,
             ema_players=("generator",),
             log_every=100,
-            evaluate_every=4_690,
-            checkpoint_every=4_690,
             judge="runs/resnet20_fashion_mnist_small/seed0",
+            **of["train"],
         ),
     )

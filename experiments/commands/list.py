@@ -1,20 +1,24 @@
-"""`fovea list`: what a page can name, without importing any of it."""
+"""`fovea list`: the names that a page can use, without importing what they name."""
 
 import argparse
 import ast
 import importlib.util
 import pathlib
 
-from experiments.pages import schema as pages
+from experiments.pages import catalogue
 from experiments.pages.component import find, table
 
 KINDS = {"models": "model", "tasks": "task", "data": "data"}
 
 
-def listing(options: argparse.Namespace) -> None:
+def arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("kind", nargs="?", choices=(*KINDS, "configs"))
+
+
+def run(options: argparse.Namespace) -> None:
     for kind in [options.kind] if options.kind else [*KINDS, "configs"]:
         if kind == "configs":
-            lines = {name: pages.summary(name) for name in pages.pages()}
+            lines = {name: catalogue.summary(name) for name in catalogue.pages()}
         else:
             lines = {name: _summary(KINDS[kind], name) for name in table(KINDS[kind])}
         print(f"{kind}:")

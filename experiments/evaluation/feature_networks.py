@@ -1,4 +1,4 @@
-"""What generated images are worth, by a network trained to classify real ones, or by their pixels alone."""
+"""Networks in whose features generated images are compared with real ones, and the pixels themselves."""
 
 import functools
 import hashlib
@@ -13,89 +13,28 @@ import numpy as np
 from data.npz import read_arrays
 from experiments.build.parts import Parts
 from experiments.errors import PageError
-from experiments.pages.schema import STORED, from_canonical
-from models.classification.inception_v3 import InceptionV3
+from experiments.pages.stored import STORED, from_canonical
+from models.classification.inception_v3 import PORTS, InceptionV3
 from models.port import from_torch
 from training.checkpoint import Checkpoints
 from training.evaluate import variables
-from training.metrics import generative as measures
 
-REFERENCE = 10_000  # real images that stand for the training split
-NEIGHBOURS = 1_000  # images whose nearest is looked for in the whole training split
+EXAMPLES = 10_000  # training images from which the mean of each class is computed
 SIDE = 299  # pixels, of what Inception sees
 
 
-def judge(run, state, role: str) -> dict[str, float | int | str | np.ndarray]:
-    """Measures `page.train.judge_samples` samples of `run` against its training split.
-
-    In the judge's features `fd`, `kd`, `precision` and `recall`; `fd_floor` and `kd_floor` are of real images, those of
-    split `role`. In Inception's `fd` is called `fid`. `nearest` is the median distance, in pixels, of samples from
-    the nearest training image, `nearest_floor` that of real images: who knows images by heart is nearer. A judge that
-    knows the classes counts those `covered` by samples that lie among the real. Of a conditional network it gives
-    `recognised`, the share of samples taken for their class, and `recognised_per_class`.
+def feature_network(name: str, parts: Parts) -> "Pixels | Trained | Inception":
+    """The network whose features samples of a run are compared in: `features(images)`, `classify(images)` or None.
 
     Args:
-      state: placed.
-      role: a split that has not been trained on.
+      name: a classifier's work directory, "inception:FILE.npz" or "pixels".
+
+    Raises:
+      PageError: the name does not lead to a usable network.
     """
-    parts, count = run.parts, run.page.train.judge_samples
-    referee = run.referee
-    ids = np.arange(count, dtype=np.int32)
-    fake = run.gallery.draw(state, {"id": ids}, seed=0)
-    # As many held-out images as samples: both distances grow as the images get fewer.
-    train, held_out = (
-        real(parts.source(r), spread(parts.source(r), n)) for r, n in (("train", REFERENCE), (role, count))
-    )
-    features = {name: referee.features(x) for name, x in (("fake", fake), ("train", train), ("real", held_out))}
-    moments = {name: measures.moments(x) for name, x in features.items()}
-    good = measures.among(features["fake"], features["train"])
-    away = lambda images: float(np.median(nearest(images[:NEIGHBOURS], parts.source("train"))))
-    numbers = {
-        "judge": referee.name,
-        referee.distance: measures.frechet(moments["fake"], moments["train"]),
-        f"{referee.distance}_floor": measures.frechet(moments["real"], moments["train"]),
-        "kd": measures.kernel_distance(features["fake"], features["train"]),
-        "kd_floor": measures.kernel_distance(features["real"], features["train"]),
-        "precision": float(good.mean()),
-        "recall": float(measures.among(features["train"], features["fake"]).mean()),
-        "nearest": away(fake),
-        "nearest_floor": away(held_out),
-    }
-    if not referee.classify:
-        return numbers
-    labels, classes = referee.classify(fake), parts.info.classes
-    numbers["covered"] = measures.covered(labels, good, len(classes))
-    if any(getattr(network, "conditional", False) for network in parts.networks.values()):
-        hits = labels == ids % len(classes)
-        per_class = np.bincount(ids % len(classes), hits) / np.bincount(ids % len(classes))
-        numbers |= {"recognised": float(hits.mean()), "recognised_per_class": per_class}
-    return numbers
-
-
-def make_referee(parts):
-    """Who judges the samples of a page. Raises PageError where `train.judge` names nobody who can."""
-    name, shape = parts.page.train.judge, parts.info.shape
     if name.startswith("inception:"):
-        return Inception(name.removeprefix("inception:"), shape)
-    return Pixels(parts) if name == "pixels" else Network(name, shape)
-
-
-def spread(source, count: int = REFERENCE) -> np.ndarray:
-    """`count` places from all over a split, or all there are: it may be in the order of its classes."""
-    return np.linspace(0, len(source) - 1, min(count, len(source))).astype(np.int64)
-
-
-def real(source, ids: np.ndarray) -> np.ndarray:
-    """Images [N, H, W, C] of a split, in [0, 1]."""
-    images = source.fetch(ids)["image"]
-    return images / np.float32(255) if images.dtype == np.uint8 else images
-
-
-def nearest(images: np.ndarray, source) -> np.ndarray:
-    """The distance of each image from the nearest of all in a split, [N]."""
-    flat = lambda x: x.reshape(len(x), -1)
-    blocks = np.array_split(np.arange(len(source)), -(-len(source) // REFERENCE))
-    return np.min([measures.nearest(flat(images), flat(real(source, ids))) for ids in blocks], axis=0)
+        return Inception(name.removeprefix("inception:"), parts.info.shape)
+    return Pixels(parts) if name == "pixels" else Trained(name, parts.info.shape)
 
 
 class Pixels:
@@ -105,8 +44,10 @@ class Pixels:
 
     def __init__(self, parts):
         source = parts.source("train")
-        ids = spread(source)
-        images, labels = self.features(real(source, ids)), source.fetch(ids)["label"]
+        ids = np.linspace(0, len(source) - 1, min(EXAMPLES, len(source))).astype(np.int64)
+        batch = source.fetch(ids)
+        images, labels = batch["image"], batch["label"]
+        images = self.features(images / np.float32(255) if images.dtype == np.uint8 else images)
         self._means = np.stack([images[labels == c].mean(0) for c in range(len(parts.info.classes))])
 
     def features(self, images):
@@ -116,7 +57,7 @@ class Pixels:
         return ((self.features(images)[:, None] - self._means) ** 2).sum(-1).argmin(-1)
 
 
-class Network:
+class Trained:
     """The classifier trained in a work directory. Features are what its last affine layer sees."""
 
     distance = "fd"
@@ -172,9 +113,11 @@ class Inception:
         network, image = InceptionV3(variant="fid", num_classes=1008), jnp.zeros((1, SIDE, SIDE, 3))
         try:
             like = jax.eval_shape(functools.partial(network.init, train=False), jax.random.key(0), image)
-            weights = from_torch(read_weights(path), like)
+            weights = from_torch(read_weights(path), like, PORTS["pytorch_fid"])
         except ValueError as error:
-            raise PageError(f"{judge} does not hold the network's weights: {error}") from error
+            first, *others = str(error).splitlines()
+            more = f" (and {len(others)} more)" if others else ""
+            raise PageError(f"{judge} does not hold the network's weights: {first}{more}") from error
         self.name = f"inception_v3-{fingerprint(weights)}"
         self._look = watch(network, weights, self.prepare, 50)
 

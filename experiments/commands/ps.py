@@ -1,0 +1,59 @@
+"""`fovea ps`: the runs under a folder, read from their work directories. There is no server, and no jax is needed."""
+
+import argparse
+import math
+import pathlib
+
+from rich.table import Table
+
+from experiments.errors import PageError
+from experiments.pages.stored import read as read_stored
+from experiments.runs.readings import Readings, better, of_run
+from experiments.runs.workdir import find, state
+from experiments.terminal import show
+from training.records import read
+
+
+def arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("root", nargs="?", default=".", metavar="DIR")
+
+
+def run(options: argparse.Namespace) -> None:
+    """A line for each run under a folder."""
+    root = pathlib.Path(options.root)
+    if not root.is_dir():
+        raise PageError(f"there is no folder {root}")
+    table = Table("run", "state", "step", "examples/s", "best")
+    for workdir in sorted(find(root)):
+        try:
+            found = look(workdir)
+        except (KeyError, TypeError, ValueError):  # a config.json of another program
+            continue
+        table.add_row(str(workdir.relative_to(root)), *(found[name] for name in ("state", "step", "speed", "best")))
+    show(table)
+
+
+def look(workdir: pathlib.Path) -> dict[str, str]:
+    """State, step, speed and best validation (of a finished run: the test's) of a run, as text."""
+    records, config = read(workdir), read_stored(workdir)
+    trained = [record for record in records if "time/examples_per_s" in record]
+    last = trained[-1] if trained else {"step": 0, "time/examples_per_s": 0.0}
+    return {
+        "state": state(workdir),
+        "step": f"{last['step']:,} of {config['train']['steps']:,}",
+        "speed": f"{last['time/examples_per_s']:,.0f}",
+        "best": _best(records, config["paper"]["metric"].rpartition("/")[2], of_run(workdir)),
+    }
+
+
+def _best(records, wanted: str, readings: Readings) -> str:
+    """The best value of `wanted`, or of the first metric, on the last split measured; the last if none is better."""
+    for split in ("test/", "validation/"):
+        rows = [r for r in records if any(name.startswith(split) for name in r)]
+        names = [k for k, v in rows[-1].items() if k.startswith(split) and isinstance(v, float | int)] if rows else []
+        if names:
+            name = split + wanted if split + wanted in names else names[0]
+            values = [row[name] for row in rows if row.get(name) is not None]
+            best = {"min": min, "max": max}.get(better(readings, name), lambda found: found[-1])
+            return f"{name} {best(values or [math.nan]):.4g}"
+    return ""

@@ -1,0 +1,22 @@
+"""The activation functions that a page may name: one table for all networks."""
+
+from functools import partial
+
+import flax.linen as nn
+import jax.numpy as jnp
+
+
+def scaled_tanh(x):
+    """1.7159 tanh(2x/3): f(±1) = ±1, where the curvature is largest. LeCun et al. 1998, appendix A."""
+    return 1.7159 * jnp.tanh(2 / 3 * x)
+
+
+ACTIVATIONS = {
+    "linear": lambda x: x,
+    "relu": nn.relu,
+    "gelu": partial(nn.gelu, approximate=False),
+    "swish": nn.swish,
+    "sigmoid": nn.sigmoid,
+    "tanh": nn.tanh,
+    "scaled_tanh": scaled_tanh,
+}
