@@ -57,7 +57,7 @@ WANTED = {"cpu": {"matmul": 1.0, "convolution": 0.8}, "gpu": {"matmul": 1.2, "co
 
 
 def training(page: ConfigDict, seconds: float = BLOCK_SECONDS) -> Iterator[dict[str, Any]]:
-    """Rows for a page's train step, each timed for about so many seconds."""
+    """Rows for a page's train step, each timed for about `seconds`."""
     bare = BareStep(page)
     return rows(bare.time, bare.first_seconds, bare.parameters, page.train.batch_size, seconds)
 
@@ -81,7 +81,7 @@ def sampling(page: ConfigDict, seconds: float = BLOCK_SECONDS) -> Iterator[dict[
 
 
 def rows(time_of: Callable[[int], float], first: float, parameters: int, batch: int, seconds: float):
-    """Row after row of what takes `time_of(n)` seconds n times, and took `first` the first time."""
+    """Rows of a call that takes `time_of(n)` seconds n times, and took `first` seconds the first time."""
     forget_peak()
     calls = max(1, round(seconds / time_of(1)))
     while True:
@@ -97,7 +97,7 @@ def rows(time_of: Callable[[int], float], first: float, parameters: int, batch: 
 
 
 def forget_peak() -> None:
-    """Lets the record of resident memory begin anew."""
+    """Resets the record of resident memory."""
     pathlib.Path("/proc/self/clear_refs").write_text("5")
 
 

@@ -190,7 +190,7 @@ def loop_blocks(parts: Parts, calls: int, blocks: int, between: Callable[[], Non
 
 
 class Unsaved:
-    """Stands where the loop wants checkpoints: here, nothing is to be kept."""
+    """Checkpoints that keep nothing."""
 
     def save(self, *_):
         pass

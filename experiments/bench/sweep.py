@@ -1,7 +1,7 @@
-"""How many trials an hour a sweep does: each in a process of its own, by one worker, by two, and as one program.
+"""Trials an hour of a sweep: a process for each, one worker, two workers, and as one program.
 
-All is counted: start-up, compilation with a warm cache, evaluation, checkpoints. A trial is the page as it stands. What
-each alternative is measured on stands in its row; of trials that are trained one by one fewer will do.
+The time includes start-up, compilation with a warm cache, evaluation and checkpoints. A trial is the page without
+changes. Each row has the number of its trials; fewer suffice where trials are trained one by one.
 
 What bounds one program on two cores: nearly all of its time are steps, the products of each trial and what passes over
 the maps between them. The rest is start-up, checkpoints of 32 runs at a time and the end. No faster, timed by hand:
@@ -29,7 +29,7 @@ from training.records import read
 
 TOGETHER, FEW = 32, 4  # trials of one program, all at a time; of the others
 OVER = ("--over", "schedule.peak=log:3e-4..1e-2", "--over", "optimizer.b1=0.8..0.95")
-# One epoch of what a twentieth is taken from for validation, which the page does without.
+# One epoch. A twentieth of the training split is for validation, which the page does not have.
 EPOCH = ("--config.train.steps=445", "--config.train.evaluate_every=445", "--config.data.train=train[:95%]")
 EPOCH += ("--config.data.validation=train[95%:]",)
 # page -> (what makes it the trial, how many times as many trials are wanted on a CPU, and on an accelerator)

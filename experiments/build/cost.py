@@ -18,9 +18,9 @@ from training.checkpoint import leaves
 
 
 def outline(page: ConfigDict) -> Parts:
-    """The parts of a page, of whose data set nothing but the shape is read where TFDS knows it.
+    """The parts of a page under a mesh, where a step is one function of whole arrays.
 
-    Under a mesh, where a step is one function of whole arrays. `pmap` is its case of fsdp = 1.
+    For a data set of TFDS only its description is read.
     """
     parts = Parts(override(page, [("devices.kind", "mesh")]))
     kind, _, argument = page.data.name.partition(":")
@@ -77,7 +77,7 @@ def memory(parts: Parts) -> dict[str, int]:
 
 
 def _kept(parts: Parts, player: str, state, batch, frozen) -> int:
-    """Bytes that the backward pass of a player's loss reads, and which are no argument of it."""
+    """Bytes of residuals saved for the backward pass."""
 
     def backward(params, stats, batch, key, frozen, hyper):
         loss = lambda own: parts.task.loss(player, {**params, player: own}, stats, batch, key, frozen, hyper)[0]

@@ -61,8 +61,8 @@ def run(options: argparse.Namespace) -> None:
     made = trained.sample(number, given=given, seed=options.seed, step=options.step, **chosen)
     out = pathlib.Path(options.out)
     out.parent.mkdir(parents=True, exist_ok=True)
-    if makes.kind == "image":
-        save(trained.snapshots.picture({"image": made}, columns), out)
+    if makes.kind in ("image", "array"):
+        save(trained.snapshots.picture(made, columns), out)
     else:
         out = out.with_suffix(".npz")
         np.savez(out, **{makes.kind: made})

@@ -5,10 +5,10 @@ from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
-from models.interfaces import Conditional
 
 from experiments.build.parts import Parts
 from experiments.evaluation.feature_networks import feature_network
+from models.interfaces import Conditional
 from training.errors import TrainingError
 from training.evaluators import Draw
 from training.metrics import generative as distances
@@ -29,7 +29,7 @@ def judge(features: str, samples: int = 10_000, *, parts: Parts) -> "SampleQuali
       TrainingError: the task makes no images.
     """
     makes = parts.task.makes
-    if makes is None or makes.kind != "image":
+    if makes is None or makes.kind not in ("image", "array"):
         raise TrainingError(f"task {parts.page.task.name!r} makes no images that could be judged")
     return SampleQuality(parts, feature_network(features, parts), samples)
 
@@ -95,7 +95,7 @@ class _Drawn:
     def compute(self) -> dict[str, Any]:
         parts, network, count = self.quality.parts, self.quality.network, self.quality.samples
         train, ids = parts.source("train"), np.arange(count, dtype=np.int32)
-        fake = self.draw({"id": ids})["image"]
+        fake = self.draw({"id": ids})[parts.task.makes.kind]
         known, held_out = real(train, spread(train)), real(self.source, spread(self.source, count))
         features = {
             "fake": network.features(fake),

@@ -31,7 +31,7 @@ class Snapshots:
     def draw(
         self, state, condition: Mapping[str, np.ndarray], seed: int = 0, options: Mapping[str, Any] | None = None
     ) -> dict[str, np.ndarray]:
-        """What the task makes, on the host, [N, ...] each; images as the data are, in [0, 1].
+        """What the task makes, on the host, [N, ...] each; arrays of the shape of the data's images are in [0, 1].
 
         Args:
           state: placed.
@@ -41,7 +41,7 @@ class Snapshots:
         """
         step = self._make_step(tuple((options or {}).items()))
         made = self._rows(step, state, condition, seed)
-        return self.restored(made, ("image",) if self.task.makes.kind == "image" else ())
+        return self.restored(made, [name for name, x in made.items() if x.shape[1:] == self.parts.info.shape])
 
     def predict(self, state, batch: Mapping[str, np.ndarray], size: int | None = None) -> dict[str, np.ndarray]:
         """The task's outputs for a batch as a source gives it, [N, ...] each.
@@ -54,21 +54,20 @@ class Snapshots:
         outputs = self._rows(self._predict_step, state, feed, self.parts.root_key, size)
         return {name: x for name, x in outputs.items() if name not in ("id", "mask")}
 
-    def picture(self, made: Mapping[str, np.ndarray], columns: int = samples.COLUMNS) -> np.ndarray:
-        """uint8 [h, w, 3] of images as `draw` gives them; those of a single pixel with two channels are points."""
-        images = made["image"]
-        if self.parts.info.shape != (1, 1, 2):
-            return samples.grid(images, columns)
+    def picture(self, made: np.ndarray, columns: int = samples.COLUMNS) -> np.ndarray:
+        """uint8 [h, w, 3] of images [N, H, W, C] in [0, 1], or of points [N, 1, 1, 2] over those of the data."""
+        if made.shape[1:] != (1, 1, 2):
+            return samples.grid(made, columns)
         source = self.parts.source("train")
         data = source.fetch(np.arange(min(POINTS, len(source))))["image"]
-        return samples.scatter(images.reshape(-1, 2), data.reshape(-1, 2))
+        return samples.scatter(made.reshape(-1, 2), data.reshape(-1, 2))
 
     def take(self, state) -> dict[str, np.ndarray]:
         """folder -> picture of the state as it is."""
         found, makes = {}, self.task.makes
-        if makes is not None and makes.kind == "image":
-            number = makes.count or (POINTS if self.parts.info.shape == (1, 1, 2) else self.parts.page.train.samples)
-            found["samples"] = self.picture(self.draw(state, self.condition(number)))
+        if makes is not None and makes.kind in ("image", "array"):
+            number = makes.count or (self.parts.page.train.samples if makes.kind == "image" else POINTS)
+            found["samples"] = self.picture(self.draw(state, self.condition(number))[makes.kind])
         if any(self._pictures(view) for view in self.task.views):
             name = "validation" if self.parts.has("validation") else "train"
             ids = np.linspace(0, len(self.parts.source(name)) - 1, EXAMPLES).astype(np.int64)

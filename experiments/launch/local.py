@@ -44,13 +44,13 @@ def _job(processes, log) -> Job:
 
 
 def shares(devices: int | None, processes: int) -> list[dict[str, str]]:
-    """The environments that give so many processes of this machine so many devices each.
+    """The environments that give `processes` processes of this machine `devices` devices each.
 
     Args:
-      devices: None for all of them in equal parts. The CPU is split into devices only where JAX_PLATFORMS=cpu says so.
+      devices: None for all of them in equal parts. The CPU is split into devices only with JAX_PLATFORMS=cpu.
 
     Raises:
-      PageError: there are too few.
+      PageError: too few devices.
     """
     if devices is None and processes == 1:
         return [{}]
@@ -67,7 +67,7 @@ def shares(devices: int | None, processes: int) -> list[dict[str, str]]:
     share = count // processes if devices is None else devices
     if share < 1 or share * processes > count:
         raise PageError(
-            f"{processes} × {share or 'at least 1'} devices are wanted, and this machine has {count} ({platform})"
+            f"{processes} × {share or 'at least 1'} devices are needed, and this machine has {count} ({platform})"
         )
     if platform != "gpu":
         if (share, processes) == (count, 1):
@@ -80,7 +80,7 @@ def shares(devices: int | None, processes: int) -> list[dict[str, str]]:
 def accelerators() -> tuple[str, int]:
     """The platform of jax's devices on this machine and their number: ("gpu", 8).
 
-    Asked in a process of its own, because one that has asked holds them.
+    A process that asks takes the devices, so another one does.
     """
     code = "import jax; print(jax.default_backend(), jax.local_device_count())"
     run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)

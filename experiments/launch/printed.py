@@ -1,6 +1,6 @@
-"""What to paste where fovea contacts nobody itself: the commands for a TPU slice, the manifest for Kubernetes.
+"""Text to paste: the commands for a TPU slice, the manifest for Kubernetes.
 
-In both the work directory has to lie on what all hosts share. What only the reader knows stands at the top or is marked
+Both need a work directory on a file system that all hosts share. What only the reader knows is at the top or marked
 "edit".
 """
 
@@ -12,7 +12,7 @@ from collections.abc import Sequence
 
 from experiments.launch import joined
 
-PORT = 8476  # of process 0, where the others meet
+PORT = 8476  # of process 0, which the others connect to
 
 
 def tpu(command: Sequence[str], workdir: pathlib.Path) -> str:
@@ -21,12 +21,12 @@ def tpu(command: Sequence[str], workdir: pathlib.Path) -> str:
     The processes of a slice find each other: https://docs.jax.dev/en/latest/multi_process.html.
     """
     log = shlex.quote(f"{workdir}/log.txt")
-    # In double quotes, for what is to be filled in here and not there.
+    # In double quotes: the variables are expanded on this machine.
     install = (
         "git clone '$REPOSITORY' fovea && cd fovea && python3 -m venv .venv"
         " && .venv/bin/pip install -r requirements.lock && .venv/bin/pip install -e '.[tpu]'"
     )
-    # In braces: else all of the line would go on in the background, and hold the connection open.
+    # In braces: otherwise the whole line would run in the background and hold the connection open.
     start = f"mkdir -p {shlex.quote(str(workdir))} && cd fovea && {{ nohup .venv/bin/fovea"
     start += f" {shlex.join([*command, '--distributed'])} < /dev/null >> {log} 2>&1 & }}"
     stop = f"fovea/.venv/bin/fovea stop {shlex.quote(str(workdir))}"
@@ -37,7 +37,7 @@ on() {{ gcloud compute tpus tpu-vm ssh "$TPU" --zone="$ZONE" --worker="$1" --com
 
 gcloud compute tpus tpu-vm create "$TPU" --zone="$ZONE" --accelerator-type="$TYPE" --version="$VERSION"
 on all "{install}"
-on all {shlex.quote(start)}    # after a pre-emption: again, and it goes on
+on all {shlex.quote(start)}    # run it again after a pre-emption: it resumes
 on 0 {shlex.quote(f"tail -f {log}")}
 on 0 {shlex.quote(stop)}    # saves and ends, on all
 gcloud compute tpus tpu-vm delete "$TPU" --zone="$ZONE"
@@ -45,9 +45,9 @@ gcloud compute tpus tpu-vm delete "$TPU" --zone="$ZONE"
 
 
 def kubernetes(command: Sequence[str], workdir: pathlib.Path, hosts: int, devices: int | None) -> str:
-    """A Job for `kubectl apply -f -`, with a pod for each host; of several, with the Service by which they meet.
+    """A Job for `kubectl apply -f -` with a pod for each host, and the Service by which several hosts meet.
 
-    Pods that are evicted, or end because another did, are made again, and go on; those that got bad input are not.
+    Kubernetes restarts pods that are evicted, or end because another did, and they resume; not those with bad input.
     """
     name = "fovea-" + (re.sub("[^a-z0-9]+", "-", workdir.name.lower()).strip("-")[:40] or "run")
     words = [*command, *joined(f"{name}-0.{name}:{PORT}", hosts, 0)[:-1]] if hosts > 1 else command

@@ -1,4 +1,4 @@
-"""Commands as SLURM jobs, by submitit: those that reach their time limit or are pre-empted are requeued and go on."""
+"""Commands as SLURM jobs, by submitit: a job that reaches its time limit or is pre-empted is requeued and resumes."""
 
 import os
 import pathlib
@@ -11,11 +11,11 @@ from experiments.errors import EXIT_INTERRUPTED, PageError, near
 from experiments.launch import FOVEA, RETRIES, Job, Where, log_of, needs
 from experiments.runs.workdir import make_folder
 
-CLUSTER = "slurm"  # as submitit calls it; its "local" acts as one on this machine
+CLUSTER = "slurm"  # a name of submitit; its "local" imitates a cluster on this machine
 
 
 def submit(command: list[str], where: Where, folder: pathlib.Path, copies: int) -> list[Job]:
-    with mock.patch.dict(os.environ, SUBMITIT_LOG_LEVEL="NOCONFIG"):  # it would close the log handlers that there are
+    with mock.patch.dict(os.environ, SUBMITIT_LOG_LEVEL="NOCONFIG"):  # otherwise it closes existing log handlers
         submitit = needs("submitit", "launch")
     executor = _executor(submitit, where, folder)
     make_folder(folder)
@@ -31,13 +31,13 @@ def _executor(submitit, where, folder):
     given = {**where.slurm, "nodes": where.hosts, "tasks_per_node": 1}
     if where.devices:
         given["gpus_per_node"] = where.devices
-    shared = submitit.AutoExecutor._valid_parameters()  # the others are prefixed by their cluster
+    shared = submitit.AutoExecutor._valid_parameters()  # the others have the prefix of their cluster
     known = shared | submitit.SlurmExecutor._valid_parameters()
     for name in given:
         if name not in known:
             raise PageError(f"--slurm {name}: submitit has no such parameter{near(name, known)}")
     if not {"time", "timeout_min"} & given.keys():
-        raise PageError("--on slurm needs --slurm time=MINUTES: after so long a job is requeued, and goes on")
+        raise PageError("--on slurm needs --slurm time=MINUTES: the time after which a job is requeued and resumes")
     try:
         executor = submitit.AutoExecutor(folder / "jobs" / "%j", cluster=CLUSTER, slurm_max_num_timeout=RETRIES)
         executor.update_parameters(**{name if name in shared else f"slurm_{name}": x for name, x in given.items()})
@@ -60,10 +60,10 @@ def _job(submitit, job, log) -> Job:
 
 
 class Requeued:
-    """A command as submitit runs it. Shortly before the time limit it saves, and the job goes back to the queue.
+    """A command as submitit runs it. Shortly before the time limit it saves, and the job is requeued.
 
-    A job that SLURM itself takes down, by SIGTERM to all its processes, waits for its end when the command has saved:
-    SLURM requeues it where it was pre-empted, but not where it ended in time.
+    A job that SLURM stops by SIGTERM to all its processes waits to be killed after the command has saved: SLURM
+    requeues a pre-empted job only if it did not end by itself.
     """
 
     def __init__(self, command: list[str], hosts: int, folder: pathlib.Path, copy: int):
@@ -75,10 +75,10 @@ class Requeued:
 
         command, hosts, folder, copy = self.arguments
         environment = dict(os.environ)
-        if gpus := int(os.environ.get("SLURM_GPUS_ON_NODE", 0)):  # jax would take one, for one process per device
+        if gpus := int(os.environ.get("SLURM_GPUS_ON_NODE", 0)):  # by default jax takes one, for one process per device
             environment["JAX_LOCAL_DEVICE_IDS"] = ",".join(map(str, range(gpus)))
         log = log_of(folder, copy, submitit.JobEnvironment().global_rank)
-        # SLURM sends its warning to all processes of a job. The command ignores it: it hears of it from here.
+        # SLURM sends its warning to all processes of a job. The command ignores it and gets SIGTERM from here.
         warning = submitit.JobEnvironment._usr_sig()
         handler = signal.signal(warning, signal.SIG_IGN)
         signal.signal(signal.SIGTERM, self._take_down)
@@ -98,15 +98,15 @@ class Requeued:
         return code
 
     def _take_down(self, *_):
-        if self.taken_down:  # it insists
+        if self.taken_down:  # the second signal
             raise SystemExit(EXIT_INTERRUPTED)
         self.taken_down = True
 
     def checkpoint(self):
-        """Called by submitit when time is nearly up: what is to run when it is the job's turn again."""
+        """Called by submitit shortly before the time limit: returns what the requeued job runs."""
         import submitit
 
         if self.process and self.process.poll() is None:
             self.process.terminate()
-            os.waitid(os.P_PID, self.process.pid, os.WEXITED | os.WNOWAIT)  # `wait` is what this interrupts
+            os.waitid(os.P_PID, self.process.pid, os.WEXITED | os.WNOWAIT)  # this interrupts `wait`
         return submitit.helpers.DelayedSubmission(type(self)(*self.arguments))

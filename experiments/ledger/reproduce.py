@@ -38,7 +38,7 @@ MARGIN = 1.1  # a page is started if its expected time, times this, is left
 
 
 def one(page: ConfigDict, name: str, seeds: int | Sequence[int] | None, root: pathlib.Path) -> int:
-    """Trains `page` for each seed, in ROOT/<name>/seed<N>, and adds its row; goes on where it was interrupted."""
+    """Trains `page` for each seed, in ROOT/<name>/seed<N>, and adds its row; resumes where it was interrupted."""
     # First: a page that cannot have a row must not train for hours.
     book.page_of(canonical(page))
     try:

@@ -1,7 +1,7 @@
 """The ledger of reproductions: a JSON file per page in `experiments/results`, and the tables rendered from them.
 
-All are written by machine only: a row says what the finished runs of a page gave, and a page with a published figure
-but without a row says 'not run'.
+They are written only by these functions. A row has the results of the finished runs of a page; a page with a published
+figure and no row is listed as 'not run'.
 """
 
 import json
@@ -34,10 +34,10 @@ BEGIN, END = "<!-- ledger: written by `make ledger` -->", "<!-- end of the ledge
 
 
 def add(workdirs: Iterable[pathlib.Path], results: pathlib.Path) -> dict[str, Any]:
-    """Makes the row of the page that all `workdirs` have run, each with another seed, and renders the tables.
+    """Makes the row of the page of all `workdirs`, whose runs differ in their seeds, and renders the tables.
 
     Raises:
-      PageError: a run that has not ended, runs of differing pages or equal seeds, a run of no page.
+      PageError: a run that has not ended, runs of different pages or equal seeds, a run of an unknown page.
     """
     workdirs = [pathlib.Path(workdir) for workdir in workdirs]
     configs, summaries = [stored.read(workdir) for workdir in workdirs], [stored.read_summary(w) for w in workdirs]
@@ -60,7 +60,7 @@ def add(workdirs: Iterable[pathlib.Path], results: pathlib.Path) -> dict[str, An
 
 
 def page_of(config: Mapping[str, Any], where: Any = "this page") -> str:
-    """The name of the page that a stored configuration is. Raises PageError naming the nearest, and what differs."""
+    """The name of the page of a stored configuration. Raises PageError with the nearest page and the differences."""
     differences = {}
     for name in catalogue.pages():
         lines = stored.difference(stored.canonical(catalogue.load(name)), stored.completed(config))
@@ -69,7 +69,7 @@ def page_of(config: Mapping[str, Any], where: Any = "this page") -> str:
             return name
     nearest = min(differences, key=lambda name: len(differences[name]))
     lines = [line.replace("stored", "page").replace("given", "here") for line in differences[nearest]]
-    raise PageError(f"the ledger holds pages as they stand; {where} is nearest to {nearest}: {'; '.join(lines)}")
+    raise PageError(f"the ledger has rows of unchanged pages only; {where} is nearest to {nearest}: {'; '.join(lines)}")
 
 
 def row(name: str, configs: Sequence[Mapping], summaries: Sequence[Mapping]) -> dict[str, Any]:
@@ -109,7 +109,7 @@ def row(name: str, configs: Sequence[Mapping], summaries: Sequence[Mapping]) -> 
 
 
 def _others(metric: str, summaries: Sequence[Mapping]) -> dict[str, Any]:
-    """What else was measured on the split of `metric`: means over the runs; of texts and lists, those of the first."""
+    """The other measurements on the split of `metric`: means over the runs; texts and lists of the first run."""
     split, found = metric.partition("/")[0] + "/", {}
     for name, first in summaries[0].items():
         if name.startswith(split) and name != metric and all(name in summary for summary in summaries):
@@ -119,7 +119,7 @@ def _others(metric: str, summaries: Sequence[Mapping]) -> dict[str, Any]:
 
 
 def command(name: str, seeds: Sequence[int]) -> str:
-    """The command that makes a row again: how many seeds from the page's own on, or which."""
+    """The command that makes a row again."""
     own = catalogue.load(name).train.seed
     consecutive = list(seeds) == list(range(own, own + len(seeds)))
     return f"fovea reproduce {name} --seeds {len(seeds) if consecutive else ''.join(f'{seed},' for seed in seeds)}"
@@ -128,10 +128,9 @@ def command(name: str, seeds: Sequence[int]) -> str:
 def rows(results: pathlib.Path) -> list[dict[str, Any]]:
     """The rows, and 'not run' for each page with a published figure that has none.
 
-    Each has its `command`, and in `age` how its code stands to the present: "" (the same), "older code" or "unknown
-    code".
+    Each has its `command`, and its `age`: "" if it was made by the present code, "older code" or "unknown code".
     """
-    gone = {"command": "", "age": "older code"}  # of a page that is no more
+    gone = {"command": "", "age": "older code"}  # of a page that was removed
     kept = [stored.read_json(path) for path in results.glob("*.json")]
     found = {row["page"]: row | gone for row in kept}
     for name in catalogue.pages():
@@ -162,7 +161,7 @@ def _picture(results, name):
 
 
 def _keep_picture(workdir: pathlib.Path, to: pathlib.Path) -> None:
-    """Keeps what shows best what a run learnt: its last samples, else what it makes of test images."""
+    """Keeps one picture of a run: its last samples, its segmentations or its confusion matrix."""
     shown = [*sorted(workdir.glob("samples/*.png"))[-1:], workdir / "segmentations.png", workdir / "confusion.png"]
     for picture in filter(pathlib.Path.exists, shown):
         shutil.copyfile(picture, to)
@@ -174,13 +173,13 @@ def render(results: pathlib.Path) -> None:
     found = rows(results)
     (results / "README.md").write_text(full(found, results))
     readme = results.parents[1] / "README.md"
-    if readme.exists() and BEGIN in readme.read_text():  # it is no part of an installed package
+    if readme.exists() and BEGIN in readme.read_text():  # an installed package has none
         before, _, rest = readme.read_text().partition(BEGIN)
         readme.write_text(f"{before}{BEGIN}\n{short(found)}{END}{rest.partition(END)[2]}")
 
 
 def full(found: Sequence[Mapping[str, Any]], results: pathlib.Path) -> str:
-    """Everything of every row; a page that has a picture is a link to it."""
+    """All columns of all rows; the page is a link to its picture."""
     names = ("page", "paper", "metric", "published", "ours", "difference", "status", "also", "seeds", "steps")
     names += ("hardware", "wall time", "commit", "date", "note")
     table = []
@@ -197,7 +196,7 @@ def full(found: Sequence[Mapping[str, Any]], results: pathlib.Path) -> str:
 
 
 def short(found: Sequence[Mapping[str, Any]]) -> str:
-    """What there is of each row that was run, at a width that can be read; the same with or without older code."""
+    """A narrow table of the rows that were run; it does not show the age of their code."""
     table = [cells(one) for one in found if one["status"] != "not run"]
     return _table(("page", "metric", "published", "ours", "status", "wall time"), table)
 

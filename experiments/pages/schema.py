@@ -59,6 +59,7 @@ PLAIN = {
         evaluate_batch_size=256,
         judge="",  # of samples, at the end: a classifier's work directory, "inception:FILE.npz" or "pixels"
         judge_samples=10_000,
+        samples=80,  # drawn at each evaluation, of a task that makes images
         init_from="",  # a work directory to take parameters from
         init_except=(),  # patterns of parameter paths not to take
     ),

@@ -91,7 +91,7 @@ def check_stored(workdir: pathlib.Path, config: ConfigDict) -> None:
     if (workdir / STORED).exists() and (differing := difference(completed(read(workdir)), canonical(config))):
         raise PageError(
             f"{workdir} was trained with another page; {'; '.join(differing)}"
-            " (another --workdir, or --fork to go on with the page given)"
+            " (another --workdir, or --fork to resume with the page given)"
         )
 
 

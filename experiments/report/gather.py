@@ -1,7 +1,7 @@
-"""What a report shows, read from the folders of runs and sweeps: no server is needed, and jax by the ledger alone.
+"""The data of a report, read from the folders of runs and sweeps without a server.
 
-All of it is plain data that JSON can hold. Long lists of numbers are packed, little-endian and in base64: a hundred
-runs of ten thousand points are opened in a second so.
+It is plain JSON. Long lists of numbers are packed, little-endian and in base64, so that a browser opens a hundred runs
+of ten thousand points in a second.
 """
 
 import base64
@@ -25,12 +25,12 @@ from training.records import SECONDS
 from training.records import read as read_records
 
 GALLERIES = ("samples", "reconstructions")  # folders of step_<N>.png
-REDRAWN = ("curves",)  # pictures of what the report draws itself
+REDRAWN = ("curves",)  # pictures that the report draws itself
 WIDEST, MOST = 1400, 40  # pixels of a picture; pictures of a gallery
 
 
 def gather(folders: Sequence[pathlib.Path]) -> dict[str, Any]:
-    """Everything about the runs and sweeps in some folders; of no folder, the ledger alone.
+    """Everything about the runs and sweeps in some folders; without folders only the ledger.
 
     Returns:
       title: text.
@@ -41,7 +41,7 @@ def gather(folders: Sequence[pathlib.Path]) -> dict[str, Any]:
       ledger: rows as text, column by column, with their `command`, and the numbers by which they are sorted.
 
     Raises:
-      PageError: a folder that is not there, or has neither a run nor a sweep in it; a file that is no JSON.
+      PageError: a missing folder, one without runs and sweeps, a file that is not JSON.
     """
     inside = {folder: [*_sorted(find(folder)), *_sorted(sweeps(folder))] for folder in map(_existing, folders)}
     for folder, found in inside.items():
@@ -68,11 +68,11 @@ def run(workdir: pathlib.Path, packed: dict[str, int]) -> dict[str, Any]:
     """A run, ended or not.
 
     Args:
-      packed: lists of steps -> where they stand among all; grows.
+      packed: lists of steps -> their index; grows.
 
     Returns:
-      state: as `fovea ps` says it. step: last recorded. config: its page.
-      final: of each metric of the validation split the last value, of the test split that of the summary.
+      state: as in `fovea ps`. step: last recorded. config: its page.
+      final: the last value of each validation metric, and the test metrics of the summary.
       curves: see `curves`.
       galleries: name -> pictures with their `step`. pictures: others, with their `name`.
     """
@@ -93,7 +93,7 @@ def run(workdir: pathlib.Path, packed: dict[str, int]) -> dict[str, Any]:
 
 
 def curves(records: Sequence[Mapping], packed: dict[str, int]) -> list[dict[str, Any]]:
-    """The numbers of a run over its steps, but for the test's: metrics recorded together stand together.
+    """The numbers of a run over its steps, except the test's, grouped by the steps at which they were recorded.
 
     Returns:
       steps: which of `packed`. seconds: float32 [N], packed. until: the last of both.
@@ -125,12 +125,12 @@ def curves(records: Sequence[Mapping], packed: dict[str, int]) -> list[dict[str,
 
 def pack(numbers: Sequence[float | None], kind: str = "<f4") -> str:
     """Numbers as base64 of `kind`; None is NaN."""
-    with np.errstate(over="ignore"):  # beyond float32 is infinite, and drawn as a gap
+    with np.errstate(over="ignore"):  # values beyond float32 become infinite, and are drawn as a gap
         return base64.b64encode(np.array(numbers, float).astype(kind).tobytes()).decode()
 
 
 def gallery(folder: pathlib.Path) -> list[dict[str, Any]]:
-    """The pictures `step_<N>.png` in a folder, by step: all, or `MOST` from all over, from the first to the last."""
+    """The pictures `step_<N>.png` in a folder, by step: all, or `MOST` spread evenly from the first to the last."""
     steps = {int(match[1]): path for path in folder.glob("*.png") if (match := re.fullmatch(r"step_(\d+)", path.stem))}
     order = sorted(steps)
     kept = [order[i] for i in np.unique(np.linspace(0, len(order) - 1, min(len(order), MOST)).round().astype(int))]
@@ -153,14 +153,14 @@ def picture(path: pathlib.Path) -> dict[str, Any]:
 def sweeps(root: pathlib.Path) -> Iterator[pathlib.Path]:
     """The folders of sweeps in a folder, itself included."""
     for folder, inner, files in os.walk(root):
-        if STORED in files:  # a run: what lies inside is its own
+        if STORED in files:  # a run: folders inside it belong to it
             inner.clear()
         if SWEEP in files:
             yield pathlib.Path(folder)
 
 
 def sweep(folder: pathlib.Path) -> dict[str, Any]:
-    """What was asked and, as far as it has come, what was found: `sweep.json` with the trials of `results.json`."""
+    """The plan of a sweep in `sweep.json`, and the trials that `results.json` has so far."""
     asked = _finite(read_json(folder / SWEEP))
     found = _finite(read_json(folder / RESULTS)) if (folder / RESULTS).exists() else {"trials": [], "importance": None}
     return {
@@ -184,7 +184,7 @@ def _sorted(paths):
 
 
 def _base(folders: list[pathlib.Path]) -> pathlib.Path:
-    """What runs and sweeps are named in relation to. A run that was named itself has a name, too."""
+    """The folder to which the names of runs and sweeps are relative. A run given by itself keeps its name."""
     base = pathlib.Path(os.path.commonpath(folders)) if folders else pathlib.Path()
     return base.parent if (base / STORED).exists() else base
 
@@ -199,7 +199,7 @@ def _pictures(named) -> Iterator[dict[str, Any]]:
         if name not in REDRAWN:
             try:
                 yield {"name": name, **picture(path)}
-            except OSError:  # a run that goes on is just writing it
+            except OSError:  # a running process may be writing it
                 continue
 
 

@@ -21,31 +21,31 @@ from training.atomic import replace
 
 ROOT = pathlib.Path(__file__).parents[2]
 ENVIRONMENT = "environment.json"
-LONGEST = 1_000_000  # bytes of a difference that are kept
+LONGEST = 1_000_000  # bytes of a diff that are kept
 _ROOMS = ("models", "training", "data", "experiments", ":!experiments/results")
 _PACKAGES = ("jax", "flax", "optax", "numpy")
 
 
 def origin(page: ConfigDict | None = None, before: dict | None = None) -> dict:
-    """{"commit", "hardware", "date", "versions"} of what begins now, or goes on from what began `before`.
+    """{"commit", "hardware", "date", "versions"} of a run that starts now, or resumes one with the origin `before`.
 
-    Of a run of `page` also "code", the fingerprint of what its numbers depend on.
+    With `page` also "code", its fingerprint.
     """
     now = {"commit": commit(), "hardware": hardware(), "date": f"{datetime.date.today()}", "versions": versions()}
     if page:
         now["code"] = fingerprint(page)
     if before is None:
         return now
-    before = {"code": "unknown", **before}  # it may be of a time when that was not asked
+    before = {"code": "unknown", **before}  # older runs did not record it
     then = lambda key: before[key] if before[key].endswith(now[key]) else f"{before[key]}, then {now[key]}"
     return {**before, **{key: then(key) for key in ("commit", "hardware", "code")}}
 
 
 def note(workdir: pathlib.Path) -> None:
-    """Writes down in `environment.json` where and with what a run begins, or goes on.
+    """Records in `environment.json` where and with what a run starts or resumes.
 
-    It holds an entry for each start that differed from the one before it: time, host, command, processes, devices by
-    kind, commit, and the version of every installed package. Changes that are in no commit stand beside it, in the file
+    It has an entry for each start that differs from the one before it: time, host, command, processes, devices by
+    kind, commit, and the version of every installed package. Uncommitted changes are kept beside it, in the file
     that the entry names as `diff`.
     """
     path = workdir / ENVIRONMENT
@@ -69,20 +69,20 @@ def note(workdir: pathlib.Path) -> None:
         replace(path, json.dumps([*starts, start], indent=1))
 
 
-@functools.cache  # it takes longer than all else that a trial begins with
+@functools.cache  # slow, and a process may start many trials
 def _packages() -> dict[str, str]:
     return dict(sorted((found.name.lower(), found.version) for found in importlib.metadata.distributions()))
 
 
 def commit() -> str:
-    """The commit of this code, "+dirty" where the code has changes that are in no commit; "" outside a repository."""
+    """The commit of this code, "+dirty" where the code has uncommitted changes; "" outside a repository."""
     head, diff = _code()
     return head + ("+dirty" if diff else "")
 
 
-@functools.cache  # as it was when this process began: what is changed later is not what runs
+@functools.cache  # read once: later changes are not what runs
 def _code() -> tuple[str, bytes]:
-    """The commit of this code, and how it differs from it: as `git apply` takes it, if it is no longer than LONGEST."""
+    """The commit of this code, and its uncommitted changes as a diff for `git apply`, cut at LONGEST bytes."""
 
     def git(*words, codes=(0,)):
         done = subprocess.run(["git", "-C", str(ROOT), *words], capture_output=True)
@@ -105,7 +105,7 @@ def _code() -> tuple[str, bytes]:
 
 
 def hardware() -> str:
-    """What the devices of this run are: "Intel Xeon …, 2 cores" or "8 × NVIDIA H100"."""
+    """The devices of this run: "Intel Xeon …, 2 cores" or "8 × NVIDIA H100"."""
     devices = jax.devices()
     if devices[0].platform == "cpu":
         name = f"{_cpu()}, {len(os.sched_getaffinity(0))} cores"

@@ -1,4 +1,4 @@
-"""Folders of runs, without jax: where work directories are, what becomes of their runs, and how one is made."""
+"""Work directories, without jax: finding them, the state of their runs, making one."""
 
 import fcntl
 import json
@@ -12,7 +12,7 @@ from experiments.pages.stored import LOCK, STORED, SUMMARY
 
 
 def find(root: pathlib.Path) -> Iterator[pathlib.Path]:
-    """The work directories in a folder, itself included; none is looked for inside another."""
+    """The work directories in a folder, itself included; not those inside another."""
     for folder, inner, files in os.walk(root):
         if STORED in files:
             inner.clear()
@@ -20,7 +20,7 @@ def find(root: pathlib.Path) -> Iterator[pathlib.Path]:
 
 
 def state(workdir: pathlib.Path) -> str:
-    """finished | running | failed: why | interrupted | killed, of a run that left no word."""
+    """finished | running | failed: why | interrupted | killed: the process ended without recording why."""
     if (workdir / SUMMARY).exists():
         return "finished"
     said = holder(workdir)
@@ -28,9 +28,9 @@ def state(workdir: pathlib.Path) -> str:
 
 
 def holder(workdir: pathlib.Path) -> dict[str, Any]:
-    """What the process that trains there, or did so last, said of itself: `pid`, `host`, `ended`; `held` while it runs.
+    """The content of the lock: `pid` and `host` of its last owner, how its run `ended`, and whether it is `held` now.
 
-    A lock outlives no process, whatever became of it.
+    The system releases the lock of a process that ends in any way.
     """
     try:
         with (workdir / LOCK).open() as handle:
@@ -45,7 +45,7 @@ def holder(workdir: pathlib.Path) -> dict[str, Any]:
 
 
 def make_folder(folder: pathlib.Path) -> None:
-    """Makes a folder where there is none. Raises PageError where it cannot be written."""
+    """Makes a folder unless it exists. Raises PageError where it cannot be written."""
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:

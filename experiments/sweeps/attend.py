@@ -10,7 +10,7 @@ from experiments.launch import Job
 from experiments.runs.together import use_cores
 from experiments.sweeps.progress import Progress, print_table
 from experiments.sweeps.sweep import BEST, Sweep
-from experiments.sweeps.worker import Crew
+from experiments.sweeps.worker import Worker
 from experiments.terminal import say
 from training import loop, pictures
 
@@ -26,7 +26,7 @@ def work(sweep: Sweep, vectorize: str) -> int:
     progress = Progress(sweep)
     try:
         with loop.StopSignal() as stop, progress:
-            Crew(sweep, slots, progress.show).work(stop)
+            Worker(sweep, slots, progress.show).work(stop)
     except loop.Interrupted:
         say(f"fovea: interrupted; saved: the same command, or `fovea sweep --worker --workdir {sweep.folder}`, resumes")
         return EXIT_INTERRUPTED

@@ -1,6 +1,6 @@
-"""CMA-ES for sweeps, whose state is read without running what a study may hold.
+"""CMA-ES for sweeps, with a state that is unpickled safely.
 
-Optuna keeps the state of its CMA-ES pickled in the study, and a study may come from somebody else.
+Optuna pickles the state of its CMA-ES in the study, and a study may be untrusted.
 """
 
 import io
@@ -10,7 +10,7 @@ import optuna
 
 from experiments.errors import PageError
 
-# All that such a state is made of.
+# All types of such a state.
 _GLOBALS = {
     ("cmaes._cma", "CMA"),
     ("numpy", "dtype"),

@@ -14,9 +14,9 @@ SHOWN = 10  # trials in the table
 
 
 class Progress:
-    """Trials that have ended, the best so far, and the time that is left at this pace."""
+    """A bar with the number of ended trials, the best so far, and the time left at this pace."""
 
-    EVERY = 2.0  # seconds between two looks, as long as this worker ends no trial
+    EVERY = 2.0  # seconds between two looks while no trial ends here
 
     def __init__(self, sweep: Sweep):
         self._sweep, self._began, self._looked, self._shares = sweep, time.monotonic(), -math.inf, {}
@@ -34,13 +34,13 @@ class Progress:
         self._bar.stop()
 
     def show(self, number: int, done: int | None) -> None:
-        """A trial of this worker has done so many steps, or has ended."""
+        """A trial of this worker has done `done` steps, or has ended."""
         self._shares[number] = 1.0 if done is None else done / self._sweep.base.train.steps
         if done is None or (not self._bar.disable and time.monotonic() - self._looked > self.EVERY):
             self.look()
 
     def look(self) -> None:
-        """Says which trials have ended since the last look, here or elsewhere."""
+        """Prints the trials that ended since the last look, in any process."""
         self._looked, found, limit = time.monotonic(), self._sweep.results(), self._sweep.limit
         ended = _ended(found)
         under_way = sum(share for number, share in self._shares.items() if number not in ended)

@@ -1,9 +1,9 @@
 """A sweep: many trials of one page, which differ in the keys that it searches over.
 
-All of it stands in a folder: `sweep.json` says what is searched, `trials/0007` is the work directory of a trial,
-`results.json` and `best.py` are written anew after each, and pictures at the end. Optuna chooses; what it knows, the
-study, is kept in the folder too, or in a database. Any number of workers may join. What one that is killed leaves
-behind, another takes up from its last checkpoint. Nothing here imports jax.
+Its folder has the plan, `sweep.json`, a work directory for each trial, `trials/0007`, and `results.json` and `best.py`,
+which are rewritten after each trial. Optuna chooses the values; its study is a file in the folder, or in a database.
+Any number of workers may join. Another worker resumes the trials of one that was killed from their last checkpoints.
+Nothing here imports jax.
 """
 
 import contextlib
@@ -51,13 +51,13 @@ _STATES = {
 
 @dataclasses.dataclass(frozen=True)
 class Plan:
-    """What is searched, as `sweep.json` has it.
+    """The content of `sweep.json`.
 
     Attributes:
-      page: the page's name or file, and what of it was overridden.
+      page: the page's name or file; `overrides` are those of the command.
       config: the page, canonical.
       over: key -> text of its space.
-      metric: of the record, "validation/accuracy"; the best that a trial ever reports is its value.
+      metric: of the record, "validation/accuracy"; a trial's value is the best that it reports.
       goal: "max" or "min".
       storage: URL of a database; "" for a file in the folder.
       study: its name there.
@@ -106,14 +106,16 @@ class Sweep:
     # Trials.
 
     def take(self, fresh: bool = True) -> optuna.Trial | None:
-        """A trial that a worker left behind, else a new one (where `fresh`), else None."""
+        """A trial that a worker left unfinished, a new one if `fresh`, or None."""
         with self._locked():
             known = self.study.get_trials(deepcopy=False)
             for trial in known:
                 if trial.state == TrialState.RUNNING and trial.number not in self._claims and self._claim(trial.number):
-                    # Optuna has no other way to go on with a trial that another process has begun.
+                    # Optuna has no other way to resume a trial of another process.
                     return self._suggested(optuna.trial.Trial(self.study, trial._trial_id))
-            waiting = sum(trial.state == TrialState.WAITING for trial in known)  # of a worker killed before it asked
+            waiting = sum(
+                trial.state == TrialState.WAITING for trial in known
+            )  # enqueued by a worker that was killed before it asked
             begun = len(known) - waiting
             if not fresh or begun >= self.limit:
                 return None
@@ -131,7 +133,7 @@ class Sweep:
 
     @property
     def limit(self) -> int:
-        """How many trials there are to be; a grid ends with its last."""
+        """The number of trials; a grid has at most its combinations."""
         return min(self.plan.trials, len(combinations(self.spaces))) if self._grid else self.plan.trials
 
     @property
@@ -139,11 +141,11 @@ class Sweep:
         return self.plan.sampler == "grid"
 
     def page(self, trial) -> ConfigDict:
-        """The page of a trial. Raises PageError where its values do not go together."""
+        """The page of a trial. Raises PageError where its values do not fit together."""
         return override(self.base, self.values(trial))
 
     def values(self, trial) -> list[tuple[str, str]]:
-        """(key, text) of what it tries."""
+        """(key, text) of a trial's values."""
         show = lambda x: x if isinstance(x, str) else repr(x)
         return [(key, show(trial.params[key])) for key in self.spaces]
 
@@ -151,15 +153,15 @@ class Sweep:
         return self.folder / TRIALS / f"{number:04}"
 
     def report(self, trial: optuna.Trial, step: int, value: float) -> bool:
-        """Notes what a trial has reached; True where it is not worth going on with."""
+        """Records a value of a trial; returns whether the pruner ends it."""
         if math.isfinite(value):
             with warnings.catch_warnings():
-                warnings.simplefilter("ignore")  # what a trial that goes on reports again is not news
+                warnings.simplefilter("ignore")  # a resumed trial reports some values again
                 trial.report(value, step)
         return trial.should_prune()
 
     def tell(self, trial: optuna.Trial, *, pruned: bool = False, why: str | None = None) -> None:
-        """The end of a trial: `why` it failed, or that it was pruned, or else that it is complete."""
+        """Records the end of a trial: failed for the reason `why`, pruned, or complete."""
         best = self.value(self.study.get_trials(deepcopy=False)[trial.number])
         if why is None and not pruned and best is None:
             why = f"it never reported {self.plan.metric}"
@@ -184,7 +186,7 @@ class Sweep:
     # Results.
 
     def results(self, importance: bool = False) -> dict[str, Any]:
-        """What `results.json` holds; `importance`, of each key, takes a second or more."""
+        """The content of `results.json`; `importance` of the keys takes a second or more."""
         known = self.study.get_trials(deepcopy=False)
         rows = [self._row(trial) for trial in known]
         done = [row for row in rows if row["state"] == "complete"]
@@ -193,7 +195,9 @@ class Sweep:
         plan = {name: getattr(self.plan, name) for name in ("metric", "goal", "over")}
         ends = [trial.datetime_complete for trial in known if trial.datetime_complete]
         starts = [trial.datetime_start for trial in known if trial.datetime_start]
-        seconds = (max(ends) - min(starts)).total_seconds() if ends else None  # of all: trials may run side by side
+        seconds = (
+            (max(ends) - min(starts)).total_seconds() if ends else None
+        )  # of the whole sweep: trials may run side by side
         shares = self._importance(done) if importance else None
         return {**plan, "trials": rows, "best": best, "seconds": seconds, "importance": shares}
 
@@ -222,7 +226,7 @@ class Sweep:
         }
 
     def _importance(self, done):
-        """key -> its share in how values differ; None where that cannot be said."""
+        """key -> its share of the variance of values; None where there are too few trials."""
         if len({row["value"] for row in done}) < 2 or len(done) < 4:
             return None
         from optuna.importance import FanovaImportanceEvaluator, get_param_importances
@@ -240,7 +244,7 @@ class Sweep:
         return (
             f'"""The best of {len(found["trials"])} trials of {pathlib.PurePath(self.plan.page).name}:'
             f" {self.plan.metric} {row['value']:.6g} (trial {row['number']}).\n\n"
-            f'Written by `fovea sweep`; as ready as any page: `fovea train --config {BEST} --workdir DIR`.\n"""\n\n'
+            f'Written by `fovea sweep`; a page like any other: `fovea train --config {BEST} --workdir DIR`.\n"""\n\n'
             "from experiments.pages import load, override\n\n"
             f"CHANGES = (\n{lines})\n\n\n"
             f"def get_config():\n    return override(load({quoted(self.plan.page)}), CHANGES)\n"
@@ -255,12 +259,12 @@ class Sweep:
             return optuna.create_study(storage=kept, pruner=self._pruner(), load_if_exists=True, **names)
 
     def _sampler(self, existing: int):
-        # A worker that joins, or goes on, draws its own; one alone draws the same in every sweep of this seed.
+        # A worker that joins or resumes has a seed of its own; a single one repeats the sweep of its seed.
         alone = not existing
         seed = self.plan.seed if alone else (self.plan.seed * 1_000_003 + existing * 7919 + os.getpid()) % 2**31
         if self._made is None or alone:
             with warnings.catch_warnings():
-                warnings.simplefilter("ignore")  # optuna calls some of its own options experimental
+                warnings.simplefilter("ignore")  # optuna warns of its experimental options
                 self._made = {
                     "random": lambda: optuna.samplers.RandomSampler(seed=seed),
                     "grid": optuna.samplers.RandomSampler,  # never asked: all are enqueued
@@ -279,7 +283,7 @@ class Sweep:
         }[self.plan.pruner]()
 
     def _claim(self, number: int) -> bool:
-        """Makes a trial this worker's, until the process ends; False where it is another's."""
+        """Claims a trial until this process ends; False where another process has it."""
         workdir = self.workdir(number)
         workdir.mkdir(parents=True, exist_ok=True)
         handle = (workdir / CLAIM).open("w")
@@ -293,16 +297,16 @@ class Sweep:
 
     @contextlib.contextmanager
     def _locked(self) -> Iterator[None]:
-        """What a worker does at a time when no other does it."""
+        """Holds the lock of the sweep: one worker at a time."""
         with (self.folder / LOCK).open("w") as handle:
             fcntl.flock(handle, fcntl.LOCK_EX)
             yield
 
 
 def begin(folder: pathlib.Path, plan: Plan) -> Sweep:
-    """The sweep of a plan in a folder, where it goes on if it was begun there.
+    """The sweep of a plan in a folder, new or resumed.
 
-    Raises PageError for a folder in which another sweep stands, naming in what it differs; nothing is written then.
+    Raises PageError, and writes nothing, if the folder has another sweep; the message lists the differences.
     """
     folder = pathlib.Path(folder)
     path, new = folder / SWEEP, json.loads(json.dumps(dataclasses.asdict(plan)))
@@ -319,7 +323,7 @@ def begin(folder: pathlib.Path, plan: Plan) -> Sweep:
         new |= {name: old[name] for name in ("study", "storage")}
     else:
         if (folder / STORED).exists():
-            raise PageError(f"{folder} is the work directory of a run: a sweep wants a folder of its own")
+            raise PageError(f"{folder} is the work directory of a run: a sweep needs its own folder")
         make_folder(folder)
         storage(plan.storage, folder, probe=True)
     try:
@@ -330,12 +334,12 @@ def begin(folder: pathlib.Path, plan: Plan) -> Sweep:
 
 
 def unique(page: str) -> str:
-    """A name for a study that no other has."""
+    """A unique name for a study."""
     return f"{file_name(pathlib.PurePath(page).name)}-{time.strftime('%Y%m%d-%H%M%S')}-{os.urandom(3).hex()}"
 
 
 def _number(value):
-    """Choices are text; one that reads as a number is one."""
+    """A choice is text; the number that it spells, if it spells one."""
     if not isinstance(value, str):
         return value
     try:

@@ -1,6 +1,6 @@
-"""A worker of a sweep: takes trials, trains them, and tells what came of them.
+"""A worker of a sweep: takes trials, trains them, and reports their outcomes.
 
-Trials that differ in numbers alone are trained as one program, by `experiments.runs.together`; the others one by one.
+Trials that differ only in numbers are trained as one program, by `experiments.runs.together`; the others one by one.
 """
 
 import dataclasses
@@ -19,13 +19,13 @@ from training import loop
 from training.errors import TrainingError
 from training.metrics.readings import Reading
 
-# A program once compiled stays in its process, in some hundreds of memory maps, of which Linux allows 65,530.
-KINDS = 16
+# Compiled programs stay in the process. Each takes some hundred memory maps, and Linux allows 65,530.
+GROUPS = 16
 
 
 @dataclasses.dataclass
-class Kind:
-    """Trials that differ in numbers alone."""
+class Group:
+    """Trials that differ only in numbers, and the program that trains them."""
 
     first: Run  # what it has compiled serves all of them
     signature: dict[str, Any]
@@ -36,95 +36,95 @@ class Kind:
 
 
 @dataclasses.dataclass
-class Taken:
-    """A trial of optuna's that this worker has taken, and its page."""
+class Claimed:
+    """A trial of optuna that this worker claimed, and its page."""
 
     trial: Any
     page: ConfigDict
 
 
-class Crew:
-    """Works on a sweep until nothing is left to do.
+class Worker:
+    """Trains trials of a sweep until none is left.
 
     Args:
-      slots: how many trials at most are trained as one program; 1: each alone.
-      show: called with (trial's number, steps done) as trials go on, and with (number, None) when one has ended.
+      slots: the most trials trained as one program; 1: each alone.
+      show: called with (trial's number, steps done) while trials train, and with (number, None) when one has ended.
     """
 
     def __init__(self, sweep: Sweep, slots: int, show: Callable[[int, int | None], None] = lambda number, done: None):
         self.sweep, self.slots, self.show = sweep, slots, show
-        self._kinds: list[Kind] = []
-        self._waiting: list[Taken] = []
+        self._groups: list[Group] = []
+        self._waiting: list[Claimed] = []
 
     def work(self, stop: Callable[[bool], bool]) -> None:
-        """Raises Interrupted after `stop`; what was under way is saved, for whoever goes on."""
-        while (taken := self._waiting.pop(0) if self._waiting else self._take()) is not None:
+        """Raises Interrupted after `stop`; unfinished trials are saved, and another worker can resume them."""
+        while (claimed := self._waiting.pop(0) if self._waiting else self._take()) is not None:
             if stop(True):
-                for left in (taken, *self._waiting):
+                for left in (claimed, *self._waiting):
                     self.sweep.release(left.trial)
                 raise loop.Interrupted
             try:
-                kind = self._kind(taken)
-            except Exception as error:  # whatever a network has against its fields: this trial's end, and no other's
-                self._ended(taken, error)
+                group = self._group(claimed)
+            except Exception as error:  # a network may raise anything for its fields: only this trial fails
+                self._ended(claimed, error)
                 continue
-            varied = [key for key in self.sweep.spaces if key == "train.seed" or key in kind.first.parts.numbers]
+            varied = [key for key in self.sweep.spaces if key == "train.seed" or key in group.first.parts.numbers]
             if self.slots > 1 and varied:
-                kind.program = kind.program or Program(kind.first, self.slots)
+                group.program = group.program or Program(group.first, self.slots)
                 try:
-                    kind.program.train(self._alike(kind, taken), stop)
-                except jax.errors.JaxRuntimeError as error:  # of memory, in all likelihood
+                    group.program.train(self._fitting(group, claimed), stop)
+                except jax.errors.JaxRuntimeError as error:  # out of memory, most likely
                     line = str(error).strip().splitlines()[0]
                     raise TrainingError(f"{line} (--vectorize N: with fewer trials at a time?)") from error
             else:
-                self._alone(self._trial(kind, taken))
+                self._alone(self._trial(group, claimed))
 
-    def _take(self) -> Taken | None:
-        """The next trial whose values go together; the others have failed."""
+    def _take(self) -> Claimed | None:
+        """The next trial with a valid page; invalid ones are recorded as failed."""
         while (trial := self.sweep.take()) is not None:
             try:
-                return Taken(trial, self.sweep.page(trial))
+                return Claimed(trial, self.sweep.page(trial))
             except PageError as error:
-                self._ended(Taken(trial, self.sweep.base), error)
+                self._ended(Claimed(trial, self.sweep.base), error)
         return None
 
-    def _kind(self, taken: Taken) -> Kind:
-        for kind in self._kinds:
-            if kind.fits(taken.page):
-                return kind
-        if len(self._kinds) >= KINDS:
-            self._kinds.clear()
+    def _group(self, claimed: Claimed) -> Group:
+        for group in self._groups:
+            if group.fits(claimed.page):
+                return group
+        if len(self._groups) >= GROUPS:
+            self._groups.clear()
             jax.clear_caches()
-        run = Run(Parts(taken.page), self.sweep.workdir(taken.trial.number))
-        _ = run.parts.abstract_state  # which a network may refuse
-        self._kinds.append(Kind(run, signature(taken.page, run.parts.numbers)))
-        return self._kinds[-1]
+        run = Run(Parts(claimed.page), self.sweep.workdir(claimed.trial.number))
+        _ = run.parts.abstract_state  # the network may raise here
+        self._groups.append(Group(run, signature(claimed.page, run.parts.numbers)))
+        return self._groups[-1]
 
-    def _alike(self, kind: Kind, first: Taken) -> Iterator[Trial]:
-        """Trials of a kind, `first` first. Of other kinds no more are taken than there are slots."""
-        yield self._trial(kind, first)
+    def _fitting(self, group: Group, first: Claimed) -> Iterator[Trial]:
+        """Trials of a group, `first` first. At most `slots` trials of other groups are claimed meanwhile."""
+        yield self._trial(group, first)
         while True:
-            fitting = next((taken for taken in self._waiting if kind.fits(taken.page)), None)
+            fitting = next((claimed for claimed in self._waiting if group.fits(claimed.page)), None)
             if fitting:
                 self._waiting.remove(fitting)
-                yield self._trial(kind, fitting)
-            elif len(self._waiting) < self.slots and (taken := self._take()) is not None:
-                self._waiting.append(taken)
+                yield self._trial(group, fitting)
+            elif len(self._waiting) < self.slots and (claimed := self._take()) is not None:
+                self._waiting.append(claimed)
             else:
                 return
 
-    def _trial(self, kind: Kind, taken: Taken) -> Trial:
-        plan, number = self.sweep.plan, taken.trial.number
+    def _trial(self, group: Group, claimed: Claimed) -> Trial:
+        plan, number = self.sweep.plan, claimed.trial.number
 
         def watch(done, numbers):
             self.show(number, done)
             if plan.metric in numbers:
-                hopeless = self.sweep.report(taken.trial, done, numbers[plan.metric])
-                if hopeless and done < taken.page.train.steps:
+                prune = self.sweep.report(claimed.trial, done, numbers[plan.metric])
+                if prune and done < claimed.page.train.steps:
                     raise loop.Pruned
 
-        run = kind.first.sibling(taken.page, self.sweep.workdir(number))
-        return Trial(run, watch, lambda outcome: self._ended(taken, outcome), draw=False)
+        run = group.first.sibling(claimed.page, self.sweep.workdir(number))
+        return Trial(run, watch, lambda outcome: self._ended(claimed, outcome), draw=False)
 
     def _alone(self, trial: Trial) -> None:
         try:
@@ -132,23 +132,23 @@ class Crew:
         except loop.Interrupted as error:
             trial.ended(error)
             raise
-        except Exception as error:  # memory that does not suffice, say: this trial's, and not the others' end
+        except Exception as error:  # such as out of memory: only this trial fails
             outcome = error
         trial.ended(outcome)
 
-    def _ended(self, taken: Taken, outcome) -> None:
+    def _ended(self, claimed: Claimed, outcome) -> None:
         if isinstance(outcome, loop.Interrupted):
-            self.sweep.release(taken.trial)
+            self.sweep.release(claimed.trial)
             return
         if isinstance(outcome, loop.Pruned):
-            self.sweep.tell(taken.trial, pruned=True)
+            self.sweep.tell(claimed.trial, pruned=True)
         elif isinstance(outcome, Exception):
             lines = str(outcome).strip().splitlines() or [type(outcome).__name__]
-            self.sweep.tell(taken.trial, why=lines[0])
+            self.sweep.tell(claimed.trial, why=lines[0])
         else:
-            self.sweep.tell(taken.trial)
+            self.sweep.tell(claimed.trial)
         self.sweep.write()
-        self.show(taken.trial.number, None)
+        self.show(claimed.trial.number, None)
 
 
 def reported(run: Run) -> dict[str, Reading]:

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from experiments import cli
-from experiments.bench.loop import families as families
+from experiments.bench import families
 from experiments.bench.loop import number_of
 from experiments.build.parts import Parts
 from experiments.pages.catalogue import load

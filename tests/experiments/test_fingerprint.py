@@ -49,7 +49,7 @@ def in_every_function(text):
         ("lenet5_digits", "training/step.py", True),
         ("unet_scenes", "training/step.py", True),
         ("gan_gaussians", "training/step.py", True),
-        ("gan_gaussians", "experiments/evaluation/judge.py", True),
+        ("gan_gaussians", "experiments/evaluation/samples.py", True),
         ("resnet50_imagenet", "models/classification/resnet.py", True),
         ("lenet5_digits", "models/classification/resnet.py", False),
         ("lenet5_digits", "models/generative/vae.py", False),
@@ -57,7 +57,7 @@ def in_every_function(text):
         ("lenet5_digits", "training/pictures.py", False),
         ("lenet5_digits", "training/records.py", False),
         ("lenet5_digits", "training/trackers.py", False),
-        ("lenet5_digits", "experiments/evaluation/judge.py", False),
+        ("lenet5_digits", "experiments/evaluation/samples.py", False),
         ("lenet5_digits", "experiments/runs/run.py", False),
         ("lenet5_digits", "experiments/ledger/rows.py", False),
         ("lenet5_digits", "experiments/configs/classification/mlp_digits.py", False),
@@ -74,10 +74,11 @@ def test_a_new_line_in_any_table_makes_no_row_stale(digits, name):
         "models/__init__.py": "MODELS",
         "training/tasks/__init__.py": "TASKS",
         "training/__init__.py": "OPTIMIZERS",
-        "data/__init__.py": "SOURCES",
-        "data/augment/__init__.py": "AUGMENTATIONS",
+        "data/table.py": "SOURCES",
+        "data/augment/table.py": "AUGMENTATIONS",
+        "experiments/evaluation/table.py": "MEASURES",
     }
-    for file, table in tables.items():
+    for file, table in (*tables.items(), ("data/table.py", "SAMPLERS")):
         line = r'\1\n    "another": "somewhere.else:another",'
         add = lambda text, table=table, line=line: re.sub(rf"^({table}\b[^=]*= \{{)$", line, text, flags=re.M)
         assert digits(name, file, add) == fingerprint(load(name)), file
@@ -89,7 +90,7 @@ def test_a_new_line_in_any_table_makes_no_row_stale(digits, name):
     "file",
     [
         "training/losses.py",
-        "training/metrics.py",
+        "training/metrics/sums.py",
         "training/schedules.py",
         "training/trackers.py",
         "data/augment/color.py",

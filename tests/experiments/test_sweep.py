@@ -24,11 +24,11 @@ from experiments.pages.overrides import override
 from experiments.pages.stored import canonical
 from experiments.runs.workdir import state
 from experiments.sweeps import attend as attending
-from experiments.sweeps import worker as crew
+from experiments.sweeps import worker as worker_module
 from experiments.sweeps.attend import attend, conclude
 from experiments.sweeps.spaces import combinations, space, spaces
 from experiments.sweeps.sweep import Plan, Sweep, begin
-from experiments.sweeps.worker import Crew
+from experiments.sweeps.worker import Worker
 from training.loop import Interrupted, StopSignal
 from training.records import read
 
@@ -47,7 +47,7 @@ def planned(trials=4, over=OVER, small=SMALL, **changes) -> Plan:
 def worked(folder, plan, slots=8) -> dict:
     """The results of a sweep that this process has worked on."""
     sweep = begin(folder, plan)
-    Crew(sweep, slots).work(lambda boundary: False)
+    Worker(sweep, slots).work(lambda boundary: False)
     return sweep.results()
 
 
@@ -211,7 +211,7 @@ def test_keys_that_make_another_program(tmp_path):
 
 def test_of_many_kinds_the_programs_are_forgotten(tmp_path, monkeypatch):
     """A process that keeps them all is killed after some hundred."""
-    monkeypatch.setattr(crew, "KINDS", 2)
+    monkeypatch.setattr(worker_module, "GROUPS", 2)
     left = []
 
     def show(number, done):
@@ -220,7 +220,7 @@ def test_of_many_kinds_the_programs_are_forgotten(tmp_path, monkeypatch):
             left.append(len(jax.devices()[0].client.live_executables()))
 
     sweep = begin(tmp_path, planned(trials=4, over={"train.batch_size": "16,24,32,40"}, sampler="grid"))
-    Crew(sweep, 1, show).work(lambda boundary: False)
+    Worker(sweep, 1, show).work(lambda boundary: False)
     assert states(sweep.results()) == ["complete"] * 4
     assert left[0] < left[1] > left[2] < left[3]
 
@@ -238,7 +238,7 @@ def test_whatever_a_network_raises_stops_no_other(tmp_path, monkeypatch):
             raise ZeroDivisionError("of a kind")
         return Parts(page)
 
-    monkeypatch.setattr(crew, "Parts", parts)
+    monkeypatch.setattr(worker_module, "Parts", parts)
     results = worked(tmp_path, planned(trials=2, over={"model.activation": "tanh,relu"}, sampler="grid"))
     assert states(results) == ["failed", "complete"] and results["trials"][0]["why"] == "of a kind"
 
@@ -363,12 +363,12 @@ def test_two_workers_of_whom_one_is_killed(tmp_path):
 def test_interrupted_it_leaves_its_trials_to_others(tmp_path):
     sweep, asked = begin(tmp_path, planned(trials=2)), iter(range(100))
     with pytest.raises(Interrupted):
-        Crew(sweep, 8).work(lambda boundary: next(asked) == 5)
+        Worker(sweep, 8).work(lambda boundary: next(asked) == 5)
     assert states(sweep.results()) == ["running", "running"]
     assert state(tmp_path / "trials" / "0000") == "interrupted"
     with pytest.raises(Interrupted):
-        Crew(Sweep(tmp_path), 1).work(lambda boundary: True)
-    Crew(Sweep(tmp_path), 1).work(lambda boundary: False)
+        Worker(Sweep(tmp_path), 1).work(lambda boundary: True)
+    Worker(Sweep(tmp_path), 1).work(lambda boundary: False)
     assert states(sweep.results()) == ["complete", "complete"]
 
 
