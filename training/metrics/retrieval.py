@@ -15,6 +15,7 @@ from typing import Any
 
 import numpy as np
 
+from training.evaluators import Draw
 from training.metrics.readings import Reading
 
 CHUNK = 1024  # queries that are ranked at once
@@ -40,7 +41,7 @@ class Retrieval:
     def readings(self) -> Mapping[str, Reading]:
         return {name: Reading("max", "%") for name in (*(f"recall_at_{k}" for k in self.ks), "map")}
 
-    def start(self, source: Any) -> "Ranking":
+    def start(self, source: Any, draw: Draw) -> "Ranking":
         return Ranking(self)
 
 

@@ -25,7 +25,7 @@ def by_definition(x, labels, k):
 def passed(rows, ids, parts=1, **options):
     """The numbers of one pass that comes in `parts`."""
     evaluator = Retrieval(**options)
-    sink = evaluator.start(None)
+    sink = evaluator.start(None, None)
     for part in np.array_split(np.arange(len(ids)), parts):
         sink.add(ids[part], {name: rows[name][part] for name in evaluator.needs})
     return sink.compute()
