@@ -118,7 +118,7 @@ def _read_folders(path: pathlib.Path) -> dict[str, Listing]:
             if file.suffix.lower() in SUFFIXES
         ]
         if not listings[split]:
-            raise DataError(f"no images under {root}: each class needs a sub-folder with its images")
+            raise DataError(f"no images under {root}: they lie in a sub-folder per class")
     return listings
 
 

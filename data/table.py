@@ -2,6 +2,8 @@
 
 SOURCES = {
     "binarized_mnist": "data.binarized_mnist:binarized_mnist",
+    "boxes": "data.annotations:boxes",
+    "captions": "data.annotations:captions",
     "digits": "data.digits:digits",
     "folder": "data.folder:folder",
     "gaussians": "data.gaussians:gaussians",

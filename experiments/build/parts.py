@@ -1,11 +1,8 @@
-"""From a page to objects: the one place that knows all rooms.
-"""
+"""From a page to objects: the one place that knows all rooms."""
 
 import copy
 import functools
-import pathlib
 import re
-import tempfile
 from collections.abc import Callable, Iterator
 from typing import Any
 

@@ -96,6 +96,11 @@ def reached(entries: Iterable[Name], words: frozenset[str], root: pathlib.Path) 
             left.append(content.imports[name])
         elif _file(f"{module}.{name}", root):
             left.append((f"{module}.{name}", ""))
+        elif "__getattr__" in content.definitions:  # a package that imports its modules when they are first asked for
+            inner = [file for file, attribute in content.imports.values() if attribute == ""]
+            left.extend([(file, name) for file in inner if name in _content(file, root).definitions] or [(module, "")])
+        else:  # defined by a statement, say: all of the module counts
+            left.append((module, ""))
     return found
 
 

@@ -16,8 +16,6 @@ from models.layers.norm import norm as normalisation
 from models.layers.precision import exact
 from models.port import Port
 
-PORTS = {"torchvision": Port(ignored=(r"^AuxLogits\.",)), "pytorch_fid": Port()}
-
 SMALLEST = 75  # pixels a side that leave one pixel of the last map
 
 halve = partial(nn.max_pool, window_shape=(3, 3), strides=(2, 2))
@@ -174,3 +172,6 @@ class InceptionV3(nn.Module):
             return {**maps, "pre_logits": x}
         x = nn.Dense(self.num_classes, name="fc", **types)(x)
         return exact(x)
+
+
+PORTS = {"torchvision": Port(ignored=(r"^AuxLogits\.",)), "pytorch_fid": Port()}

@@ -20,9 +20,6 @@ from models.layers.precision import exact
 from models.layers.variants import resolve
 from models.port import Port
 
-# torch layers with our names. The kernels of the original C3 are one per connection, [60, 5, 5].
-PORTS = {"torch": Port(), "torch_original": Port(layouts={"^c3/kernel$": (1, 2, 0)})}
-
 # What differs between the network of 1998 (60,000 trainable parameters) and the one taught today (61,706).
 VARIANTS = {
     "original": dict(c3="table", activation="scaled_tanh", pooling="trainable", output="rbf"),
@@ -190,3 +187,7 @@ class LeNet5(nn.Module):
             return {**maps, "pre_logits": x}
         x = choose({"rbf": RBFOutput, "linear": dense}, "output", variant.output)(self.num_classes, name="output")(x)
         return exact(x)
+
+
+# torch layers with our names. The kernels of the original C3 are one per connection, [60, 5, 5].
+PORTS = {"torch": Port(), "torch_original": Port(layouts={"^c3/kernel$": (1, 2, 0)})}

@@ -12,9 +12,6 @@ from models.layers.dropout import Dropout
 from models.layers.precision import exact
 from models.port import Port
 
-# torch layers with our names. `dataclasses.replace(port, flattened={"hidden_0": (H, W, C)})` reads images of C > 1.
-PORTS = {"torch": Port()}
-
 
 class MLP(nn.Module):
     """`hidden` units per hidden layer, each followed by the activation and dropout; He initialisation."""
@@ -47,3 +44,7 @@ class MLP(nn.Module):
             return {"pre_logits": x}
         x = dense(self.num_classes, name="output")(x)
         return exact(x)
+
+
+# torch layers with our names. `dataclasses.replace(port, flattened={"hidden_0": (H, W, C)})` reads images of C > 1.
+PORTS = {"torch": Port()}

@@ -17,16 +17,6 @@ from models.layers.norm import norm as normalisation
 from models.layers.precision import exact
 from models.port import Port
 
-PORTS = {
-    "torchvision": Port(
-        names={
-            r"/shortcut/": "/downsample/0/",
-            r"/shortcut_bn/": "/downsample/1/",
-            r"^layer(\d)_(\d+)/": r"layer\1/\2/",
-        }
-    )
-}
-
 # Blocks per stage. Up to 34 layers a block is two 3×3 convolutions, from 50 on a bottleneck.
 DEPTHS = {18: (2, 2, 2, 2), 34: (3, 4, 6, 3), 50: (3, 4, 6, 3), 101: (3, 4, 23, 3), 152: (3, 8, 36, 3)}
 VERSIONS = {"v1.5": False, "v1": True}  # does the bottleneck stride in its first convolution?
@@ -135,3 +125,14 @@ class ResNet(nn.Module):
             name="fc",
         )(x)
         return exact(x)
+
+
+PORTS = {
+    "torchvision": Port(
+        names={
+            r"/shortcut/": "/downsample/0/",
+            r"/shortcut_bn/": "/downsample/1/",
+            r"^layer(\d)_(\d+)/": r"layer\1/\2/",
+        }
+    )
+}

@@ -17,13 +17,6 @@ from models.layers.norm import norm as normalisation
 from models.layers.precision import exact
 from models.port import Port
 
-# akamaster: https://github.com/akamaster/pytorch_resnet_cifar10
-PORTS = {
-    "akamaster": Port(
-        names={r"/shortcut/": "/shortcut/0/", r"/shortcut_bn/": "/shortcut/1/", r"^layer(\d)_(\d+)/": r"layer\1/\2/"}
-    )
-}
-
 
 def pad_channels(x, channels: int, strides: int, conv, norm):
     """Option A: every second pixel, and zeros for the new channels, half on either side. No parameters."""
@@ -114,3 +107,11 @@ class CifarResNet(nn.Module):
             name="linear",
         )(x)
         return exact(x)
+
+
+# akamaster: https://github.com/akamaster/pytorch_resnet_cifar10
+PORTS = {
+    "akamaster": Port(
+        names={r"/shortcut/": "/shortcut/0/", r"/shortcut_bn/": "/shortcut/1/", r"^layer(\d)_(\d+)/": r"layer\1/\2/"}
+    )
+}

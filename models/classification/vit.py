@@ -17,37 +17,6 @@ from models.layers.precision import exact
 from models.layers.variants import resolve
 from models.port import Port, Slice
 
-PORTS = {
-    "timm": Port(
-        names={
-            r"^token$": "cls_token",
-            r"^positions$": "pos_embed",
-            r"^embedding/": "patch_embed/proj/",
-            r"^block(\d+)/": r"blocks/\1/",
-            r"/attention/(query|key|value)/": "/attn/qkv/",
-            r"/attention/out/": "/attn/proj/",
-            r"/mlp(\d)/": r"/mlp/fc\1/",
-            r"^representation/": "pre_logits/fc/",
-        },
-        slices={r"/query/": Slice(0, 3), r"/key/": Slice(1, 3), r"/value/": Slice(2, 3)},
-    ),
-    "transformers": Port(
-        names={
-            r"^token$": "vit/embeddings/cls_token",
-            r"^positions$": "vit/embeddings/position_embeddings",
-            r"^embedding/": "vit/embeddings/patch_embeddings/projection/",
-            r"/norm1/": "/layernorm_before/",
-            r"/norm2/": "/layernorm_after/",
-            r"/attention/(q|k|v|o)\w+/": r"/attention/\1_proj/",
-            r"/mlp(\d)/": r"/mlp/fc\1/",
-            r"^block(\d+)/": r"vit/layers/\1/",
-            r"^norm/": "vit/layernorm/",
-            r"^representation/": "vit/pooler/dense/",
-            r"^head/": "classifier/",
-        }
-    ),
-}
-
 # Table 1; Ti and S are from Steiner et al., "How to train your ViT?", 2021, table 1.
 VARIANTS = {
     "Ti": dict(width=192, depth=12, heads=3, mlp=768),
@@ -160,3 +129,35 @@ class ViT(nn.Module):
     def adapt(self, name, value, shape):
         """A parameter trained on square images of another size, as `shape`; unchanged if it cannot be adapted."""
         return adapt_positions(value, shape, self._tokens) if name == "positions" else value
+
+
+PORTS = {
+    "timm": Port(
+        names={
+            r"^token$": "cls_token",
+            r"^positions$": "pos_embed",
+            r"^embedding/": "patch_embed/proj/",
+            r"^block(\d+)/": r"blocks/\1/",
+            r"/attention/(query|key|value)/": "/attn/qkv/",
+            r"/attention/out/": "/attn/proj/",
+            r"/mlp(\d)/": r"/mlp/fc\1/",
+            r"^representation/": "pre_logits/fc/",
+        },
+        slices={r"/query/": Slice(0, 3), r"/key/": Slice(1, 3), r"/value/": Slice(2, 3)},
+    ),
+    "transformers": Port(
+        names={
+            r"^token$": "vit/embeddings/cls_token",
+            r"^positions$": "vit/embeddings/position_embeddings",
+            r"^embedding/": "vit/embeddings/patch_embeddings/projection/",
+            r"/norm1/": "/layernorm_before/",
+            r"/norm2/": "/layernorm_after/",
+            r"/attention/(q|k|v|o)\w+/": r"/attention/\1_proj/",
+            r"/mlp(\d)/": r"/mlp/fc\1/",
+            r"^block(\d+)/": r"vit/layers/\1/",
+            r"^norm/": "vit/layernorm/",
+            r"^representation/": "vit/pooler/dense/",
+            r"^head/": "classifier/",
+        }
+    ),
+}

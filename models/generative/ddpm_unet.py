@@ -15,26 +15,6 @@ from models.layers.dropout import Dropout
 from models.layers.precision import exact
 from models.port import Port
 
-PORTS = {
-    "diffusers": Port(
-        names={
-            r"/time/": "/time_emb_proj/",
-            r"/shortcut/": "/conv_shortcut/",
-            r"/norm/": "/group_norm/",
-            r"/attention/(q|k|v)\w+/": r"/to_\1/",
-            r"/attention/out/": "/to_out/0/",
-            r"^(down|up)(\d+)_block(\d+)/": r"\1_blocks/\2/resnets/\3/",
-            r"^(down|up)(\d+)_attention(\d+)/": r"\1_blocks/\2/attentions/\3/",
-            r"^(down|up)sample(\d+)/": r"\1_blocks/\2/\1samplers/0/conv/",
-            r"^middle_block(\d)/": r"mid_block/resnets/\1/",
-            r"^middle_attention/": "mid_block/attentions/0/",
-            r"^time(\d)/": r"time_embedding/linear_\1/",
-            r"^label/": "class_embedding/",
-            r"^norm_out/": "conv_norm_out/",
-        }
-    )
-}
-
 uniform = nn.initializers.variance_scaling(1.0, "fan_avg", "uniform")
 zeros = nn.initializers.zeros
 
@@ -170,3 +150,24 @@ class DDPMUNet(nn.Module):
         x = nn.swish(nn.GroupNorm(self.groups, epsilon=1e-6, name="norm_out", **types)(x))
         x = conv(channels, kernel_init=zeros, name="conv_out")(x)
         return exact(x)
+
+
+PORTS = {
+    "diffusers": Port(
+        names={
+            r"/time/": "/time_emb_proj/",
+            r"/shortcut/": "/conv_shortcut/",
+            r"/norm/": "/group_norm/",
+            r"/attention/(q|k|v)\w+/": r"/to_\1/",
+            r"/attention/out/": "/to_out/0/",
+            r"^(down|up)(\d+)_block(\d+)/": r"\1_blocks/\2/resnets/\3/",
+            r"^(down|up)(\d+)_attention(\d+)/": r"\1_blocks/\2/attentions/\3/",
+            r"^(down|up)sample(\d+)/": r"\1_blocks/\2/\1samplers/0/conv/",
+            r"^middle_block(\d)/": r"mid_block/resnets/\1/",
+            r"^middle_attention/": "mid_block/attentions/0/",
+            r"^time(\d)/": r"time_embedding/linear_\1/",
+            r"^label/": "class_embedding/",
+            r"^norm_out/": "conv_norm_out/",
+        }
+    )
+}

@@ -18,23 +18,6 @@ from models.layers.pool import max_pool
 from models.layers.precision import exact
 from models.port import Port
 
-PORTS = {
-    "milesial": Port(  # https://github.com/milesial/Pytorch-UNet, of depth 4
-        names={
-            r"/conv1/": "/0/",
-            r"/norm1/": "/1/",
-            r"/conv2/": "/3/",
-            r"/norm2/": "/4/",
-            r"^down0/": "inc/double_conv/",
-            r"^down(\d)/": r"down\1/maxpool_conv/1/double_conv/",
-            r"^bottom/": "down4/maxpool_conv/1/double_conv/",
-            r"^up(\d)/": lambda match: f"up{int(match[1]) + 1}/conv/double_conv/",
-            r"^upsample(\d)/": lambda match: f"up{int(match[1]) + 1}/up/",
-            r"^head/": "outc/conv/",
-        }
-    )
-}
-
 # "A Gaussian distribution with a standard deviation of √(2/N)", section 3; flax's `he_normal` is truncated.
 he_normal = nn.initializers.variance_scaling(2.0, "fan_in", "normal")
 # "N denotes the number of incoming nodes of one neuron": a pixel that a 2×2 up-convolution makes has one place of four.
@@ -162,3 +145,21 @@ def tile(output, depth=4):
     scale = 2**depth
     bottom = -(-(output + 4 * (scale - 1)) // scale) + 4
     return scale * bottom + 4 * (scale - 1), scale * (bottom - 4) - 4 * (scale - 1)
+
+
+PORTS = {
+    "milesial": Port(  # https://github.com/milesial/Pytorch-UNet, of depth 4
+        names={
+            r"/conv1/": "/0/",
+            r"/norm1/": "/1/",
+            r"/conv2/": "/3/",
+            r"/norm2/": "/4/",
+            r"^down0/": "inc/double_conv/",
+            r"^down(\d)/": r"down\1/maxpool_conv/1/double_conv/",
+            r"^bottom/": "down4/maxpool_conv/1/double_conv/",
+            r"^up(\d)/": lambda match: f"up{int(match[1]) + 1}/conv/double_conv/",
+            r"^upsample(\d)/": lambda match: f"up{int(match[1]) + 1}/up/",
+            r"^head/": "outc/conv/",
+        }
+    )
+}

@@ -7,6 +7,7 @@ import shutil
 import pytest
 
 from experiments.pages import load, override
+from experiments.runs import fingerprint as module
 from experiments.runs.fingerprint import ROOT, fingerprint
 
 
@@ -135,3 +136,21 @@ def test_prose_makes_no_row_stale(digits):
 def test_a_recipe_that_is_changed(key, value, changed):
     page = load("lenet5_digits")
     assert (fingerprint(override(page, [(key, value)])) != fingerprint(page)) is changed
+
+
+def test_what_is_left_out_exists():
+    assert all((ROOT / f"{name.replace('.', '/')}.py").is_file() for name in module._SHOWN)
+
+
+def test_a_module_that_a_package_imports_when_asked_counts(rooms, tmp_path):
+    root = tmp_path / "lazy"
+    shutil.copytree(rooms, root)
+    (root / "training" / "lazy").mkdir()
+    lazy = "def __getattr__(name):\n    from training.lazy import inner\n\n    return getattr(inner, name)\n"
+    (root / "training" / "lazy" / "__init__.py").write_text(lazy)
+    (root / "training" / "lazy" / "inner.py").write_text(
+        "def mine(x):\n    return x\n\n\ndef other(x):\n    return x\n"
+    )
+    (root / "training" / "user.py").write_text("from training import lazy\n\n\ndef use(x):\n    return lazy.mine(x)\n")
+    found = module.reached([("training.user", "use")], frozenset(), root)
+    assert ("training.lazy.inner", "mine") in found and ("training.lazy.inner", "other") not in found

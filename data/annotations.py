@@ -1,0 +1,239 @@
+"""Images with boxes or captions that a CSV file lists: a row for each box, or for each caption."""
+
+import csv
+import dataclasses
+import functools
+import pathlib
+import re
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
+
+import numpy as np
+
+from data import geometry
+from data.decode import Size, check_crop, picture_size, place, read_image, sides
+from data.errors import DataError
+from data.fields import Field
+from data.folder import common_size
+from data.source import Info, Source, in_threads, normalisation
+from data.splits import resolve
+from data.text import SPECIAL, Vocabulary
+
+CORNERS = ("x1", "y1", "x2", "y2")
+
+
+def boxes(
+    argument: str,
+    split: str,
+    image_size: Size = None,
+    crop: str = "letterbox",
+    channels: int = 3,
+    max_objects: int = 50,
+    mean: tuple[float, ...] = (),
+    std: tuple[float, ...] = (),
+    stats_images: int = 512,
+    split_seed: int = 0,
+) -> "ListedImages":
+    """A CSV file with the columns file, x1, y1, x2, y2 and label: the corners of a box in pixels of its picture.
+
+    Files are relative to the CSV. A row with a file alone is a picture without objects. The split is `train`, to be
+    sliced; `split_seed` shuffles it once. A batch holds image [B, H, W, C] uint8, boxes [B, max_objects, 4] float32 in
+    pixels of the canvas and labels [B, max_objects] int32, −1 where there is no box.
+
+    image_size, crop: see data/decode.py; without a size all images must have the same.
+
+    Raises DataError, with the line: a file that does not exist, corners that are not numbers, a box that is empty or
+    leaves its picture; more than `max_objects` boxes on one picture.
+    """
+    path, rows = _rows(argument, "boxes", ("file", *CORNERS, "label"))
+    objects: dict[pathlib.Path, list[tuple[list[float], str]]] = {}
+    for line, row in rows:
+        found = objects.setdefault(row["file"], [])
+        if any(row[name] for name in (*CORNERS, "label")):
+            found.append(_box(path, line, row))
+    for file, found in objects.items():
+        if len(found) > max_objects:
+            raise DataError(f"{file} has {len(found)} boxes: data.max_objects={max_objects} is less")
+    classes = tuple(sorted({label for found in objects.values() for _, label in found}))
+    if not classes:
+        raise DataError(f"{path} lists no box")
+
+    def encode(file, matrix, shape, rng):
+        found, labels = np.zeros((max_objects, 4), np.float32), np.full(max_objects, -1, np.int32)
+        if objects[file]:
+            corners = geometry.move_boxes(matrix, np.array([box for box, _ in objects[file]]))
+            corners = geometry.clip_boxes(corners, *shape)
+            seen = (corners[:, 2:] > corners[:, :2]).all(1)
+            own = np.array([classes.index(label) for _, label in objects[file]], np.int32)[seen]
+            found[: len(own)], labels[: len(own)] = corners[seen], own
+        return {"boxes": found, "labels": labels}
+
+    def truth(file):
+        corners = np.array([box for box, _ in objects[file]], np.float64).reshape(-1, 4)
+        return {"boxes": corners, "labels": np.array([classes.index(label) for _, label in objects[file]], np.int32)}
+
+    fields = {
+        "boxes": Field("boxes", (max_objects, 4), "float32"),
+        "labels": Field("labels", (max_objects,), "int32", classes, of="boxes"),
+    }
+    listed = _Listed(list(objects), fields, encode, truth, varies=False)
+    return _opened(listed, split, image_size, crop, channels, mean, std, stats_images, split_seed)
+
+
+def captions(
+    argument: str,
+    split: str,
+    image_size: Size = None,
+    crop: str = "center",
+    channels: int = 3,
+    length: int = 32,
+    min_count: int = 1,
+    mean: tuple[float, ...] = (),
+    std: tuple[float, ...] = (),
+    stats_images: int = 512,
+    split_seed: int = 0,
+) -> "ListedImages":
+    """A CSV file with the columns file and caption, a row for each caption; a picture may have several.
+
+    Files are relative to the CSV. The split is `train`, to be sliced; `split_seed` shuffles it once. A batch holds
+    image [B, H, W, C] uint8 and tokens [B, length] int32. In training each use of a picture draws one of its captions,
+    in evaluation the first is taken; `truth` has all of them.
+
+    image_size, crop: see data/decode.py; without a size all images must have the same.
+    length: tokens, with <start> and <end>; longer captions are cut off.
+    min_count: words that are rarer in the file become <unknown>.
+
+    Words are runs of letters, digits and apostrophes, in lower case. Raises DataError, with the line: a file that does
+    not exist, a row without a caption.
+    """
+    path, rows = _rows(argument, "captions", ("file", "caption"))
+    texts: dict[pathlib.Path, list[str]] = {}
+    for line, row in rows:
+        words = re.findall(r"[\w']+", row["caption"].lower())
+        if not words:
+            raise DataError(f"{path} line {line}: no caption")
+        texts.setdefault(row["file"], []).append(" ".join(words))
+    counts = Counter(word for found in texts.values() for text in found for word in text.split())
+    known = sorted(word for word, count in counts.items() if count >= min_count)
+    vocabulary = Vocabulary((*SPECIAL, "<unknown>", *known))
+    kept = set(known)
+
+    def tokens(text):
+        words = [word if word in kept else "<unknown>" for word in text.split()]
+        return vocabulary.encode(" ".join(words[: length - 2]), length)
+
+    def encode(file, matrix, shape, rng):
+        return {"tokens": tokens(texts[file][rng.integers(len(texts[file])) if rng else 0])}
+
+    fields = {"tokens": Field("tokens", (length,), "int32", vocabulary.words)}
+    several = any(len(found) > 1 for found in texts.values())
+    listed = _Listed(list(texts), fields, encode, lambda file: {"captions": texts[file]}, several)
+    return _opened(listed, split, image_size, crop, channels, mean, std, stats_images, split_seed)
+
+
+@dataclasses.dataclass(frozen=True)
+class _Listed:
+    """What a CSV file says of its pictures.
+
+    Attributes:
+      files: the pictures.
+      fields: of the annotations.
+      encode: (file, matrix onto the canvas, (H, W) of the canvas, random generator or None) -> the fields of one.
+      truth: file -> the annotations as they are in the file.
+      varies: two uses of one picture may differ.
+    """
+
+    files: list[pathlib.Path]
+    fields: Mapping[str, Field]
+    encode: Callable
+    truth: Callable
+    varies: bool
+
+
+class ListedImages(Source):
+    """Pictures with annotations, decoded as they are fetched; `files[id]` is the path of an example."""
+
+    def __init__(self, files: Sequence[pathlib.Path], listed: _Listed, read: functools.partial, info: Info):
+        self.files, self.listed, self.read, self.info = files, listed, read, info
+
+    def __len__(self):
+        return len(self.files)
+
+    def fetch(self, ids, keys=None):
+        keys = [None] * len(ids) if keys is None else np.column_stack([keys, ids])
+        examples = [self._read(self.files[i], key) for i, key in zip(ids, keys, strict=True)]
+        return {name: np.stack([example[name] for example in examples]) for name in examples[0]}
+
+    def resident(self):
+        return None if self.listed.varies or self.read.keywords["crop"] == "random" else self.read_all()
+
+    def truth(self, ids):
+        found = []
+        for file in (self.files[i] for i in ids):
+            height, width = picture_size(file)
+            matrix = self._place(file).matrix
+            found.append({"size": (height, width), "matrix": matrix, **self.listed.truth(file)})
+        return found
+
+    def _place(self, file, key=None):
+        height, width = picture_size(file)
+        return place(width, height, self.read.keywords["size"], self.read.keywords["crop"], key)
+
+    def _read(self, file, key):
+        image = self.read(file, key=key)
+        rng = None if key is None else np.random.default_rng(key)
+        return {"image": image, **self.listed.encode(file, self._place(file, key).matrix, image.shape[:2], rng)}
+
+
+def _opened(listed, split, image_size, crop, channels, mean, std, stats_images, split_seed) -> ListedImages:
+    check_crop(crop if image_size else "center", image_size)
+    if channels not in (1, 3):
+        raise DataError(f"data.channels must be 1 or 3, found {channels}")
+    files = list(listed.files)
+    np.random.default_rng(split_seed).shuffle(files)
+    height, width = sides(image_size) or common_size(files)
+    read = functools.partial(read_image, channels=channels, size=image_size, crop=crop)
+    mean, std = normalisation(mean, std, lambda: np.stack(in_threads(read, files[:stats_images])), channels)
+    fields = {"image": Field("image", (height, width, channels), "uint8"), **listed.fields}
+    ((_, start, stop),) = resolve(split, {"train": len(files)})
+    return ListedImages(files[start:stop], listed, read, Info(fields, mean, std))
+
+
+def _rows(argument: str, kind: str, columns: Sequence[str]):
+    """(path of the CSV, (line, row) of each row), where "file" is the path of a picture that exists."""
+    path = pathlib.Path(argument).expanduser()
+    if not argument or not path.is_file():
+        raise DataError(f"no file {argument!r}: write '{kind}:path/to/{kind}.csv'")
+    with path.open(newline="", encoding="utf-8-sig") as lines:
+        table = csv.DictReader(lines)
+        if missing := [name for name in columns if name not in (table.fieldnames or ())]:
+            raise DataError(f"{path} needs the columns {', '.join(columns)}: {', '.join(missing)} is missing")
+        rows = [(number, {name: (row[name] or "").strip() for name in columns}) for number, row in enumerate(table, 2)]
+    if not rows:
+        raise DataError(f"{path} lists no images")
+    for number, row in rows:
+        row["file"] = path.parent / row["file"]
+        if not row["file"].is_file():
+            raise DataError(f"{path} line {number}: no file {row['file']}")
+    return path, rows
+
+
+def _box(path: pathlib.Path, line: int, row: Mapping[str, str]) -> tuple[list[float], str]:
+    """(corners, label) of one row."""
+    try:
+        corners = [float(row[name]) for name in CORNERS]
+    except ValueError:
+        raise DataError(f"{path} line {line}: {', '.join(CORNERS)} must be numbers") from None
+    if not row["label"]:
+        raise DataError(f"{path} line {line}: no label")
+    height, width = picture_size(row["file"])
+    x1, y1, x2, y2 = corners
+    if not (0 <= x1 < x2 <= width and 0 <= y1 < y2 <= height):
+        hint = ""
+        if x2 > 0 and x1 + x2 <= width and y2 > 0 and y1 + y2 <= height and (x2 <= x1 or y2 <= y1):
+            hint = ": are these x, y, width, height?"
+        raise DataError(
+            f"{path} line {line}: the box ({x1:g}, {y1:g}, {x2:g}, {y2:g}) is empty or leaves the picture of"
+            f" {width}×{height} pixels{hint}"
+        )
+    return corners, row["label"]

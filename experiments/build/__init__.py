@@ -1,0 +1,1 @@
+"""From a page to objects: data, networks, task, step, state."""
