@@ -1,7 +1,7 @@
 """The error of this room that a user can cause and mend."""
 
 import difflib
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from typing import Any
 
 
@@ -9,10 +9,15 @@ class TrainingError(ValueError):
     """One clear line: what is wrong, where, and the nearest valid choice."""
 
 
-def choose(table: Mapping[str, Any], key: str, name: str) -> Any:
-    """The value of `name` in `table`. Raises TrainingError naming the page's `key` and the near miss."""
-    if name not in table:
-        near = difflib.get_close_matches(name, table, n=1, cutoff=0.5)
-        hint = f"did you mean {near[0]!r}?" if near else f"there is {', '.join(table)}"
+def check(names: Collection[str], key: str, name: str) -> None:
+    """Raises TrainingError unless `name` is one of `names`, with the page's `key` and the near miss."""
+    if name not in names:
+        near = difflib.get_close_matches(name, names, n=1, cutoff=0.5)
+        hint = f"did you mean {near[0]!r}?" if near else f"there is {', '.join(names)}"
         raise TrainingError(f"{key}={name!r} is unknown: {hint}")
+
+
+def choose(table: Mapping[str, Any], key: str, name: str) -> Any:
+    """The value of `name` in `table`. Raises TrainingError with the page's `key` and the near miss."""
+    check(table, key, name)
     return table[name]

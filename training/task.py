@@ -5,6 +5,8 @@ A supervised network has one player, a GAN has two, and in style transfer the pa
 """
 
 import dataclasses
+import difflib
+import functools
 import zlib
 from collections.abc import Callable, Mapping
 from typing import Any, Literal
@@ -15,10 +17,6 @@ from training.errors import TrainingError
 from training.evaluators import Evaluator
 from training.metrics.sums import Metric
 from training.views import View
-
-
-def _nothing():
-    return {}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -90,8 +88,6 @@ class Task:
       outputs: the outputs that answer a user's picture, name -> kind of data/fields.py. Boxes, points and masks are
         brought back to the picture's own pixels; rows that belong to a negative entry of "labels" are padding.
       tiled: the outputs are per pixel, [B, H, W, ...], so that images of any size are answered in tiles.
-
-    To be removed once the builder uses the fields above: frozen, sample, explain, dense, reconstructs.
     """
 
     players: tuple[str, ...]
@@ -108,16 +104,21 @@ class Task:
     outputs: Mapping[str, str] = dataclasses.field(default_factory=dict)
     tiled: bool = False
 
-    frozen: Callable = _nothing
-    sample: Callable | None = None
-    explain: Callable | None = None
-    dense: bool = False
-    reconstructs: bool = False
-
     @property
     def names(self) -> tuple[str, ...]:
         """The distinct players, in order of first appearance."""
         return tuple(dict.fromkeys(self.players))
+
+    @property
+    def dense(self) -> bool:
+        return self.tiled
+
+    @property
+    def sample(self) -> Callable | None:
+        if self.makes is None:
+            return None
+        draw, kind = self.makes.draw, self.makes.kind
+        return functools.wraps(draw)(lambda *arguments, **options: draw(*arguments, **options)[kind])
 
 
 def stream(key: jax.Array, name: str) -> jax.Array:
@@ -126,12 +127,23 @@ def stream(key: jax.Array, name: str) -> jax.Array:
 
 
 def example_keys(key: jax.Array, ids: jax.Array) -> jax.Array:
-    """One key per example, [B]. It depends on the example and not on the device that happens to hold it."""
+    """One key per example, [B]. It depends on the example, not on the device that holds it."""
     return jax.vmap(jax.random.fold_in, (None, 0))(key, ids)
 
 
+def check_asked(makes: Makes, asked: Mapping[str, Any], options: Mapping[str, Any]) -> None:
+    """Raises TrainingError, naming the nearest one, for a condition or an option that `makes` does not have."""
+    for what, names, known in (("condition", asked, makes.given), ("option", options, makes.options)):
+        for name in names:
+            if name not in known:
+                near = difflib.get_close_matches(name, known, n=1, cutoff=0.5)
+                has = f"it has {', '.join(known)}" if known else f"it takes no {what}"
+                hint = f"did you mean {near[0]!r}?" if near else has
+                raise TrainingError(f"the task has no {what} {name!r} for what it makes: {hint}")
+
+
 def init_network(network, key: jax.Array, *inputs, **options) -> tuple[dict, dict]:
-    """(params, stats) of one network for `inputs`, of which the shapes alone matter."""
+    """(params, stats) of one network for `inputs`; only their shapes matter."""
     variables = network.init(key, *inputs, train=False, **options)
     params = variables.pop("params")
     return params, variables
@@ -159,9 +171,9 @@ def trained(networks: Mapping, hyper: Mapping) -> dict:
 
 
 def sample_labels(network, condition: dict) -> jax.Array | None:
-    """The classes to sample [B]: as asked for, else each in turn; None for a network that knows no classes.
+    """The classes to sample [B]: those asked for, or each class in turn; None for a network that is not conditional.
 
-    Raises TrainingError where such a network is asked for one.
+    Raises TrainingError if such a network is asked for a class.
     """
     if getattr(network, "conditional", False):
         return condition.get("label", condition["id"] % network.num_classes)

@@ -118,15 +118,26 @@ def words(tokens: str = "tokens", field: str | None = None, title: str = "") -> 
     return View(title or tokens, (tokens,), draw)
 
 
-def classed(prediction: str = "label", probability: str | None = None, title: str = "") -> View:
-    """The name of the class `prediction` [], with its `probability` [] if there is one; "none" for −1."""
+def classed(prediction: str = "prediction", probability: str = "probability", title: str = "") -> View:
+    """The name of the class `prediction` [] and its `probability` []."""
 
     def draw(example, info):
-        label = int(example[prediction])
-        name = info.classes[label] if label >= 0 else "none"
-        return f"{name} {example[probability]:.4f}" if probability else name
+        return f"{info.classes[int(example[prediction])]} {float(example[probability]):.4f}"
 
-    return View(title or prediction, (prediction,) + ((probability,) if probability else ()), draw)
+    return View(title or prediction, (prediction, probability), draw)
+
+
+def label(key: str = "label", title: str = "") -> View:
+    """The name of the true class `key` []; of two blended examples (mixup, CutMix) both, with their shares."""
+
+    def draw(example, info):
+        name = lambda number: info.classes[int(number)] if number >= 0 else "none"
+        share, other = float(example.get("mix", 1)), example.get("label_mix", -1)
+        if share == 1:
+            return name(example[key])
+        return f"{100 * share:.0f} % {name(example[key])} + {100 * (1 - share):.0f} % {name(other)}"
+
+    return View(title or key, (key,), draw)
 
 
 def shown(views: Sequence[View], example: Mapping[str, Any], info: Any) -> dict[str, np.ndarray | str]:

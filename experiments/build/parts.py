@@ -138,7 +138,12 @@ class Parts:
     @functools.cached_property
     def task(self) -> Task:
         ((_, (component, options)),) = components("task", self.page.task).items()
-        supplied = {"info": self.info, "scale": self.page.data.scale, "gather": self.devices.gather}
+        supplied = {
+            "info": self.info,
+            "shape": self.example_batch()["image"].shape[1:],
+            "scale": self.page.data.scale,
+            "gather": self.devices.gather,
+        }
         given = {name: supplied[name] for name in component.supplied() & supplied.keys()}
         return component.load()(self.networks, **component.fixed, **options, **given)
 

@@ -33,7 +33,7 @@ _OF_NETWORKS = {"num_classes", "shape", "dtype", "param_dtype", "axis_name", "pa
 _SUPPLIED = {
     "model": _OF_NETWORKS,
     "frozen": _OF_NETWORKS,
-    "task": {"networks", "info", "scale", "gather"},
+    "task": {"networks", "info", "shape", "scale", "gather"},
     "data": {"argument", "split"},
     "schedule": {"step", "steps"},
 }

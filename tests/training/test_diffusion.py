@@ -10,7 +10,6 @@ import numpy as np
 import pytest
 import scipy.stats
 
-from data.source import labelled_images
 from tests.goldens.make_classification import seeded_images
 from training import diffusion as process
 from training.errors import TrainingError
@@ -51,9 +50,10 @@ def test_targets_know_each_other(target):
     start, noise = np.random.default_rng(0).normal(size=(2, 5))
     target_of, start_of = process.TARGETS[target]
     for alpha_bar in (0.999, 0.5, 0.01):
-        x = process.diffuse(start, noise, alpha_bar)
-        np.testing.assert_allclose(start_of(target_of(start, noise, alpha_bar), x, alpha_bar), start, rtol=1e-3)
-        np.testing.assert_allclose(process.noise_of(x, start, alpha_bar), noise, rtol=1e-3)
+        scales = alpha_bar**0.5, (1 - alpha_bar) ** 0.5
+        x = process.diffuse(start, noise, *scales)
+        np.testing.assert_allclose(start_of(target_of(start, noise, *scales), x, *scales), start, rtol=1e-3)
+        np.testing.assert_allclose(process.noise_of(x, start, *scales), noise, rtol=1e-3)
 
 
 @pytest.mark.parametrize(
@@ -76,7 +76,8 @@ def test_steps_are_those_of_diffusers(name, step, target, schedule):
     for time, expected in zip(golden["time"], golden[name], strict=True):
         (place,) = np.flatnonzero(few.time == time)
         alpha_bar, before = few.alpha_bar[place], few.before[place]
-        start = jnp.clip(process.TARGETS[target][1](output, x, alpha_bar), -1, 1)
+        scales = jnp.sqrt(alpha_bar), jnp.sqrt(1 - alpha_bar)
+        start = few.clip(process.TARGETS[target][1](output, x, *scales))
         np.testing.assert_allclose(step(x, start, noise, alpha_bar, before), expected, rtol=2e-3, atol=2e-4)
 
 
@@ -132,7 +133,7 @@ def test_bound_of_a_gaussian(variance):
     inside = np.abs(start[:, 0]) < 0.99  # beyond, the decoder's outermost bins are open
     for place in (0, 1, 10, 300, 999):
         index = np.full(n, place)
-        x = process.diffuse(start, random.normal(size=(n, 1)), a[place])
+        x = process.diffuse(start, random.normal(size=(n, 1)), a[place] ** 0.5, (1 - a[place]) ** 0.5)
         gain = np.sqrt(a[place]) * s**2 / (a[place] * s**2 + 1 - a[place])
         estimate = m + gain * (x - np.sqrt(a[place]) * m)
         values = [jnp.asarray(v, jnp.float32) for v in (start, estimate, x)]
@@ -143,6 +144,46 @@ def test_bound_of_a_gaussian(variance):
     prior = process.prior_term(start, schedule).mean()
     mean, spread = np.sqrt(a[-1]) * start, 1 - a[-1]
     np.testing.assert_allclose(prior, 0.5 * (spread + mean**2 - 1 - np.log(spread)).mean(), rtol=1e-4)
+
+
+PROCESSES = {
+    "variance preserving": process.variance_preserving(),
+    "sub-variance preserving": process.sub_variance_preserving(),
+    "variance exploding": process.variance_exploding(),
+    "rectified flow": process.rectified_flow(),
+    "linear schedule": process.linear(1000).process,
+    "cosine schedule": process.cosine(1000).process,
+}
+
+
+@pytest.mark.parametrize("name", PROCESSES)
+def test_scales_and_coefficients_of_a_process_are_consistent(name):
+    """a' = f a and (s²)' = 2 f s² + g², and at t = 1 only noise is left, as the prior has it."""
+    with jax.enable_x64(True):
+        p, times = PROCESSES[name], jnp.linspace(0.00037, 0.99, 200, dtype=jnp.float64)  # between steps of a schedule
+        derivative = lambda f: jax.vmap(jax.grad(f))(times)
+        drift, squared = p.drift(times), p.noise(times) ** 2
+        np.testing.assert_allclose(derivative(p.mean), drift * p.mean(times), rtol=1e-7)
+        expected = 2 * drift * squared + p.diffusion(times) ** 2
+        np.testing.assert_allclose(derivative(lambda t: p.noise(t) ** 2), expected, rtol=1e-7)
+        one = jnp.float64(1)
+        np.testing.assert_allclose(p.noise(one), p.prior, rtol=1e-4)
+        assert p.mean(one) / p.prior < 0.021
+        assert p.range == (-1, 1)
+
+
+def test_a_schedule_is_its_process_at_the_steps():
+    schedule = process.linear(100)
+    times = jnp.asarray((schedule.time + 1) / 100, jnp.float32)
+    a, s = schedule.scales(schedule.time, jnp.float32)
+    np.testing.assert_allclose(schedule.process.mean(times), a, rtol=1e-4)
+    np.testing.assert_allclose(schedule.process.noise(times), s, rtol=1e-3)
+
+
+def test_the_linear_schedule_is_the_variance_preserving_process_in_steps():
+    p, limit, times = process.linear(1000).process, process.variance_preserving(), jnp.linspace(0.1, 0.9, 9)
+    np.testing.assert_allclose(p.mean(times), limit.mean(times), rtol=0.06)
+    np.testing.assert_allclose(p.drift(times), limit.drift(times), rtol=0.02)
 
 
 class Net(nn.Module):
@@ -163,7 +204,7 @@ class Net(nn.Module):
         return x + shift[label][:, None, None, None] if self.conditional else x
 
 
-INFO = labelled_images(("a", "b", "c"), (4, 4, 1), (0.5,), (0.5,))
+SHAPE = (4, 4, 1)
 BATCH = {
     "image": jnp.asarray(np.random.default_rng(0).integers(0, 256, (6, 4, 4, 1)) / 127.5 - 1, jnp.float32),
     "label": jnp.array([0, 1, 2, 0, 1, -1], jnp.int32),
@@ -173,7 +214,7 @@ BATCH = {
 
 def make(conditional=False, **keys):
     keys = dict(steps=20, sampling_steps=5, bound_terms=4) | keys
-    task = diffusion({"model": Net(conditional)}, info=INFO, scale="symmetric", **keys)
+    task = diffusion({"model": Net(conditional)}, shape=SHAPE, scale="symmetric", **keys)
     return task, *task.init(jax.random.key(0), BATCH)
 
 
@@ -187,9 +228,10 @@ def test_complete_bound_visits_every_step():
         total = process.prior_term(BATCH["image"], schedule)
         for t in range(20):
             noise = jax.random.normal(jax.random.fold_in(key, t), (6, 4, 4, 1))
-            x = process.diffuse(BATCH["image"], noise, schedule.alpha_bar[t])
+            scales = schedule.scales(t, noise.dtype)
+            x = process.diffuse(BATCH["image"], noise, *scales)
             output = Net().apply({"params": params["model"]}, x, jnp.full(6, t), train=False)
-            start = jnp.clip(process.TARGETS["noise"][1](output, x, schedule.alpha_bar[t]), -1, 1)
+            start = schedule.clip(process.TARGETS["noise"][1](output, x, *scales))
             total += process.bound_term(BATCH["image"], start, x, jnp.full(6, t), schedule)
         return total.sum() / (6 * 16 * jnp.log(2))
 
@@ -204,9 +246,9 @@ def test_complete_bound_visits_every_step():
 @pytest.mark.parametrize("target", process.TARGETS)
 def test_loss_is_the_mean_square(target):
     task, params, stats = make(target=target)
-    value, weight, _ = task.loss("model", params, stats, BATCH, jax.random.key(0), {}, {"task": {}})
+    value, weight, _ = task.loss("model", params, stats, BATCH, jax.random.key(0), {}, {"task": {"drop_label": 0.1}})
     backwards = {name: x[::-1] for name, x in BATCH.items()}
-    again, *_ = task.loss("model", params, stats, backwards, jax.random.key(0), {}, {"task": {}})
+    again, *_ = task.loss("model", params, stats, backwards, jax.random.key(0), {}, {"task": {"drop_label": 0.1}})
     assert weight == 6 and 0.01 < value / 6 < 5
     np.testing.assert_allclose(value, again, rtol=1e-5)  # noise follows the example
 
@@ -226,13 +268,16 @@ def test_guidance():
     images = {}
     for w in (0.0, 1.0, 1.0001):
         task, params, stats = make(conditional=True, guidance=w)
-        images[w] = jax.jit(partial(task.sample, params, stats, frozen={}))(jax.random.key(0), {"id": ids})
+        images[w] = jax.jit(partial(task.makes.draw, params, stats, frozen={}))(jax.random.key(0), {"id": ids})["image"]
     np.testing.assert_allclose(images[1.0], images[1.0001], atol=1e-2)
     assert np.abs(images[0.0] - images[1.0]).max() > 0.01
     # Guided by nothing, all classes are one.
     task, params, stats = make(conditional=True, guidance=0.0)
-    same = task.sample(params, stats, jax.random.key(0), {"id": ids, "label": jnp.full(6, 2)}, {})
-    np.testing.assert_allclose(same, images[0.0], atol=1e-5)
+    same = task.makes.draw(params, stats, jax.random.key(0), {"id": ids, "label": jnp.full(6, 2)}, {})
+    np.testing.assert_allclose(same["image"], images[0.0], atol=1e-5)
+    # The weight is an option of what is made, too.
+    free = make(conditional=True)[0].makes.draw(params, stats, jax.random.key(0), {"id": ids}, {}, guidance=0.0)
+    np.testing.assert_allclose(free["image"], images[0.0], atol=1e-5)
 
 
 @pytest.mark.parametrize("sampler", ["ancestral", "ddim"])
@@ -240,8 +285,8 @@ def test_samples_follow_their_number(sampler):
     task, params, stats = make(sampler=sampler)
 
     def sample(ids, **static):
-        draw = partial(task.sample, params, stats, jax.random.key(0), frozen={}, **static)
-        return jax.jit(draw)({"id": jnp.array(ids)})
+        draw = partial(task.makes.draw, params, stats, jax.random.key(0), frozen={}, **static)
+        return jax.jit(draw)({"id": jnp.array(ids)})["image"]
 
     images = sample([0, 1, 2, 3])
     assert images.shape == (4, 4, 4, 1) and np.isfinite(images).all()
@@ -249,6 +294,29 @@ def test_samples_follow_their_number(sampler):
     assert not np.allclose(images, sample([0, 1, 2, 3], steps=20))
     with pytest.raises(TrainingError, match="21 sampling steps are not between 1 and the 20 of training"):
         sample([0], steps=21)
+
+
+def test_latents_have_no_range_and_no_bound():
+    """Any scale and any size; what is denoised is not clipped."""
+    make_latents = lambda clip: diffusion(
+        {"model": Net()},
+        shape=SHAPE,
+        scale="symmetric" if clip else "standardise",
+        clip=clip,
+        steps=20,
+        bound_terms=4,
+        sampling_steps=5,
+        sampler="ddim",
+    )
+    latents = {**BATCH, "image": 5 * BATCH["image"]}
+    draws = {}
+    for clip in (False, True):
+        task = make_latents(clip)
+        params, stats = task.init(jax.random.key(0), latents)
+        outputs = task.predict(params, stats, latents, jax.random.key(0), {})
+        assert set(outputs) == set(task.metrics) == ({"loss", "bits_per_dim"} if clip else {"loss"})
+        draws[clip] = task.makes.draw(params, stats, jax.random.key(0), {"id": jnp.arange(4)}, {})["image"]
+    assert np.abs(draws[True]).max() <= 1 < np.abs(draws[False]).max()
 
 
 @pytest.mark.parametrize(
@@ -268,9 +336,9 @@ def test_samples_follow_their_number(sampler):
 def test_bad_pages_are_one_clear_line(keys, message):
     keys = dict(scale="symmetric") | keys
     with pytest.raises(TrainingError, match=message):
-        diffusion({"model": Net()}, info=INFO, **keys)
+        diffusion({"model": Net()}, shape=SHAPE, **keys)
 
 
 def test_guidance_needs_labels_that_were_dropped():
     with pytest.raises(TrainingError, match=r"guidance=2.0 needs task.drop_label"):
-        diffusion({"model": Net(conditional=True)}, info=INFO, scale="symmetric", guidance=2.0, drop_label=0.0)
+        diffusion({"model": Net(conditional=True)}, shape=SHAPE, scale="symmetric", guidance=2.0, drop_label=0.0)

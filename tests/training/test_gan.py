@@ -28,7 +28,8 @@ def pair(adversary="critic", **fields):
 
 
 def play(task, player, params, stats, key=0, batch=BATCH, hyper=None):
-    return task.loss(player, params, stats, batch, jax.random.key(key), {}, {"task": hyper or {}})
+    numbers = {"gradient_penalty": 10.0} | (hyper or {})
+    return task.loss(player, params, stats, batch, jax.random.key(key), {}, {"task": numbers})
 
 
 def test_losses():
@@ -81,7 +82,7 @@ def test_each_player_descends_its_own_loss(conditional):
     """One step, by hand: the adversary against the old generator, then the generator against the new adversary."""
     task = gan(pair("discriminator", conditional=conditional))
     sgd = {name: lambda step, hyper: optax.with_extra_args_support(optax.sgd(0.1)) for name in task.names}
-    hyper = {"key": jax.random.key_data(jax.random.key(7)), "task": {}}
+    hyper = {"key": jax.random.key_data(jax.random.key(7)), "task": {"gradient_penalty": 10.0}}
     hyper |= {section: {name: {} for name in task.names} for section in ("optimizer", "schedule")}
     state = init_state(task, sgd, jax.random.key(0), BATCH, hyper)
     feed = jax.tree.map(lambda x: jnp.stack([x, x[::-1] + 1]), BATCH)
@@ -155,14 +156,15 @@ def test_samples_of_a_class():
     task = gan(pair(conditional=True))
     params, stats = task.init(jax.random.key(0), BATCH)
     ids = jnp.arange(6, dtype=jnp.int32)
-    sample = lambda **more: task.sample(params, stats, jax.random.key(0), {"id": ids, **more}, {})
+    sample = lambda **more: task.makes.draw(params, stats, jax.random.key(0), {"id": ids, **more}, {})["array"]
     in_turn, ones = sample(), sample(label=jnp.ones(6, jnp.int32))
     assert in_turn.shape == (6, 1, 1, 2)
     same = np.isclose(in_turn, ones).all((1, 2, 3))
     np.testing.assert_array_equal(same, ids % 3 == 1)
     free = gan(pair())
+    assert set(task.makes.given) == {"label", "latent"} and set(free.makes.given) == {"latent"}
     with pytest.raises(TrainingError, match="not conditional"):
-        free.sample(*free.init(jax.random.key(0), BATCH), jax.random.key(0), {"id": ids, "label": ids}, {})
+        free.makes.draw(*free.init(jax.random.key(0), BATCH), jax.random.key(0), {"id": ids, "label": ids}, {})
 
 
 @pytest.mark.parametrize(
@@ -172,7 +174,7 @@ def test_samples_of_a_class():
         (
             {"generator": networks.Discriminator(), "critic": networks.Discriminator()},
             {},
-            "model.generator: Discriminator is no network for a GAN",
+            "model.generator: Discriminator is not a network for a GAN",
         ),
         (pair(), dict(loss="hing"), "did you mean 'hinge'"),
         (pair(), dict(prior="gauss"), "task.prior='gauss' is unknown"),

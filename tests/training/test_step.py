@@ -12,7 +12,12 @@ from training.step import ema_of, fetch, init_state, make_train_step, several_st
 from training.task import Task
 from training.tasks.classification import classification
 
-HYPER = {"optimizer": {"model": {}}, "schedule": {"model": {}}, "task": {}, "key": np.array([0, 7], np.uint32)}
+HYPER = {
+    "optimizer": {"model": {}},
+    "schedule": {"model": {}},
+    "task": {"label_smoothing": 0.0},
+    "key": np.array([0, 7], np.uint32),
+}
 
 
 class Network(nn.Module):

@@ -55,7 +55,7 @@ BATCH = {
 
 def cost(task, params, batch=BATCH, key=0, hyper=None):
     value, weight, (_, sums) = jax.jit(task.loss, static_argnums=0)(
-        "model", params, {"model": {}}, batch, jax.random.key(key), {}, {"task": hyper or {}}
+        "model", params, {"model": {}}, batch, jax.random.key(key), {}, {"task": {"beta": 1.0} | (hyper or {})}
     )
     return value / weight, {name: number / weight for name, number in sums.items()}
 
@@ -122,14 +122,15 @@ def test_noise_follows_the_example(trained):
 def test_samples_and_codes(trained):
     task, _, params, stats = trained
     ids = jnp.arange(4, dtype=jnp.int32)
-    images = task.sample(params, stats, jax.random.key(0), {"id": ids}, {})
+    draw = lambda **condition: task.makes.draw(params, stats, jax.random.key(0), condition, {})["image"]
+    images = draw(id=ids)
     assert images.shape == (4, 4, 4, 1) and images.min() >= 0 and images.max() <= 1
-    same = task.sample(params, stats, jax.random.key(0), {"id": ids[2:]}, {})
+    same = draw(id=ids[2:])
     np.testing.assert_allclose(same, images[2:], rtol=1e-5)
-    alike = task.sample(params, stats, jax.random.key(0), {"id": ids, "latent": jnp.zeros((4, 3))}, {})
+    alike = draw(id=ids, latent=jnp.zeros((4, *task.makes.given["latent"].shape)))
     assert jnp.ptp(alike, axis=0).max() == 0
     with pytest.raises(TrainingError, match="not conditional"):
-        task.sample(params, stats, jax.random.key(0), {"id": ids, "label": ids}, {})
+        draw(id=ids, label=ids)
 
 
 @pytest.mark.parametrize(

@@ -34,8 +34,10 @@ def test_colours_lie_over_the_image_where_there_is_a_class():
 def test_lines_of_text():
     assert views.words("caption").draw(EXAMPLE, INFO) == "a cell"
     assert views.words("tokens", "caption").draw({"tokens": np.array([4, 3, 3])}, INFO) == "cell a a"
-    assert views.classed("label", "probability").draw(EXAMPLE, INFO) == "nucleus 0.5000"
-    assert views.classed().draw({"label": -1}, INFO) == "none"
+    assert views.classed("label").draw(EXAMPLE, INFO) == "nucleus 0.5000"
+    assert [views.label().draw({"label": i}, INFO) for i in (-1, 1)] == ["none", "cell"]
+    blended = {"label": 1, "mix": 0.75, "label_mix": 0}
+    assert views.label().draw(blended, INFO) == "75 % cell + 25 % background"
     found = {"prediction": np.maximum(EXAMPLE["masks"], 0)}
     assert views.shares().draw(found, INFO) == "background 50.0% cell 33.3% nucleus 16.7%"
 
@@ -61,14 +63,14 @@ def test_floats_are_images_between_0_and_1():
 
 
 def test_a_view_without_its_needs_is_left_out():
-    row = (views.image(), views.classed("label", title="true"), views.classed("prediction", title="found"))
+    row = (views.image(), views.label(title="true"), views.classed(title="found"))
     assert list(views.shown(row, EXAMPLE, INFO)) == ["image", "true"]
-    own = {"image": EXAMPLE["image"], "prediction": 1}
-    assert views.shown(row, own, INFO)["found"] == "cell" and "true" not in views.shown(row, own, INFO)
+    own = {"image": EXAMPLE["image"], "prediction": 1, "probability": 1}
+    assert views.shown(row, own, INFO)["found"] == "cell 1.0000" and "true" not in views.shown(row, own, INFO)
 
 
 def test_a_panel_has_a_column_for_each_example_and_a_row_for_each_view():
-    row = (views.image(), views.mask(), views.classed())
+    row = (views.image(), views.mask(), views.label())
     one, three = (views.panel(row, [EXAMPLE] * n, INFO) for n in (1, 3))
     assert one.dtype == np.uint8 and one.shape[0] == three.shape[0]
     width = (three.shape[1] - one.shape[1]) // 2

@@ -12,8 +12,9 @@ and where augmentation has blended two examples (mixup: Zhang et al. 2018; CutMi
 import flax.linen as nn
 import jax
 
-from training import metrics
+from training import metrics, views
 from training.losses import softmax_cross_entropy
+from training.metrics.mistakes import Mistakes
 from training.task import Task, apply_in_training, init_network, trained
 
 
@@ -25,8 +26,8 @@ def classification(networks: dict[str, nn.Module], *, label_smoothing: float = 0
     plain cross-entropy.
 
     Args:
-      label_smoothing: ε; `hyper["task"]["label_smoothing"]` is used instead where it is given.
-      top_k: also measures whether the label is among so many, where there are more classes than that.
+      label_smoothing: ε.
+      top_k: k of the top-k accuracy; left out if there are at most k classes.
     """
     model = networks["model"]
 
@@ -35,7 +36,7 @@ def classification(networks: dict[str, nn.Module], *, label_smoothing: float = 0
         return {"model": params}, {"model": stats}
 
     def loss(player, params, stats, batch, key, frozen, hyper):
-        smoothing = hyper["task"].get("label_smoothing", label_smoothing)
+        smoothing = hyper["task"]["label_smoothing"]
         network = trained(networks, hyper)["model"]
         logits, moved = apply_in_training(network, params["model"], stats["model"], key, batch["id"], batch["image"])
         guess = logits.argmax(-1)
@@ -62,9 +63,6 @@ def classification(networks: dict[str, nn.Module], *, label_smoothing: float = 0
             "loss": softmax_cross_entropy(logits, batch["label"]),
         }
 
-    def explain(image, outputs, info):
-        return f"{info.classes[outputs['prediction']]} {outputs['probability']:.4f}", {}
-
     measures = {
         "accuracy": metrics.accuracy(),
         "cross_entropy": metrics.mean("loss", "cross_entropy", "min", "nats", label="label"),
@@ -78,7 +76,9 @@ def classification(networks: dict[str, nn.Module], *, label_smoothing: float = 0
         loss=loss,
         predict=predict,
         metrics=measures,
-        explain=explain,
+        evaluators={"mistakes": Mistakes()},
         numbers=("label_smoothing",),
         best="accuracy",
+        views=(views.image(), views.label(title="true"), views.classed(title="found")),
+        outputs={"prediction": "label", "probability": "number", "logits": "number"},
     )

@@ -1,13 +1,14 @@
-"""Denoising diffusion: a network that sees through noise, asked again and again.
+"""Denoising diffusion: a network that removes noise, applied again and again.
 
 An example costs the squared error at one random step t, averaged over pixels,
 
     ℓ = mean (target(x_0, ε) − f(x_t, t))²,   x_t = √ᾱ_t x_0 + √(1 − ᾱ_t) ε          Ho et al. 2020, eq. 14
 
-and classifier-free guidance with weight w puts f(∅) + w (f(class) − f(∅)) in the place of f(class): w = 1 is the plain
+and classifier-free guidance with weight w replaces f(class) by f(∅) + w (f(class) − f(∅)): w = 1 is the plain
 conditional network, w = 0 the unconditional one (Ho & Salimans 2022, whose own weight is w − 1).
 """
 
+import dataclasses
 import math
 from functools import partial
 
@@ -16,22 +17,33 @@ import jax
 import jax.numpy as jnp
 
 from training import diffusion as process
-from training import metrics
-from training.errors import TrainingError, choose
+from training import metrics, views
+from training.errors import TrainingError, check, choose
 from training.likelihoods import total
 from training.losses import per_example, squared_error
-from training.task import Task, apply_in_training, example_keys, init_network, sample_labels, stream, trained
+from training.task import (
+    Condition,
+    Makes,
+    Task,
+    apply_in_training,
+    example_keys,
+    init_network,
+    sample_labels,
+    stream,
+    trained,
+)
 
 
 def diffusion(
     networks: dict[str, nn.Module],
     *,
-    info,
+    shape: tuple[int, ...],
     scale: str,
     schedule: str = "linear",
     steps: int = 1000,
     target: str = "noise",
     drop_label: float = 0.1,
+    clip: bool = True,
     sampler: str = "ancestral",
     sampling_steps: int = 1000,
     eta: float = 0.0,
@@ -41,50 +53,46 @@ def diffusion(
 ) -> Task:
     """Trains `networks["model"]`, (x_t [B, H, W, C], time [B], train, label) -> [B, H, W, C].
 
-    Predictions, per example: `loss` at a random step, and `bits_per_dim`, the variational bound, whose sum over steps
-    is estimated by `bound_terms` of them, one in each of as many equal parts; with `steps` of them it is complete.
+    Predictions, per example: `loss`, averaged over `bound_terms` random steps; and, of images, `bits_per_dim`, the
+    variational bound. Its sum over steps is estimated from one step in each of `bound_terms` equal parts; with
+    `bound_terms` = `steps` it is complete.
 
     Args:
-      info: of the data: the shape of an image.
-      scale: of the data, which must be "symmetric".
+      shape: (H, W, C) of what is denoised, as the network sees it.
+      scale: data.scale; images that are clipped must be "symmetric".
       schedule: "linear" or "cosine".
       steps: T of training.
-      target: what the network puts out: "noise", "image" or "velocity".
-      drop_label: the share of labels that a conditional network is not told in training;
-        `hyper["task"]["drop_label"]` is used instead where it is given.
+      target: what the network predicts: "noise", "image" or "velocity".
+      drop_label: the share of labels that are hidden from a conditional network in training.
+      clip: whether denoised values are clipped to [-1, 1], the range of images. False: data without bounds, such as
+        latents, for which there is no bound in bits.
       sampler: "ancestral" or "ddim".
       sampling_steps: how many of the steps a sample takes.
       eta: η of ddim; 1 is as noisy as the ancestral sampler with small variance.
       variance: of the reverse process: "large" (β) or "small" (β̃).
       guidance: w.
-      bound_terms: steps of the bound that are evaluated for an example.
+      bound_terms: steps that are evaluated for an example.
     """
     model = networks["model"]
     full = choose(process.SCHEDULES, "task.schedule", schedule)(steps)
+    full = dataclasses.replace(full, range=process.IMAGES if clip else None)
     target_of, start_of = choose(process.TARGETS, "task.target", target)
     samplers = {
         "ancestral": partial(process.ancestral_step, variance=variance),
         "ddim": partial(process.ddim_step, eta=eta),
     }
     step_back = choose(samplers, "task.sampler", sampler)
-    choose(dict.fromkeys(("large", "small")), "task.variance", variance)
-    if scale != "symmetric":
-        raise TrainingError(f"diffusion needs images in [-1, 1]: data.scale='symmetric', not {scale!r}")
-    if guidance != 1 and not model.conditional:
-        raise TrainingError(f"task.guidance={guidance}: the network is not conditional, so nothing guides it")
-    if guidance not in (0, 1) and not drop_label:
-        raise TrainingError(f"task.guidance={guidance} needs task.drop_label > 0: a network that also knows no class")
+    check(("large", "small"), "task.variance", variance)
+    if clip and scale != "symmetric":
+        raise TrainingError(
+            f"diffusion clips images to [-1, 1]: data.scale='symmetric', not {scale!r}, or task.clip=False"
+        )
+    _check_guidance(guidance, drop_label, model.conditional)
     for name, number in (("sampling_steps", sampling_steps), ("bound_terms", bound_terms)):
         if not 1 <= number <= steps:
             raise TrainingError(f"task.{name}={number} is not between 1 and the {steps} steps of training")
     if not 0 <= eta <= 1:
         raise TrainingError(f"task.eta={eta} is not between 0 and 1")
-
-    def noised(keys, index, start):
-        """x_t, ε and ᾱ of each example at its step `index` [B]."""
-        noise = jax.vmap(lambda key: jax.random.normal(key, start.shape[1:], start.dtype))(keys)
-        alpha_bar = jnp.asarray(full.alpha_bar, start.dtype)[index].reshape(-1, 1, 1, 1)
-        return process.diffuse(start, noise, alpha_bar), noise, alpha_bar
 
     def evaluate(params, stats, x, time, label):
         """The network's output, not in training; a label where it is conditional."""
@@ -92,7 +100,7 @@ def diffusion(
         return model.apply({"params": params["model"], **stats["model"]}, x, time, train=False, **label)
 
     def labels(batch):
-        """What a conditional network is told of a batch: the class, and where there is none, so."""
+        """Labels for a conditional network; the null label where an example has none."""
         return jnp.where(batch["label"] >= 0, batch["label"], model.null) if model.conditional else None
 
     def init(key, batch):
@@ -103,15 +111,15 @@ def diffusion(
         start, ids = batch["image"], batch["id"]
         keys = lambda name: example_keys(stream(key, name), ids)
         index = jax.vmap(lambda key: jax.random.randint(key, (), 0, steps))(keys("step"))
-        x, noise, alpha_bar = noised(keys("noise"), index, start)
+        x, noise, scales = noised(full, keys("noise"), index, start)
         label = {}
         if model.conditional:
-            share = hyper["task"].get("drop_label", drop_label)
+            share = hyper["task"]["drop_label"]
             drop = jax.vmap(lambda key: jax.random.bernoulli(key, share))(keys("drop"))
             label = {"label": jnp.where(drop, model.null, labels(batch))}
         network = trained(networks, hyper)["model"]
         output, moved = apply_in_training(network, params["model"], stats["model"], key, ids, x, index, **label)
-        values = per_example(squared_error(output, target_of(start, noise, alpha_bar)))
+        values = per_example(squared_error(output, target_of(start, noise, *scales)))
         return values.sum(), jnp.asarray(len(values), values.dtype), ({"model": moved}, {})
 
     def predict(params, stats, batch, key, frozen):
@@ -123,48 +131,76 @@ def diffusion(
             own = jax.vmap(jax.random.fold_in, (0, None))(keys, number)
             low, high = number * steps // bound_terms, (number + 1) * steps // bound_terms
             index = jax.vmap(lambda key: jax.random.randint(stream(key, "step"), (), low, high))(own)
-            x, noise, alpha_bar = noised(jax.vmap(partial(stream, name="noise"))(own), index, start)
+            x, noise, scales = noised(full, jax.vmap(partial(stream, name="noise"))(own), index, start)
             output = evaluate(params, stats, x, index, label)
-            simple = per_example(squared_error(output, target_of(start, noise, alpha_bar)))
-            estimate = jnp.clip(start_of(output, x, alpha_bar), -1, 1)
+            simple = per_example(squared_error(output, target_of(start, noise, *scales)))
+            if not clip:
+                return simple, jnp.zeros_like(simple)
+            # Computed again: reusing `scales` changes how XLA fuses this, and the last bit of existing figures.
+            scales = full.scales(index, start.dtype, start.ndim)
+            estimate = full.clip(start_of(output, x, *scales))
             nats = process.bound_term(start, estimate, x, index, full, variance)
             return simple, (high - low) * total(nats)
 
         simple, nats = jax.lax.map(term, jnp.arange(bound_terms))
+        if not clip:
+            return {"loss": simple.mean(0)}
         nats = nats.sum(0) + total(process.prior_term(start, full))
         return {"loss": simple.mean(0), "bits_per_dim": nats / (math.prod(start.shape[1:]) * math.log(2))}
 
-    def sample(params, stats, key, condition, frozen, *, steps: int = sampling_steps):
-        """Images of classes `condition["label"]` where given, in `steps` steps."""
+    def draw(params, stats, key, condition, frozen, *, steps: int = sampling_steps, guidance: float = guidance):
+        """Images of the classes `condition["label"]` where given, in `steps` steps, guided by the weight `guidance`."""
         if not 1 <= steps <= len(full.time):
             raise TrainingError(f"{steps} sampling steps are not between 1 and the {len(full.time)} of training")
+        _check_guidance(guidance, drop_label, model.conditional)
         label = sample_labels(model, condition)
 
         def denoise(x, time, alpha_bar):
-            time = jnp.full(len(x), time)
-            if guidance == 1:
-                output = evaluate(params, stats, x, time, label)
-            else:
-                both = lambda a, b: jnp.concatenate([a, b])
-                free = jnp.full_like(label, model.null)
-                guided = evaluate(params, stats, both(x, x), both(time, time), both(label, free))
-                told, untold = jnp.split(guided, 2)
-                output = untold + guidance * (told - untold)
-            return jnp.clip(start_of(output, x, alpha_bar), -1, 1)
+            output = guided(partial(evaluate, params, stats), x, jnp.full(len(x), time), label, guidance, model)
+            return full.clip(start_of(output, x, jnp.sqrt(alpha_bar), jnp.sqrt(1 - alpha_bar)))
 
         keys = example_keys(key, condition["id"])
-        return process.sample(denoise, step_back, full.respaced(steps), keys, info.shape)
+        return {"image": process.sample(denoise, step_back, full.respaced(steps), keys, shape)}
 
+    measures = {"loss": metrics.mean("loss", "loss", "min")}
+    if clip:
+        measures["bits_per_dim"] = metrics.mean("bits_per_dim", "bits_per_dim", "min", "bits/dim")
     return Task(
         players=("model",),
         init=init,
         loss=loss,
         predict=predict,
-        metrics={
-            "loss": metrics.mean("loss", "loss", "min"),
-            "bits_per_dim": metrics.mean("bits_per_dim", "bits_per_dim", "min", "bits/dim"),
-        },
-        sample=sample,
+        metrics=measures,
         numbers=("drop_label",),
         best="loss",
+        makes=Makes(
+            draw,
+            given={"label": Condition("label")} if model.conditional else {},
+            options={"steps": sampling_steps, "guidance": guidance},
+        ),
+        views=(views.image(), views.label()),
     )
+
+
+def noised(schedule: process.Schedule, keys: jax.Array, index: jax.Array, start: jax.Array) -> tuple:
+    """(x_t, ε, (a, s)) of examples x_0 [B, ...] at their steps `index` [B], each with its own key of `keys` [B]."""
+    noise = jax.vmap(lambda key: jax.random.normal(key, start.shape[1:], start.dtype))(keys)
+    scales = schedule.scales(index, start.dtype, start.ndim)
+    return process.diffuse(start, noise, *scales), noise, scales
+
+
+def guided(evaluate, x, time, label, weight: float, model) -> jax.Array:
+    """f(∅) + w (f(label) − f(∅)) of x [B, ...] in one pass over both; `evaluate`: (x, time, label) -> output."""
+    if weight == 1:
+        return evaluate(x, time, label)
+    both = lambda a, b: jnp.concatenate([a, b])
+    outputs = evaluate(both(x, x), both(time, time), both(label, jnp.full_like(label, model.null)))
+    conditional, free = jnp.split(outputs, 2)
+    return free + weight * (conditional - free)
+
+
+def _check_guidance(guidance, drop_label, conditional):
+    if guidance != 1 and not conditional:
+        raise TrainingError(f"task.guidance={guidance}: the network is not conditional, so nothing guides it")
+    if guidance not in (0, 1) and not drop_label:
+        raise TrainingError(f"task.guidance={guidance} needs task.drop_label > 0, to train the network without classes")

@@ -15,9 +15,19 @@ import flax.linen as nn
 import jax
 import jax.numpy as jnp
 
-from training import metrics
+from training import metrics, views
 from training.errors import TrainingError, choose
-from training.task import Task, example_keys, init_network, module_key, sample_labels, stream, trained
+from training.task import (
+    Condition,
+    Makes,
+    Task,
+    example_keys,
+    init_network,
+    module_key,
+    sample_labels,
+    stream,
+    trained,
+)
 
 # name -> (of the adversary: (real, fake) -> [B]; of the generator: fake -> [B])
 LOSSES = {
@@ -59,24 +69,16 @@ def gan(
     Args:
       loss: of LOSSES.
       updates: of the adversary for one of the generator.
-      gradient_penalty: λ; `hyper["task"]["gradient_penalty"]` is used instead where it is given, but 0 here leaves
-        the penalty out.
+      gradient_penalty: λ; 0 leaves the penalty out of the program.
       prior: of z, in PRIORS.
     """
-    others = [name for name in networks if name != "generator"]
-    if "generator" not in networks or len(others) != 1:
-        raise TrainingError(f"a GAN needs the networks generator and discriminator, found {', '.join(networks)}")
-    (adversary,) = others
+    adversary = _adversary(networks)
     adversary_loss, generator_loss = choose(LOSSES, "task.loss", loss)
     draw = choose(PRIORS, "task.prior", prior)
     if updates < 1:
         raise TrainingError(f"task.updates={updates}: the {adversary} needs at least one")
-    for key, network in networks.items():
-        if not hasattr(network, "conditional") or hasattr(network, "latent") != (key == "generator"):
-            raise TrainingError(f"model.{key}: {type(network).__name__} is no network for a GAN")
-    if len({network.conditional for network in networks.values()}) > 1:
-        raise TrainingError(f"model: either both generator and {adversary} are conditional, or neither")
     conditional = networks["generator"].conditional
+    kind = "array" if tuple(networks["generator"].shape) == (1, 1, 2) else "image"  # points of the plane
 
     def apply(networks, name, params, stats, x, batch, key, train):
         """Output and new statistics of `networks[name]`."""
@@ -120,7 +122,7 @@ def gan(
             share = jax.vmap(lambda key: jax.random.uniform(key, (1,) * (real.ndim - 1), real.dtype))(keys)
             score = lambda x: apply(networks, adversary, params, stats, x, batch, stream(key, "penalty"), True)[0]
             extra = penalty(score, share * real + (1 - share) * fake)
-            values += hyper["task"].get("gradient_penalty", gradient_penalty) * extra
+            values += hyper["task"]["gradient_penalty"] * extra
             sums["penalty"] = extra.sum()
         return values, moved, sums
 
@@ -140,12 +142,12 @@ def gan(
         fake, _ = apply(networks, adversary, params, stats, fake, batch, key, False)
         return {"real": real, "fake": fake}
 
-    def sample(params, stats, key, condition, frozen):
+    def draw_images(params, stats, key, condition, frozen):
         """Samples of the classes `condition["label"]` and from the codes `condition["latent"]`, where given."""
         condition = {**condition, "label": sample_labels(networks["generator"], condition)}
         z = condition.get("latent", noise(key, condition["id"]))
         images, _ = apply(networks, "generator", params, stats, z, condition, key, False)
-        return images
+        return {kind: images}
 
     return Task(
         players=(adversary,) * updates + ("generator",),
@@ -154,7 +156,28 @@ def gan(
         loss=player_loss,
         predict=predict,
         metrics={name: metrics.mean(name, name) for name in ("real", "fake")},
-        sample=sample,
         numbers=("gradient_penalty",) if gradient_penalty else (),
-        best="",
+        best="",  # neither score tells how good the samples are
+        makes=Makes(
+            draw_images,
+            kind,
+            given={
+                "latent": Condition("array", (networks["generator"].latent,)),
+                **({"label": Condition("label")} if conditional else {}),
+            },
+        ),
+        views=(views.image(), views.label()),
     )
+
+
+def _adversary(networks) -> str:
+    """The name of the network beside the generator. Raises TrainingError unless the two make a GAN."""
+    others = [name for name in networks if name != "generator"]
+    if "generator" not in networks or len(others) != 1:
+        raise TrainingError(f"a GAN needs the networks generator and discriminator, found {', '.join(networks)}")
+    for key, network in networks.items():
+        if not hasattr(network, "conditional") or hasattr(network, "latent") != (key == "generator"):
+            raise TrainingError(f"model.{key}: {type(network).__name__} is not a network for a GAN")
+    if len({network.conditional for network in networks.values()}) > 1:
+        raise TrainingError(f"model: either both generator and {others[0]} are conditional, or neither")
+    return others[0]

@@ -14,12 +14,10 @@ on, and are means over the pairs of an image and a class that is there.
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
-import numpy as np
 
-from training import losses, metrics
-from training.errors import TrainingError, choose
+from training import losses, metrics, views
+from training.errors import TrainingError, check
 from training.task import Task, apply_in_training, init_network, trained
-from training.views import overlay, shares
 
 LOSSES = ("cross_entropy", "focal", "dice", "tversky")
 
@@ -34,38 +32,24 @@ def segmentation(
 ) -> Task:
     """Trains `networks["model"]`, a module (image [B, H, W, C], train) -> logits [B, h, w, K].
 
-    The batch has `image` and `masks` [B, H, W] (classes, or −1) and may have `weight_map` [B, H, W] ≥ 0. A network
-    of valid convolutions sees more than it answers for, (h, w) < (H, W): it is trained on the centre of the masks,
-    and has a method `sides` that tells which input gives how much output. Predictions have the size of the image,
-    for which its border is mirrored (Ronneberger et al. 2015, figure 2): `prediction` and its `probability`
-    [B, H, W]; where there are masks also `loss` [B], the cross-entropy per pixel.
+    The batch has `image` and `masks` [B, H, W] (classes, or −1) and may have `weight_map` [B, H, W] ≥ 0. The output of
+    a network of valid convolutions is smaller than its input, (h, w) < (H, W): it is trained on the centre of the
+    masks, and its method `sides` gives the sides of input and output. Predictions have the size of the image, whose
+    border is mirrored for them (Ronneberger et al. 2015, figure 2): `prediction` and its `probability` [B, H, W]; where
+    there are masks also `loss` [B], the cross-entropy per pixel.
 
     Args:
-      loss: one of LOSSES. `weight_map` weighs the pixels of the first two; dice and tversky know none.
+      loss: one of LOSSES. `weight_map` weighs the pixels of the first two; dice and tversky ignore it.
       gamma: γ of focal.
-      alpha_fp, beta_fn: α, what a false positive costs, and β, a false negative, in tversky.
-
-    `hyper["task"]` has precedence over the numbers given here.
+      alpha_fp, beta_fn: α, the cost of a false positive, and β, of a false negative, in tversky.
     """
     model = networks["model"]
     sides = getattr(model, "sides", lambda output: (output, output))
-    numbers = {"gamma": gamma, "alpha_fp": alpha_fp, "beta_fn": beta_fn}
-    choose(dict.fromkeys(LOSSES), "task.loss", loss)
+    check(LOSSES, "task.loss", loss)
 
     def init(key, batch):
         params, stats = init_network(model, key, _mirror(batch["image"][:1], sides))
         return {"model": params}, {"model": stats}
-
-    def values_and_weights(logits, target, pixels, numbers):
-        """[B, h, w] each for losses of pixels, [B, K] each for losses of regions."""
-        if loss == "cross_entropy":
-            return losses.softmax_cross_entropy(logits, target), pixels
-        if loss == "focal":
-            return losses.softmax_focal(logits, jnp.maximum(target, 0), numbers["gamma"]), pixels
-        costs = (0.5, 0.5) if loss == "dice" else (numbers["alpha_fp"], numbers["beta_fn"])
-        true = jax.nn.one_hot(target, logits.shape[-1])  # zeros for −1
-        p = jax.nn.softmax(logits) * (target >= 0)[..., None]
-        return losses.tversky(p, true, *costs), true.max((1, 2))
 
     def loss_of(player, params, stats, batch, key, frozen, hyper):
         _check_fit(batch["image"].shape[1:3], sides)
@@ -75,7 +59,7 @@ def segmentation(
         pixels = (target >= 0).astype(logits.dtype)
         if "weight_map" in batch:
             pixels *= _centre(batch["weight_map"], logits)
-        values, weights = values_and_weights(logits, target, pixels, numbers | hyper["task"])
+        values, weights = values_and_weights(loss, logits, target, pixels, hyper["task"])
         # The mean over pixels of an image, weighted as its loss is.
         right = losses.per_example(pixels * (logits.argmax(-1) == target)) / _positive(losses.per_example(pixels))
         weight_of_image = weights.reshape(len(weights), -1).sum(1)
@@ -102,18 +86,37 @@ def segmentation(
             "overlap": metrics.overlap(model.num_classes),
             "cross_entropy": metrics.mean("loss", "cross_entropy", "min", "nats"),
         },
-        explain=explain,
-        dense=True,
         numbers=("gamma", "alpha_fp", "beta_fn"),
         best="mean_iou",
+        views=(
+            views.image(),
+            views.mask("masks", title="true"),
+            views.mask("prediction", title="predicted"),
+            views.shares("prediction", title="classes"),
+        ),
+        tiled=True,
+        outputs={"prediction": "mask"},
     )
 
 
-def explain(image, outputs, info):
-    """What `fovea predict` shows of one image [H, W, C] uint8, until it uses the views."""
-    found = np.asarray(outputs["prediction"])
-    pictures = {"overlay": overlay(image, found, len(info.classes)), "mask": found[..., None].astype(np.uint8)}
-    return shares().draw(outputs, info), pictures
+def values_and_weights(loss: str, logits, target, pixels, numbers) -> tuple[jax.Array, jax.Array]:
+    """Values and weights of a loss: [B, h, w] each for losses of pixels, [B, K] each for losses of regions.
+
+    Args:
+      loss: one of LOSSES.
+      logits: [B, h, w, K].
+      target: [B, h, w] int, −1 is ignored.
+      pixels: weights [B, h, w], 0 where a pixel is ignored.
+      numbers: gamma, alpha_fp and beta_fn.
+    """
+    if loss == "cross_entropy":
+        return losses.softmax_cross_entropy(logits, target), pixels
+    if loss == "focal":
+        return losses.softmax_focal(logits, jnp.maximum(target, 0), numbers["gamma"]), pixels
+    costs = (0.5, 0.5) if loss == "dice" else (numbers["alpha_fp"], numbers["beta_fn"])
+    true = jax.nn.one_hot(target, logits.shape[-1])  # zeros for −1
+    p = jax.nn.softmax(logits) * (target >= 0)[..., None]
+    return losses.tversky(p, true, *costs), true.max((1, 2))
 
 
 def _mirror(image, sides):
@@ -127,7 +130,7 @@ def _mirror(image, sides):
 
 
 def _centre(field, logits):
-    """What `logits` [B, h, w, K] answer for of a field [B, H, W]."""
+    """The centre [B, h, w] of a field [B, H, W], which `logits` [B, h, w, K] answer."""
     (height, width), (h, w) = field.shape[1:], logits.shape[1:3]
     top, left = (height - h) // 2, (width - w) // 2
     return field[:, top : top + h, left : left + w]

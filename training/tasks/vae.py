@@ -17,12 +17,12 @@ import jax.numpy as jnp
 from jax.scipy.special import logsumexp
 from jax.scipy.stats import norm
 
-from training import metrics
+from training import metrics, views
 from training.errors import TrainingError, choose
 from training.likelihoods import LIKELIHOODS
-from training.task import Task, example_keys, sample_labels, stream, trained
+from training.task import Condition, Makes, Task, example_keys, sample_labels, stream, trained
 
-CHUNK = 20  # importance samples decoded at once: what fits a memory, not what is computed
+CHUNK = 20  # importance samples decoded at once; it bounds the memory and does not change the numbers
 
 
 def kl_to_prior(mean: jax.Array, log_variance: jax.Array) -> jax.Array:
@@ -41,14 +41,14 @@ def vae(
 ) -> Task:
     """Trains `networks["model"]`, a module with methods `encode` and `decode` (models/generative/vae.py).
 
-    Predictions, per example: `nelbo` = `reconstruction` + `kl`, `nll` by importance sampling, and the reconstructed
-    `image`.
+    Predictions, per example: `nelbo` = `reconstruction` + `kl`, `nll` by importance sampling, and the `reconstructed`
+    image.
 
     Args:
       scale: of the data; a likelihood has its own.
       likelihood: of LIKELIHOODS.
       samples: k: 1 trains the ELBO with its analytic KL, more train the IWAE bound.
-      beta: β, of the ELBO; `hyper["task"]["beta"]` is used instead where it is given.
+      beta: β, of the ELBO.
       importance_samples: k of `nll` in evaluation.
     """
     model = networks["model"]
@@ -83,7 +83,7 @@ def vae(
 
     def loss(player, params, stats, batch, key, frozen, hyper):
         x, keys = batch["image"], example_keys(key, batch["id"])
-        weight = hyper["task"].get("beta", beta)
+        weight = hyper["task"]["beta"]
         network = trained(networks, hyper)["model"]
         q = apply(network, params, x, "encode")
         if samples == 1:
@@ -103,20 +103,21 @@ def vae(
         numbers = jnp.arange(importance_samples)
         log_likelihood, log_ratio = jax.lax.map(partial(weigh, model, params, x, keys, q), numbers, batch_size=CHUNK)
         reconstruction = -log_likelihood[0]
+        made = p.mean(apply(model, params, q[0], "decode"))
         return {
             "nelbo": reconstruction + kl,
             "reconstruction": reconstruction,
             "kl": kl,
             "nll": math.log(importance_samples) - logsumexp(log_likelihood + log_ratio, axis=0),
-            "image": p.mean(apply(model, params, q[0], "decode")),
+            "reconstructed": made,
         }
 
-    def sample(params, stats, key, condition, frozen):
-        """What codes from the prior decode to, or the codes `condition["latent"]` [B, D] where they are given."""
+    def draw_images(params, stats, key, condition, frozen):
+        """Images decoded from the codes `condition["latent"]` [B, D] where given, or from codes of the prior."""
         sample_labels(model, condition)
         prior = lambda key: jax.random.normal(key, (model.latent,))
         z = condition.get("latent", jax.vmap(prior)(example_keys(key, condition["id"])))
-        return p.mean(apply(model, params, z, "decode"))
+        return {"image": p.mean(apply(model, params, z, "decode"))}
 
     directions = {"nelbo": "min", "reconstruction": "min", "kl": None, "nll": "min"}
     return Task(
@@ -125,8 +126,8 @@ def vae(
         loss=loss,
         predict=predict,
         metrics={name: metrics.mean(name, name, better, "nats") for name, better in directions.items()},
-        sample=sample,
-        reconstructs=True,
         numbers=("beta",),
         best="nelbo",
+        makes=Makes(draw_images, given={"latent": Condition("array", (model.latent,))}),
+        views=(views.image(), views.image("reconstructed"), views.label()),
     )
