@@ -91,13 +91,6 @@ def test_losses_are_those_of_the_paper():
     np.testing.assert_allclose(outputs["to_image"], f(b), rtol=1e-4)
 
 
-def test_a_picture_alone_is_translated():
-    task = translation(affine(), gather=alone)
-    params, stats = task.init(jax.random.key(0), batch())
-    outputs = task.predict(params, stats, {"image": batch()["image"]}, jax.random.key(0), {})
-    assert {"to_other", "cycle_image"} <= set(outputs) and "to_image" not in outputs
-
-
 def test_a_history_fills_in_order_and_then_swaps_half():
     keys = lambda step, count: jax.random.split(jax.random.key(step), count)
     history = jnp.zeros((6, 1, 1, 1))

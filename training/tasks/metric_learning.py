@@ -116,4 +116,5 @@ def metric_learning(
         numbers=("margin",),
         best=f"recall_at_{recall[0]}",
         views=(image("image", "query"), classed("label", title="class"), image("nearest", "nearest in the batch")),
+        outputs={"embedding": "number"},
     )

@@ -12,6 +12,7 @@ et al. 2017): once it is full, a made image is shown to the discriminator as it 
 takes the place of a stored one, drawn uniformly, which is shown instead.
 """
 
+import dataclasses
 from collections.abc import Callable
 
 import flax.linen as nn
@@ -72,8 +73,7 @@ def translation(
 
     The batch has `image` and `other` [B, H, W, C] in [-1, 1] (data.scale="symmetric"), which are not pairs. The two
     generators are one player, the discriminators the other, and both see the same batch. Predictions are `to_other`,
-    `to_image`, `cycle_image` = F(G(image)), `cycle_other` = G(F(other)), as far as the batch has their images, and the
-    losses `cycle` and `identity` [B].
+    `to_image`, `cycle_image` = F(G(image)), `cycle_other` = G(F(other)), and the losses `cycle` and `identity` [B].
 
     Args:
       gather: the rows of all devices, [B, ...] -> [global B, ...].
@@ -150,8 +150,6 @@ def translation(
     def predict(params, stats, batch, key, frozen):
         outputs, returned, kept = {}, 0.0, 0.0
         for field, opposite in OPPOSITE.items():
-            if field not in batch:  # a picture that a user asks about
-                continue
             real = batch[field]
             made = translate(networks, params, field, real)
             back = translate(networks, params, opposite, made)
@@ -176,7 +174,9 @@ def translation(
             image("to_other", "A to B"),
             image("cycle_image", "A to B to A"),
             image("other", "B"),
-            image("to_image", "B to A"),
-            image("cycle_other", "B to A to B"),
+            # Where a user's picture is answered there is no other.
+            dataclasses.replace(image("to_image", "B to A"), needs=("other", "to_image")),
+            dataclasses.replace(image("cycle_other", "B to A to B"), needs=("other", "cycle_other")),
         ),
+        outputs={"to_other": "image"},
     )
