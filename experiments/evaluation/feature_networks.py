@@ -76,7 +76,7 @@ class Trained:
         params, stats, _ = variables(self._restored(parts, path.parent))
         weights = {"params": params["model"], **stats["model"]}
         self.name = f"{parts.page.model.name}-{fingerprint(weights)}"
-        self._look = watch(parts.networks["model"], weights, lambda x: parts.prepare({"image": x})["image"], 500)
+        self._look = forward(parts.networks["model"], weights, lambda x: parts.prepare({"image": x})["image"], 500)
 
     @staticmethod
     def _restored(parts, workdir):
@@ -119,7 +119,7 @@ class Inception:
             more = f" (and {len(others)} more)" if others else ""
             raise PageError(f"{judge} does not hold the network's weights: {first}{more}") from error
         self.name = f"inception_v3-{fingerprint(weights)}"
-        self._look = watch(network, weights, self.prepare, 50)
+        self._look = forward(network, weights, self.prepare, 50)
 
     def features(self, images):
         return self._look(images)[0]
@@ -147,26 +147,19 @@ def fingerprint(weights) -> str:
     return hashlib.sha256(b"".join(np.asarray(x).tobytes() for x in jax.tree.leaves(weights))).hexdigest()[:8]
 
 
-def watch(network: nn.Module, weights, prepare, size: int):
-    """images [N, H, W, C] -> what the last affine layer of a network sees [N, D], and its outputs; `size` at a time."""
-    weights = jax.device_put(weights)
+def forward(network: nn.Module, weights, prepare, size: int):
+    """images [N, H, W, C] -> (features [N, D] before the last affine layer, logits); `size` images at a time."""
+    weights, trunk = jax.device_put(weights), network.clone(num_classes=0)
 
     @jax.jit
-    def forward(weights, images):
-        seen = []
-
-        def note(call, args, kwargs, context):
-            if isinstance(context.module, nn.Dense) and context.method_name == "__call__":
-                seen.append(args[0])
-            return call(*args, **kwargs)
-
-        # Accelerators would round the products, and the same samples be worth something else there.
-        with nn.intercept_methods(note), jax.default_matmul_precision("float32"):
-            outputs = network.apply(weights, prepare(images), train=False)
-        return seen[-1], outputs
+    def both(weights, images):
+        # Accelerators would round the products, so that samples would be judged differently there.
+        with jax.default_matmul_precision("float32"):
+            x = prepare(images)
+            return trunk.apply(weights, x, train=False)["pre_logits"], network.apply(weights, x, train=False)
 
     def look(images):
-        blocks = [forward(weights, images[i : i + size]) for i in range(0, len(images), size)]
+        blocks = [both(weights, images[i : i + size]) for i in range(0, len(images), size)]
         return [np.concatenate(x) for x in zip(*jax.device_get(blocks), strict=True)]
 
     return look
