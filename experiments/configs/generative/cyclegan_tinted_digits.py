@@ -33,5 +33,5 @@ def get_config():
         data=dict(name="tinted_digits", size=32, scale="symmetric", sampler="unpaired"),
         optimizer=dict(name="adam", b1=0.5),
         schedule=dict(name="linear", peak=4e-4),
-        train=dict(batch_size=16, steps=1000, log_every=20, evaluate_every=250, checkpoint_every=250),
+        train=dict(batch_size=16, steps=500, log_every=20, evaluate_every=250, checkpoint_every=250),
     )

@@ -29,5 +29,5 @@ def get_config():
         ),
         optimizer=dict(name="adam"),
         schedule=dict(name="cosine", peak=2e-3, warmup_steps=50),
-        train=dict(batch_size=60, steps=1000, log_every=50, evaluate_every=250, checkpoint_every=250),
+        train=dict(batch_size=60, steps=500, log_every=50, evaluate_every=100, checkpoint_every=100),
     )
