@@ -1,6 +1,6 @@
-"""The user's cache, $XDG_CACHE_HOME/fovea or ~/.cache/fovea: what can be made anew, but not in no time.
+"""The user's cache, $XDG_CACHE_HOME/fovea or ~/.cache/fovea: results that are slow to recompute.
 
-It may be deleted at any time, and where it cannot be written nothing is kept.
+It may be deleted at any time. Where it cannot be written, nothing is kept.
 """
 
 import contextlib
@@ -29,13 +29,13 @@ def cache_folder(name: str) -> pathlib.Path | None:
 def kept(identity: object, make: Callable[[], dict[str, np.ndarray]]) -> dict[str, np.ndarray]:
     """The arrays that `make()` gives, or gave when it was called for the same `identity` before.
 
-    identity: all that they depend on, told apart by its `repr`.
+    identity: everything that they depend on, compared by its `repr`.
     """
     folder = cache_folder("arrays")
     if folder is None:
         return make()
     path = folder / f"{hashlib.sha256(repr(identity).encode()).hexdigest()[:32]}.npz"
-    # A zip verifies the bytes that are read of it. What is damaged is made, and written, anew.
+    # A zip verifies the bytes that are read. A damaged file is computed and written again.
     with contextlib.suppress(OSError, ValueError, EOFError, zipfile.BadZipFile, zlib.error), np.load(path) as archive:
         return dict(archive)
     began = time.perf_counter()

@@ -92,7 +92,7 @@ def by_group(fields: Mapping[str, Field]) -> dict[str, dict[str, Field]]:
 
 
 def joined(name: str, group: str) -> str:
-    """The name in a batch of what belongs to a group: "id" -> "id/other"."""
+    """The name in a batch for a group: "id" -> "id/other"."""
     return f"{name}/{group}" if group else name
 
 

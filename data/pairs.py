@@ -37,7 +37,7 @@ def pairs(
     """A batch holds image [B, H, W, C] uint8 and masks [B, H, W] int16: the class of a pixel, −1 where it is void.
 
     images, masks: folders under the path, which is then the split `train`; where it has none, every sub-folder that
-        has them is a split. "{split}" stands for the split's name, as in images="{split}", masks="{split}annot".
+        has them is a split. "{split}" is replaced by the split's name, as in images="{split}", masks="{split}annot".
     match: what an image and its mask have in common: the "name" of the file up to the suffix, or the first "number" in
         it, as 21_training.jpg and 21_manual1.png. That is also their order, so that a slice is contiguous.
     classes: their names; where empty they are counted in the masks, which are all read for that.
@@ -46,10 +46,10 @@ def pairs(
     size: (H, W) to which images are resized (antialiased bilinear), and masks (nearest); empty: all have one size.
     channels: 3 (RGB) or 1 (grey).
     border_weight: w₀ of U-Net's `weight_map` [B, H, W] float32 (see data/weight_map.py), where the cells are the
-        connected parts of class 1; 0: there is no such map.
+        connected parts of class 1; 0: no such map.
     mean, std: over pixels in [0, 1]; where empty, measured on `stats_images` images of the first split.
 
-    Raises DataError: an image without a mask or the reverse, sizes that differ, a value that is no class.
+    Raises DataError: an image without a mask or the reverse, sizes that differ, a value without a class.
     """
     path = pathlib.Path(argument).expanduser()
     if not argument or not path.is_dir():

@@ -46,7 +46,7 @@ def _bytes(part: Source, group: str) -> int:
 def check_examples(examples: Mapping[str, np.ndarray], ids: np.ndarray, source: Source) -> None:
     """Raises DataError for arrays that are not as `source.info` declares them, naming the first wrong example.
 
-    They must be declared and have the declared shape, and classes and words must exist; -1 is no class by intention.
+    They must be declared and have the declared shape, and classes and words must exist; -1 means without a class.
     """
     for name, array in examples.items():
         field = source.info.fields.get(name)

@@ -50,7 +50,7 @@ def tfds(
 ) -> "TfdsSource":
     """`argument` is the set's name in TFDS, `cifar10` or `name/config`; a set that is not prepared yet is prepared.
 
-    A batch holds, of what the set has,
+    A batch holds these, where the set has them:
 
     image [B, H, W, C] uint8
     label [B] int32

@@ -38,7 +38,7 @@ def shift_hue(image, turn):
         (green - blue) / divisor,
         jnp.where(value == green, 2 + (blue - red) / divisor, 4 + (red - green) / divisor),
     )
-    # A channel is the value less the chroma, by how far the hue stands from that channel's own third.
+    # A channel is the value less the chroma, by the distance of the hue from that channel's own third.
     place = jnp.array([5, 3, 1], image.dtype) + sixth + 6 * turn
     place = place - 6 * jnp.floor(place / 6)
     return value - chroma * jnp.clip(jnp.minimum(place, 4 - place), 0, 1)

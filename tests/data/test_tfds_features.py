@@ -13,6 +13,8 @@ from data.augment import make_augment
 from data.pipeline import Feed, first_batch, resident_arrays
 from data.source import blank_source
 from data.tfds_source import describe
+from experiments.commands.show import macs, outline
+from experiments.page import load, override
 
 F = tfds.features
 BOXES = ((0.1, 0.2, 0.5, 0.6), (0.5, 0.1, 1.0, 0.35), (0.0, 0.9, 0.2, 1.0))  # ymin, xmin, ymax, xmax
@@ -218,6 +220,22 @@ def test_the_description_of_a_set_has_its_fields_before_it_is_prepared(data_dir,
     }
     blank, batch = first_batch(blank_source(info), 2), first_batch(real, 2)
     assert {k: (x.shape, x.dtype) for k, x in blank.items()} == {k: (x.shape, x.dtype) for k, x in batch.items()}
+
+
+def test_show_makes_a_blank_array_for_every_field(tmp_path):
+    overrides = {
+        "data.name": "tfds:fovea_objects",
+        "data.data_dir": str(tmp_path),  # the set is not prepared there
+        "data.image_size": "32",
+        "data.mask_classes": "('sky', 'box')",
+        "data.augment": "flip",
+        "data.validation": "",
+        "data.test": "",
+        "model.width": "2",
+    }
+    parts = outline(override(load("unet_camvid"), list(overrides.items())))
+    assert parts.example_batch()["masks"].shape == (2, 32, 32)
+    assert macs(parts) > 0
 
 
 @pytest.mark.parametrize(

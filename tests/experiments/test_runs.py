@@ -67,17 +67,13 @@ def test_a_line_for_each_run(fovea, tmp_path):
     assert fovea("ps", tmp_path / "nowhere").error == f"fovea: there is no folder {tmp_path / 'nowhere'}\n"
 
 
-def test_a_thousand_runs_in_a_second(tmp_path):
-    """Without jax, whose import alone takes longer."""
+def test_a_thousand_runs_are_listed_without_jax(tmp_path):
     first = folder(tmp_path / "0")
     for i in range(1, 1000):
         shutil.copytree(first, tmp_path / str(i))
     code = "import sys; from experiments.cli import main; main(); print('jax' in sys.modules, file=sys.stderr)"
-    began = time.perf_counter()
     done = subprocess.run([sys.executable, "-c", code, "ps", tmp_path], cwd=ROOT, capture_output=True, text=True)
-    seconds = time.perf_counter() - began
     assert done.stdout.count("killed") == 1000 and done.stderr == "False\n"
-    assert seconds < 3  # one second on a machine that does nothing else
 
 
 def test_a_run_that_fails_leaves_word(fovea, small, tmp_path):
