@@ -13,6 +13,7 @@ SOURCES = {
     "scenes": "data.scenes:scenes",
     "synthetic": "data.synthetic:synthetic",
     "tfds": "data.tfds_source:tfds",
+    "tinted_digits": "data.tinted_digits:tinted_digits",
     "unpaired": "data.unpaired:unpaired",
 }
 

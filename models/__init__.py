@@ -26,4 +26,10 @@ MODELS: dict[str, str | tuple[str, dict]] = {
     "dcgan_generator": "models.generative.dcgan:Generator",
     "dcgan_discriminator": "models.generative.dcgan:Discriminator",
     "ddpm_unet": "models.generative.ddpm_unet:DDPMUNet",
+    "cyclegan_generator": "models.generative.cyclegan:Generator",
+    "cyclegan_discriminator": "models.generative.cyclegan:Discriminator",
+    "random_filters": "models.generative.random_filters:RandomFilters",
+    "pixels": "models.pixels:Pixels",
+    # metric
+    "embedding": "models.metric.embedding:Embedding",
 }

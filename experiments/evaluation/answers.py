@@ -70,6 +70,7 @@ def answers(run, files: Sequence[pathlib.Path], step: int | None = None) -> Iter
         chosen = files[start : start + batch]
         images, placements = zip(*(read(file, channels, size, crop) for file in chosen), strict=True)
         outputs = run.predict(np.stack(images), step, size=batch)
+        outputs = run.snapshots.restored(outputs, [name for view in run.task.views for name in view.images])
         for i, file in enumerate(chosen):
             one = {name: x[i] for name, x in outputs.items()}
             yield _placed(parts, run.task, file, images[i], placements[i], one)

@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 from matplotlib.figure import Figure
 
-from experiments.evaluation.snapshots import EXAMPLES
+from experiments.evaluation.snapshots import spread
 from training import pictures
 from training.records import read
 
@@ -25,7 +25,7 @@ def figures(run, state, numbers: Mapping[str, Any]) -> Iterator[tuple[str, Figur
     if len(numbers.get("mistakes", ())):
         yield "mistakes", mistakes(run, state, numbers["mistakes"])
     if numbers and run.task.views:
-        ids = np.linspace(0, len(run.parts.source("test")) - 1, EXAMPLES).astype(np.int64)
+        ids = spread(run.parts.source("test"))
         yield "predictions", run.snapshots.examples(state, "test", ids)
 
 

@@ -13,6 +13,8 @@ import numpy as np
 from PIL import Image
 
 from data.fields import of_kind
+from data.pipeline import examples, in_order
+from data.source import Source
 from experiments.build.parts import Parts
 from training import samples
 from training.evaluate import make_predict_step, variables
@@ -70,8 +72,7 @@ class Snapshots:
             found["samples"] = self.picture(self.draw(state, self.condition(number))[makes.kind])
         if any(self._pictures(view) for view in self.task.views):
             name = "validation" if self.parts.has("validation") else "train"
-            ids = np.linspace(0, len(self.parts.source(name)) - 1, EXAMPLES).astype(np.int64)
-            found["examples"] = self.examples(state, name, ids)
+            found["examples"] = self.examples(state, name, spread(self.parts.source(name)))
         return found
 
     def condition(self, number: int) -> dict[str, np.ndarray]:
@@ -86,7 +87,8 @@ class Snapshots:
 
     def examples(self, state, name: str, ids: np.ndarray) -> np.ndarray:
         """uint8 [h, w, 3]: a column for each of the examples `ids` of a set or split, a row for each of the views."""
-        batch = self.parts.source(name).fetch(ids)
+        source = self.parts.source(name)
+        batch = examples(source, in_order(source, ids))
         return panel(self.task.views, self.shown(batch, self.predict(state, batch)), self.parts.info)
 
     def shown(self, batch: Mapping[str, np.ndarray], outputs: Mapping[str, np.ndarray]) -> list[dict[str, Any]]:
@@ -130,6 +132,11 @@ class Snapshots:
     @functools.cached_property
     def _predict_step(self):
         return self.devices.predict_step(make_predict_step(self.task, self.parts.view))
+
+
+def spread(source: Source) -> np.ndarray:
+    """The ids of at most EXAMPLES examples, at equal distances over the split."""
+    return np.unique(np.linspace(0, len(source) - 1, EXAMPLES).astype(np.int64))
 
 
 def blank_fields(parts: Parts, images: np.ndarray) -> dict[str, np.ndarray]:

@@ -6,6 +6,9 @@ TASKS = {
     "detection": "training.tasks.detection:detection",
     "diffusion": "training.tasks.diffusion:diffusion",
     "gan": "training.tasks.gan:gan",
+    "metric_learning": "training.tasks.metric_learning:metric_learning",
     "segmentation": "training.tasks.segmentation:segmentation",
+    "texture": "training.tasks.texture:texture",
+    "translation": "training.tasks.translation:translation",
     "vae": "training.tasks.vae:vae",
 }
