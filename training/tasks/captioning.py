@@ -83,6 +83,7 @@ def captioning(networks: dict[str, nn.Module], info, *, beam_width: int = 1) -> 
         metrics={"cross_entropy": metrics.mean("loss", "cross_entropy", "min", "nats")},
         evaluators={"captions": CaptionScores(field, "answer")},
         best="bleu4",
+        outputs={"answer": "tokens"},
         views=(views.image(), views.words(field, title="true"), views.words("answer", field, title="answer")),
     )
 

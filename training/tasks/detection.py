@@ -82,6 +82,7 @@ def detection(
         evaluators={"boxes": AveragePrecision("found_boxes", "found_labels", "found_scores")},
         numbers=("alpha", "beta", "size_weight", "offset_weight"),
         best="ap",
+        outputs={"found_boxes": "boxes", "found_labels": "labels", "found_scores": "number"},
         views=(
             views.image(),
             views.boxes(title="true"),
