@@ -85,7 +85,7 @@ class Adaptable(Protocol):
 
 @runtime_checkable
 class Rated(Protocol):
-    """A network with dropout-like rates. `models.layers.dropout.with_rates` replaces them by traced numbers.
+    """A network with dropout-like rates. `with_rates` replaces them by traced numbers.
 
     Attributes:
       rates: the names of its float fields that are rates in [0, 1]; 0.0 means that the layer is absent.
@@ -135,3 +135,17 @@ def _maps(network, shape) -> Mapping[str, jax.ShapeDtypeStruct]:
             f"{type(network).__name__} returns no feature maps: a network that has them needs num_classes=0"
         )
     return outputs
+
+
+def with_rates(network: nn.Module, rates: Mapping[str, jax.Array]) -> nn.Module:
+    """A copy of `network` with these rates, field -> number in [0, 1], which may be traced.
+
+    A field of a network inside is "backbone.dropout_rate". The parameters keep their names and shapes. A field whose
+    rate is the Python number 0 should stay out of `rates`: a traced 0 is a layer that draws and drops nothing, which is
+    a different program.
+    """
+    fields: dict[str, Any] = {name: rate for name, rate in rates.items() if "." not in name}
+    for inner in {name.partition(".")[0] for name in rates if "." in name}:
+        own = {name.removeprefix(f"{inner}."): rate for name, rate in rates.items() if name.startswith(f"{inner}.")}
+        fields[inner] = with_rates(vars(network)[inner], own)
+    return network.clone(**fields)

@@ -13,6 +13,7 @@ from typing import Any, Literal
 
 import jax
 
+from models.interfaces import Conditional, with_rates
 from training.errors import TrainingError
 from training.evaluators import Evaluator
 from training.metrics.sums import Metric
@@ -167,7 +168,12 @@ def trained(networks: Mapping, hyper: Mapping) -> dict:
     Each network takes the rates of its own key; one without any is taken as it is.
     """
     rates = hyper.get("model", {})
-    return {key: network.clone(**rates[key]) if key in rates else network for key, network in networks.items()}
+    return {key: with_rates(network, rates[key]) if key in rates else network for key, network in networks.items()}
+
+
+def conditions(network) -> tuple[str, ...]:
+    """The fields of a batch that a network takes besides its input; () of one that states none."""
+    return network.conditions if isinstance(network, Conditional) else ()
 
 
 def sample_labels(network, condition: dict) -> jax.Array | None:
@@ -175,7 +181,7 @@ def sample_labels(network, condition: dict) -> jax.Array | None:
 
     Raises TrainingError if such a network is asked for a class.
     """
-    if getattr(network, "conditional", False):
+    if "label" in conditions(network):
         return condition.get("label", condition["id"] % network.num_classes)
     if "label" in condition:
         raise TrainingError("the network is not conditional: there is no class to choose")

@@ -3,7 +3,7 @@
 import copy
 import functools
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 import jax
@@ -13,6 +13,7 @@ from ml_collections import ConfigDict
 
 from data import open_source
 from data.augment import make_augment, make_prepare, make_restore
+from data.fields import of_kind
 from data.pipeline import EvaluationFeed, Feed, first_batch, resident_arrays
 from data.source import Info, Source
 from experiments.build.compilation import keep_compiled
@@ -21,7 +22,7 @@ from experiments.build.sets import EvaluationSet, evaluation_sets
 from experiments.errors import PageError, near
 from experiments.pages.component import Component, find
 from experiments.pages.schema import PLAIN, components, is_component, keys_of
-from models.interfaces import Rated
+from models.interfaces import Adaptable, Rated
 from models.layers.conv import gradients_written_out
 from training import loop
 from training.checkpoint import check_same_model, leaves, trained
@@ -119,6 +120,7 @@ class Parts:
     def networks(self) -> dict[str, Any]:
         page, supplied = self.page.train, {}
         supplied["num_classes"] = len(self.info.classes)
+        supplied["vocabulary"] = max([len(x.names) for x in of_kind(self.info.fields, "tokens").values()], default=0)
         supplied["shape"] = self.example_batch()["image"].shape[1:]  # which a crop makes smaller
         supplied["dtype"], supplied["param_dtype"] = jnp.dtype(page.dtype), jnp.dtype(page.param_dtype)
         supplied["axis_name"] = self.devices.axis_name
@@ -385,7 +387,7 @@ class Parts:
         """A leaf that was trained elsewhere; where its shape differs, as its network adapts it, if it can."""
         _, player, *name = path.split("/")
         network = self.networks.get(player)
-        if value.shape != like.shape and hasattr(network, "adapt"):
+        if value.shape != like.shape and isinstance(network, Adaptable):
             value = np.asarray(network.adapt("/".join(name), value, like.shape))
         return value.astype(like.dtype)
 
@@ -405,10 +407,18 @@ def model_rates(page: ConfigDict) -> dict[str, float]:
     """The dropout-like rates that the page's networks declare, by key: {"model.dropout_rate": 0.5}."""
     found = {}
     for key, (component, fields) in components("model", page.model).items():
-        prefix = "model" if "name" in page.model else f"model.{key}"
-        network = component.load()
-        rates = network.rates if isinstance(network, Rated) else ()
-        found |= {f"{prefix}.{name}": fields[name] for name in rates if name in fields}
+        found |= _rates_of(component, fields, "model" if "name" in page.model else f"model.{key}")
+    return found
+
+
+def _rates_of(component: Component, fields: Mapping[str, Any], prefix: str) -> dict[str, float]:
+    """Those of a network and of the networks inside it."""
+    network = component.load()
+    rates = network.rates if isinstance(network, Rated) else ()
+    found = {f"{prefix}.{name}": fields[name] for name in rates if name in fields}
+    for key, value in fields.items():
+        if is_component(value):
+            found |= _rates_of(find(component.kind, value["name"]), keys_of(value), f"{prefix}.{key}")
     return found
 
 

@@ -14,7 +14,6 @@ STORED = "config.json"  # the page of a run
 LOCK = "lock"  # held by the process that trains; records its owner, and how the last run ended
 READINGS = "readings.json"  # which direction of each recorded number is better, and its unit
 SUMMARY = "summary.json"  # the final numbers; exists if and only if the run has ended
-READINGS = "readings.json"  # the directions and units of its numbers, until the summary has them
 EVALUATIONS = "eval.json"  # the records of `fovea eval`
 SWEEP, RESULTS = "sweep.json", "results.json"  # of a sweep: its plan; its trials
 

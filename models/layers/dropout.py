@@ -1,7 +1,5 @@
 """Dropout with a rate that may be a traced number, so that a sweep over rates is one compiled program."""
 
-from collections.abc import Mapping
-
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
@@ -27,12 +25,3 @@ class Dropout(nn.Module):
         # rate = 1 keeps nothing, and must not divide by zero on the way to its zeros.
         scale = jnp.where(self.rate < 1.0, 1.0 - self.rate, 1.0)
         return jnp.where(kept, x / scale.astype(x.dtype), jnp.zeros_like(x))
-
-
-def with_rates(network: nn.Module, rates: Mapping[str, jax.Array]) -> nn.Module:
-    """A copy of `network` with these rates, field -> number in [0, 1], which may be traced.
-
-    The parameters keep their names and shapes. A field whose rate is the Python number 0 should stay out of `rates`:
-    a traced 0 is a layer that draws and drops nothing, which is a different program.
-    """
-    return network.clone(**rates)

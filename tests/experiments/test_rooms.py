@@ -11,7 +11,7 @@ ROOT = pathlib.Path(__file__).parents[2]
 ROOMS = {
     "models": {"models"},
     "data": {"data"},
-    "training": {"training"},
+    "training": {"training", "models.interfaces"},  # what a network may be asked is written there
     "experiments": {"models", "data", "training", "experiments"},
 }
 # Of experiments, from left to right: a room imports itself and what is right of it.
@@ -78,8 +78,8 @@ def files(room: str) -> list[pathlib.Path]:
 @pytest.mark.parametrize("room", ROOMS)
 def test_a_room_imports_only_what_it_may(room):
     for path in files(room):
-        rooms = {name.partition(".")[0] for name in imported(path)} & {*ROOMS, "tests"}
-        assert rooms <= ROOMS[room], path
+        ours = {name for name in imported(path) if name.partition(".")[0] in {*ROOMS, "tests"}}
+        assert not {name for name in ours if not {name, name.partition(".")[0]} & ROOMS[room]}, path
 
 
 def test_models_need_nothing_but_jax():

@@ -5,7 +5,8 @@ import jax.numpy as jnp
 import numpy as np
 
 from models.classification.vit import ViT
-from models.layers.dropout import Dropout, with_rates
+from models.interfaces import with_rates
+from models.layers.dropout import Dropout
 from tests.goldens.make_classification import seeded_images
 from tests.models.parity import abstract, filled, quickly
 

@@ -19,8 +19,7 @@ import pytest
 from models import MODELS
 from models.classification.lenet import LeNet5
 from models.classification.resnet_cifar import CifarResNet
-from models.interfaces import Adaptable, Codec, Conditional, Cropping, Generator, Rated
-from models.layers.dropout import with_rates
+from models.interfaces import Adaptable, Codec, Conditional, Cropping, Generator, Rated, with_rates
 
 # Fields that make a network small, and the shapes of its inputs where they are not one image [1, 32, 32, 3].
 FEATURES = CifarResNet(depth=8, num_classes=0)

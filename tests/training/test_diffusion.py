@@ -190,6 +190,10 @@ class Net(nn.Module):
     """A denoiser that is told everything and uses it."""
 
     conditional: bool = False
+
+    @property
+    def conditions(self):
+        return ("label",) if self.conditional else ()
     num_classes: int = 3
 
     @property

@@ -132,7 +132,7 @@ def test_statistics_move_in_their_players_own_updates():
     images = {**BATCH, "image": jnp.asarray(RANDOM.normal(size=(6, 8, 8, 1)), jnp.float32)}
 
     class Discriminator(nn.Module):
-        conditional: bool = False
+        conditions: tuple[str, ...] = ()
 
         @nn.compact
         def __call__(self, x, train):

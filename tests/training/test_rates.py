@@ -45,7 +45,7 @@ class Net(nn.Module):
 
     rate: float = 0.5
     num_classes: int = 3
-    conditional: bool = False
+    conditions: tuple[str, ...] = ()
     shape: tuple[int, ...] = ()
 
     @nn.compact

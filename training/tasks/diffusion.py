@@ -26,6 +26,7 @@ from training.task import (
     Makes,
     Task,
     apply_in_training,
+    conditions,
     example_keys,
     init_network,
     sample_labels,
@@ -74,6 +75,7 @@ def diffusion(
       bound_terms: steps that are evaluated for an example.
     """
     model = networks["model"]
+    conditional = "label" in conditions(model)
     full = choose(process.SCHEDULES, "task.schedule", schedule)(steps)
     full = dataclasses.replace(full, range=process.IMAGES if clip else None)
     target_of, start_of = choose(process.TARGETS, "task.target", target)
@@ -87,7 +89,7 @@ def diffusion(
         raise TrainingError(
             f"diffusion clips images to [-1, 1]: data.scale='symmetric', not {scale!r}, or task.clip=False"
         )
-    _check_guidance(guidance, drop_label, model.conditional)
+    _check_guidance(guidance, drop_label, conditional)
     for name, number in (("sampling_steps", sampling_steps), ("bound_terms", bound_terms)):
         if not 1 <= number <= steps:
             raise TrainingError(f"task.{name}={number} is not between 1 and the {steps} steps of training")
@@ -96,12 +98,12 @@ def diffusion(
 
     def evaluate(params, stats, x, time, label):
         """The network's output, not in training; a label where it is conditional."""
-        label = {"label": label} if model.conditional else {}
+        label = {"label": label} if conditional else {}
         return model.apply({"params": params["model"], **stats["model"]}, x, time, train=False, **label)
 
     def labels(batch):
         """Labels for a conditional network; the null label where an example has none."""
-        return jnp.where(batch["label"] >= 0, batch["label"], model.null) if model.conditional else None
+        return jnp.where(batch["label"] >= 0, batch["label"], model.null) if conditional else None
 
     def init(key, batch):
         params, stats = init_network(model, key, batch["image"][:1], jnp.zeros(1, jnp.int32))
@@ -113,7 +115,7 @@ def diffusion(
         index = jax.vmap(lambda key: jax.random.randint(key, (), 0, steps))(keys("step"))
         x, noise, scales = noised(full, keys("noise"), index, start)
         label = {}
-        if model.conditional:
+        if conditional:
             share = hyper["task"]["drop_label"]
             drop = jax.vmap(lambda key: jax.random.bernoulli(key, share))(keys("drop"))
             label = {"label": jnp.where(drop, model.null, labels(batch))}
@@ -152,7 +154,7 @@ def diffusion(
         """Images of the classes `condition["label"]` where given, in `steps` steps, guided by the weight `guidance`."""
         if not 1 <= steps <= len(full.time):
             raise TrainingError(f"{steps} sampling steps are not between 1 and the {len(full.time)} of training")
-        _check_guidance(guidance, drop_label, model.conditional)
+        _check_guidance(guidance, drop_label, conditional)
         label = sample_labels(model, condition)
 
         def denoise(x, time, alpha_bar):
@@ -175,7 +177,7 @@ def diffusion(
         best="loss",
         makes=Makes(
             draw,
-            given={"label": Condition("label")} if model.conditional else {},
+            given={"label": Condition("label")} if conditional else {},
             options={"steps": sampling_steps, "guidance": guidance},
         ),
         views=(views.image(), views.label()),

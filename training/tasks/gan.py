@@ -15,6 +15,7 @@ import flax.linen as nn
 import jax
 import jax.numpy as jnp
 
+from models.interfaces import Conditional, Generator
 from training import metrics, views
 from training.errors import TrainingError, choose
 from training.task import (
@@ -77,7 +78,7 @@ def gan(
     draw = choose(PRIORS, "task.prior", prior)
     if updates < 1:
         raise TrainingError(f"task.updates={updates}: the {adversary} needs at least one")
-    conditional = networks["generator"].conditional
+    conditional = "label" in networks["generator"].conditions
     kind = "array" if tuple(networks["generator"].shape) == (1, 1, 2) else "image"  # points of the plane
 
     def apply(networks, name, params, stats, x, batch, key, train):
@@ -176,8 +177,8 @@ def _adversary(networks) -> str:
     if "generator" not in networks or len(others) != 1:
         raise TrainingError(f"a GAN needs the networks generator and discriminator, found {', '.join(networks)}")
     for key, network in networks.items():
-        if not hasattr(network, "conditional") or hasattr(network, "latent") != (key == "generator"):
+        if not isinstance(network, Conditional) or isinstance(network, Generator) != (key == "generator"):
             raise TrainingError(f"model.{key}: {type(network).__name__} is not a network for a GAN")
-    if len({network.conditional for network in networks.values()}) > 1:
+    if len({network.conditions for network in networks.values()}) > 1:
         raise TrainingError(f"model: either both generator and {others[0]} are conditional, or neither")
     return others[0]

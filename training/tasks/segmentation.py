@@ -15,6 +15,7 @@ import flax.linen as nn
 import jax
 import jax.numpy as jnp
 
+from models.interfaces import Cropping
 from training import losses, metrics, views
 from training.errors import TrainingError, check
 from training.task import Task, apply_in_training, init_network, trained
@@ -44,7 +45,7 @@ def segmentation(
       alpha_fp, beta_fn: α, the cost of a false positive, and β, of a false negative, in tversky.
     """
     model = networks["model"]
-    sides = getattr(model, "sides", lambda output: (output, output))
+    sides = model.sides if isinstance(model, Cropping) else lambda output: (output, output)
     check(LOSSES, "task.loss", loss)
 
     def init(key, batch):
