@@ -17,7 +17,7 @@ from training.checkpoint import Checkpoints
 from training.errors import TrainingError
 from training.records import Records
 
-AHEAD = 4  # from so many to twice as many dispatches are under way: that hides the host and bounds the memory
+AHEAD = 4  # keep 4-8 dispatches in flight to hide host latency and bound memory
 
 
 class Interrupted(Exception):
@@ -27,7 +27,7 @@ class Interrupted(Exception):
 
 
 class Pruned(Exception):
-    """The run is not worth going on with, says a sweep."""
+    """A sweep has stopped the run early."""
 
     ended = "pruned"
 
@@ -66,7 +66,7 @@ class Intervals:
 
 
 class StopSignal:
-    """True once SIGTERM or SIGINT came (on any process); a second signal stops at once."""
+    """True once SIGTERM or SIGINT has come (to any process); a second signal stops at once."""
 
     def __enter__(self):
         self._received = False
@@ -94,10 +94,10 @@ class StopSignal:
 
 @dataclasses.dataclass
 class Journal:
-    """What becomes of the numbers of one run: looked at, averaged, recorded, and saved with its state.
+    """Checks, averages and records the metrics of one run, and saves them with its state.
 
     Attributes:
-      window: metrics of the steps since the last log boundary; at first, as the checkpoint has them.
+      window: metrics of the steps since the last log boundary; at the start those in the checkpoint.
       body: JSON that goes into every checkpoint.
       describe: steps done -> further numbers for the record (the learning rate).
       watch: called with (steps done, numbers) of every record; what it raises ends the run.
@@ -125,7 +125,7 @@ class Journal:
         """The metrics of a step. Raises TrainingError, naming it, unless its losses and parameters are finite."""
         self.window.append(metrics)
         for name, value in metrics.items():
-            # The norm tells of parameters that the last update broke, before a loss does: they must not be saved.
+            # The norm shows that the last update broke the parameters, before a loss does: they must not be saved.
             if name.endswith(("loss", "parameter_norm")) and not math.isfinite(value):
                 self.checkpoints.wait()
                 kept = self.checkpoints.steps()
@@ -147,10 +147,10 @@ class Journal:
         """Logs, evaluates and saves what is due after `done` steps; each callable is called only if it is needed.
 
         Args:
-          speed: what goes into the record about time.
+          speed: numbers about time for the record.
           evaluate: (metrics, score by which the best checkpoint is kept).
           state: the state on the host.
-          stops: whether the run is interrupted, and must be saved in any case.
+          stops: whether the run is interrupted, and is saved in any case.
         """
         if self.intervals.logs(done):
             means = {f"train/{k}": math.fsum(m[k] for m in self.window) / len(self.window) for k in self.window[0]}
@@ -172,7 +172,7 @@ class Journal:
 
 
 class Clock:
-    """How fast steps are done, and how much of that time went into waiting for data."""
+    """Steps per second, and the share of the time spent waiting for data."""
 
     def __init__(self, done: int):
         self.restart(done)
@@ -188,7 +188,7 @@ class Clock:
 
     @contextlib.contextmanager
     def paused(self):
-        """What is done meanwhile does not count."""
+        """Time in this context does not count."""
         before = time.perf_counter()
         yield
         self._began += time.perf_counter() - max(before, self._began)  # it may have been read meanwhile
@@ -201,17 +201,18 @@ class Clock:
         return rate, share
 
 
-class Flight:
-    """The dispatches under way, of which there are no more than twice AHEAD."""
+class InFlight:
+    """The dispatches in flight, at most twice AHEAD."""
 
     def __init__(self):
-        self._flying = []
+        self._metrics = []
 
     def add(self, metrics: Any) -> None:
-        self._flying.append(metrics)
-        if len(self._flying) == 2 * AHEAD:  # woken after each step, the host would take time from the step on a CPU
-            jax.block_until_ready(self._flying[AHEAD - 1])
-            del self._flying[:AHEAD]
+        """Adds a dispatch by its metrics, and waits if there are too many."""
+        self._metrics.append(metrics)
+        if len(self._metrics) == 2 * AHEAD:  # waking the host after each step would take time from the step on a CPU
+            jax.block_until_ready(self._metrics[AHEAD - 1])
+            del self._metrics[:AHEAD]
 
 
 def train(
@@ -237,8 +238,8 @@ def train(
       journal: where metrics and states go, and how often.
       evaluate: state -> (metrics, score by which the best checkpoint is kept).
       stop: whether to save and raise Interrupted.
-      count_macs: arguments of the step -> its multiply-adds, 0 where they cannot be counted. It traces the step, which
-        the first call then need not do again.
+      count_macs: arguments of the step -> its multiply-adds, 0 where they cannot be counted. It traces the step, so the
+        first call need not.
 
     Raises:
       TrainingError: a loss or parameter that is not finite, naming the step; the last good checkpoint stays.
@@ -246,7 +247,7 @@ def train(
     """
     resident, frozen, hyper = arguments
     intervals, records, calls = journal.intervals, journal.records, journal.intervals.steps_per_call
-    recent, flight, clock, macs = [], Flight(), Clock(start), 0
+    recent, in_flight, clock, macs = [], InFlight(), Clock(start), 0
 
     def collect(done):
         """Brings the metrics of recent steps to the host."""
@@ -265,7 +266,7 @@ def train(
         return {"time/examples_per_s": rate * examples_per_step, "time/wait_share": waited, **counted}
 
     if start % calls:  # a run that was forked
-        raise TrainingError(f"step {start} to go on from is no multiple of train.steps_per_call={calls}")
+        raise TrainingError(f"cannot resume at step {start}: not a multiple of train.steps_per_call={calls}")
     for done in range(start + calls, intervals.steps + 1, calls):
         with clock.waiting():
             feed = next(feeds)
@@ -273,12 +274,12 @@ def train(
         if compiles:
             macs = count_macs(state, resident, feed, frozen, hyper) // calls
         state, metrics = step(state, resident, feed, frozen, hyper)
-        if compiles:  # which is not timed
+        if compiles:  # compilation is not timed
             jax.block_until_ready(metrics)
             journal.started()
             clock.restart(done)
         recent.append(metrics)
-        flight.add(metrics)
+        in_flight.add(metrics)
         stops = stop(intervals.logs(done))
         if intervals.pauses(done) or stops:
             collect(done)

@@ -7,6 +7,7 @@ thread, in a notebook and without a display.
 import itertools
 import math
 import pathlib
+import types
 from collections.abc import Collection, Mapping, Sequence
 
 import numpy as np
@@ -15,44 +16,56 @@ from matplotlib.colors import LinearSegmentedColormap
 from matplotlib.figure import Figure
 from PIL import Image
 
+from training.metrics.readings import Reading
+
 _INK, _GREY, _GRID = "#1f2933", "#7b8794", "#e4e7eb"
 _COLOURS = ("#1f6fb4", "#e4572e", "#2a9d5c", "#8e5bb5", "#c9930a", "#17909b", "#d1478c", "#6b7280")
 _BLUES = LinearSegmentedColormap.from_list("fovea", ["#ffffff", "#cfe3f5", "#5aa0d8", "#1f6fb4", "#0b3a66"])
 _REDS = LinearSegmentedColormap.from_list("fovea_errors", ["#ffffff", "#fbd5c8", "#ee8a6a", "#c8401c", "#7d1f08"])
 
-# One panel for what belongs together. A panel shows "<split>/<name>" of every split that recorded it.
+# One panel for what belongs together. A panel shows "<set>/<name>" of every set that recorded it.
 _LOGARITHMIC = ("loss", "norms")
-_SAME = {"cross_entropy": "loss"}  # what validation calls cross_entropy, training calls loss
+_SAME = {"cross_entropy": "loss"}  # the loss of training is the cross_entropy of an evaluation
 _REDUNDANT = ("error", "weights")
+_NO_READING = Reading()
 
 
-def curves(records: Sequence[Mapping]) -> Figure:
-    """Every number that training or validation recorded, against the step, one panel per kind of number.
+def curves(records: Sequence[Mapping], readings: Mapping[str, Reading] = types.MappingProxyType({})) -> Figure:
+    """Every number that training or an evaluation recorded, against the step, one panel per kind of number.
 
     Args:
-      records: dictionaries with `step` and numbers keyed "train/loss", "validation/accuracy", …
+      records: dictionaries with `step` and numbers keyed "train/loss", "validation/accuracy", … Sets that are evaluated
+        only once have no curve.
+      readings: of the evaluation's numbers by name, for the units.
     """
     panels: dict[str, dict[str, list[tuple[float, float]]]] = {}
     for record in records:
         for key, value in record.items():
             split, _, name = key.partition("/")
-            if split not in ("train", "validation") or not isinstance(value, int | float) or not math.isfinite(value):
+            if split in ("time", "") or not isinstance(value, int | float) or not math.isfinite(value):
                 continue
             panel, line = _panel(split, name)
             if panel:
                 panels.setdefault(panel, {}).setdefault(line, []).append((record["step"], value))
-    panels = {name: panels[name] for name in sorted(panels, key=_rank)}
+    usual = lambda line: line.endswith(("train", "validation"))
+    panels = {
+        name: kept
+        for name in sorted(panels, key=_rank)
+        if (kept := {k: v for k, v in panels[name].items() if name == "norms" or usual(k) or len(v) > 1})
+    }
     figure, axes = _grid(len(panels), 2 if len(panels) in (2, 4) else min(3, len(panels)), width=4.4, height=3.1)
     for ax, (name, lines) in zip(axes, panels.items(), strict=True):
+        unit = readings.get(name, _NO_READING).unit
         for i, (label, points) in enumerate(sorted(lines.items())):
             x, y = np.array(points, float).T
+            y = 100 * y if unit == "%" else y
             colour = _COLOURS[1 if label == "validation" else i % len(_COLOURS)]
             sparse = len(x) <= 40 and "validation" in label
             ax.plot(x, y, color=colour, lw=1.6, marker="o" if sparse else None, ms=3, label=label)
         values = np.array([y for points in lines.values() for _, y in points])
         if name.endswith(_LOGARITHMIC) and values.min() > 0 and values.max() > 10 * values.min():
             ax.set_yscale("log")
-        ax.set_title(name.replace("_", " "), fontsize=11, color=_INK, loc="left")
+        ax.set_title(", ".join(filter(None, (name.replace("_", " "), unit))), fontsize=11, color=_INK, loc="left")
         ax.set_xlabel("step", fontsize=9, color=_INK)
         ax.set_xlim(left=0)
         if list(lines) != ["train"]:

@@ -160,7 +160,7 @@ class Stretch:
         self.together = len({(slot.done, slot.key.tobytes()) for slot in slots}) == 1
         read = slots[:1] if self.together else slots
         self.feeds = [slot.run.parts.host_feeds(slot.done) for slot in read]
-        self.recent, self.flight, self.clock, self.calls = [], loop.Flight(), loop.Clock(0), 0
+        self.recent, self.flight, self.clock, self.calls = [], loop.InFlight(), loop.Clock(0), 0
 
     def advance(self, stop: Callable[[bool], bool]) -> list[Slot]:
         """A dispatch of the step, and what is due after it; returns the slots that have ended."""

@@ -129,7 +129,7 @@ def test_asked_to_stop_it_saves_but_ranks_nothing():
 
 def test_a_fork_that_does_not_fit_the_steps_per_call():
     _, _, error = run(Intervals(10, 2, 2, 2, 2), start=3)
-    assert "step 3 to go on from is no multiple of train.steps_per_call=2" in str(error)
+    assert "cannot resume at step 3: not a multiple of train.steps_per_call=2" in str(error)
 
 
 @pytest.mark.parametrize("name", ("steps", "log", "evaluate", "checkpoint"))

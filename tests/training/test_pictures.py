@@ -3,6 +3,7 @@
 import numpy as np
 
 from training import pictures
+from training.metrics.readings import Reading
 
 
 def lines(figure):
@@ -18,6 +19,17 @@ def test_curves_group_what_belongs_together():
     assert found.keys() == {"loss", "accuracy", "learning rate", "norms"}
     assert found["loss"].keys() == {"train", "validation"}
     np.testing.assert_allclose(found["loss"]["train"].get_xydata(), [[10, 0.1], [20, 0.05], [30, 1 / 30]])
+
+
+def test_curves_have_the_units_of_their_readings_and_every_set_that_is_evaluated_again():
+    records = [{"step": s, "train/accuracy": 0.5, "set5/psnr": 30.0 + s} for s in (1, 2)]
+    records.append({"step": 2, "test/accuracy": 0.75, "test/ssim": 0.9})
+    readings = {"accuracy": Reading("max", "%"), "psnr": Reading("max", "dB"), "ssim": Reading("max")}
+    found = lines(pictures.curves(records, readings))
+    assert found.keys() == {"accuracy, %", "psnr, dB"}
+    np.testing.assert_allclose(found["accuracy, %"]["train"].get_ydata(), 50)
+    np.testing.assert_allclose(found["psnr, dB"]["set5"].get_ydata(), [31, 32])
+    assert found["accuracy, %"].keys() == {"train"}  # the test split is one point
 
 
 def test_curves_of_two_players_are_two_lines():
