@@ -35,6 +35,7 @@ def run(options: argparse.Namespace) -> None:
     from training import samples
     from training.evaluate import variables
     from training.pictures import save
+    from training.task import check_asked
 
     trained = build(options.page, options.workdir)
     makes, number, columns = trained.task.makes, options.num, samples.COLUMNS
@@ -42,12 +43,9 @@ def run(options: argparse.Namespace) -> None:
         raise PageError(f"task {options.page.task.name!r} makes nothing")
     if makes.count is not None:
         number = makes.count
+    check_asked(makes, dict(options.given), dict(options.set))
     given = {}
     for name, text in options.given:
-        if name not in makes.given:
-            raise PageError(
-                f"--given {name}: task {options.page.task.name!r} does not take it{near(name, makes.given)}"
-            )
         if makes.given[name].kind == "array" and text in PATHS:
             (width,) = makes.given[name].shape
             columns = max(round(options.num**0.5), 2) if text == "plane" else columns
@@ -57,7 +55,7 @@ def run(options: argparse.Namespace) -> None:
             number = len(given[name])
         else:
             given[name] = asked(text, makes.given[name].kind, trained.parts.info.classes, number)
-    chosen = {name: option(name, text, makes.options, options.page.task.name) for name, text in options.set}
+    chosen = {name: option(name, text, makes.options[name]) for name, text in options.set}
     made = trained.sample(number, given=given, seed=options.seed, step=options.step, **chosen)
     out = pathlib.Path(options.out)
     out.parent.mkdir(parents=True, exist_ok=True)
@@ -90,12 +88,10 @@ def asked(text: str, kind: str, classes: tuple[str, ...], number: int) -> np.nda
     return rows
 
 
-def option(name: str, text: str, known: dict, task: str):
+def option(name: str, text: str, default):
     """The value of --set NAME=TEXT, of the type of the option's default. Raises PageError."""
-    if name not in known:
-        raise PageError(f"--set {name}: task {task!r} has no such option{near(name, known)}")
-    kind = type(known[name])
+    kind = type(default)
     try:
         return kind(text) if kind is not bool else {"true": True, "false": False}[text.lower()]
     except (ValueError, KeyError):
-        raise PageError(f"--set {name}={text}: {name} is like {known[name]!r}") from None
+        raise PageError(f"--set {name}={text}: {name} is like {default!r}") from None

@@ -19,7 +19,8 @@ def figures(run, state, numbers: Mapping[str, Any]) -> Iterator[tuple[str, Figur
       state: the one that was measured, placed.
       numbers: of the test set: `confusion` [K, K] is drawn, and `mistakes` [n], the ids of the worst wrong answers.
     """
-    yield "curves", pictures.curves(read(run.workdir))
+    units = {name.partition("/")[2]: reading for name, reading in run.readings().items()}
+    yield "curves", pictures.curves(read(run.workdir), units)
     if "confusion" in numbers:
         yield "confusion", pictures.confusion(numbers["confusion"], run.parts.info.classes)
     if len(numbers.get("mistakes", ())):

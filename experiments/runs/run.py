@@ -19,7 +19,7 @@ import numpy as np
 from ml_collections import ConfigDict
 
 from experiments.build.parts import Parts
-from experiments.errors import PageError, near
+from experiments.errors import PageError
 from experiments.evaluation.evaluations import Evaluations
 from experiments.evaluation.snapshots import Snapshots, blank_fields, save_gifs, save_snapshots
 from experiments.pages.stored import LOCK, READINGS, STORED, SUMMARY, canonical, check_stored, hyperparameters
@@ -33,6 +33,7 @@ from training.evaluate import score, variables
 from training.metrics.readings import STEP, Reading
 from training.records import Records, plain
 from training.step import TrainState
+from training.task import check_asked
 
 Watch = Callable[[int, dict[str, float]], None] | None
 Opened = tuple[int, TrainState, loop.Journal]
@@ -174,15 +175,12 @@ class Run:
           options: of `makes.options`, such as `steps`.
 
         Raises:
-          PageError: the task makes nothing, or not from what is given.
+          PageError, TrainingError: the task makes nothing, or not from what is given.
         """
         makes = self.task.makes
         if makes is None:
             raise PageError(f"task {self.page.task.name!r} makes nothing")
-        for names, allowed in ((given or {}, makes.given), (options, makes.options)):
-            for name in names:
-                if name not in allowed:
-                    raise PageError(f"task {self.page.task.name!r} does not take {name!r}{near(name, allowed)}")
+        check_asked(makes, given or {}, options)
         state, _ = self.placed(step)
         condition = self.snapshots.condition(number)
         condition |= {name: np.broadcast_to(x, (number, *np.shape(x)[1:])) for name, x in (given or {}).items()}

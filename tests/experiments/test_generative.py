@@ -164,11 +164,11 @@ def test_the_command(trained, tmp_path, capsys):
         assert main([*command, "--given", "label=7", "--set", "steps=4", "--config.task.sampler=ddim"]) == 0
         assert "there is no class 'seven'" in refused("--given", "label=seven")
         assert "21 sampling steps are not between 1 and the 20 of training" in refused("--set", "steps=21")
-        assert "does not take it" in refused("--given", "latent=plane")
+        assert "no condition 'latent'" in refused("--given", "latent=plane")
         assert "is not between 1 and the 20" in refused("--config.task.sampling_steps=21")
     else:
-        assert "does not take it" in refused("--given", "label=1")
-        assert "has no such option" in refused("--set", "steps=2")
+        assert "no condition 'label'" in refused("--given", "label=1")
+        assert "no option 'steps'" in refused("--set", "steps=2")
     assert canonical(config) == json.loads((workdir / "config.json").read_text())
 
 

@@ -194,6 +194,7 @@ class Net(nn.Module):
     @property
     def conditions(self):
         return ("label",) if self.conditional else ()
+
     num_classes: int = 3
 
     @property

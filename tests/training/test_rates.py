@@ -83,7 +83,7 @@ def test_a_loss_reads_the_rates_of_hyper(task, player, key):
 
     @jax.jit
     def kernel_gradient(rate):
-        hyper = {"task": {}, "model": {key: {"rate": rate}}}
+        hyper = {"task": {"label_smoothing": 0.0}, "model": {key: {"rate": rate}}}
         loss = lambda params: task.loss(player, params, stats, BATCH, jax.random.key(1), {}, hyper)[0]
         return jnp.abs(jax.grad(loss)(params)[player]["Dense_0"]["kernel"]).max()
 

@@ -16,7 +16,7 @@ def get_config():
             metric="test/bleu4",
             note="The paper has no such data: its figures are COCO's and Flickr's.",
         ),
-        model=dict(name="show_and_tell", backbone=dict(name="resnet_cifar", depth=20), width=256, vocabulary=40),
+        model=dict(name="show_and_tell", backbone=dict(name="resnet_cifar", depth=20), width=256),
         task=dict(name="captioning"),
         data=dict(name="scenes", train="train", validation="validation", test="test"),
         optimizer=dict(name="adam", clip_norm=1.0),
