@@ -16,6 +16,7 @@ from PIL import Image
 
 from experiments.pages.component import find
 from experiments.pages.schema import PLAIN, canonical, load, pages
+from models.classification.resnet import DEPTHS
 
 ROLES = ("train", "validation", "test")
 TRAIN, TEST = 32, 24  # examples of a split; 24 rows are one batch on 8 devices, or one and a half of 16
@@ -29,7 +30,7 @@ NETWORKS: dict[str, Callable[[Mapping[str, Any]], dict[str, Any]]] = {
     "mlp": narrow("hidden", 8),
     "lenet5": lambda fields: {},
     "resnet_cifar": lambda fields: dict(depth=8),
-    "resnet": lambda fields: {},  # of fewer layers its blocks would be of another kind
+    "resnet": lambda fields: {},  # see `few_blocks`
     "vit": lambda fields: dict(width=16, depth=2, heads=2, mlp=16),
     "unet": lambda fields: dict(width=2, depth=2),
     "vae": lambda fields: dict(hidden=(8,) * len(fields["hidden"]), latent=2),
@@ -129,6 +130,12 @@ TRAINING = dict(
 )
 
 
+def few_blocks(monkeypatch) -> None:
+    """One block for each stage of the networks whose depth is a line of a table: another depth has other blocks."""
+    for depth in DEPTHS:
+        monkeypatch.setitem(DEPTHS, depth, (1, 1, 1, 1))
+
+
 def tiny(name: str, folder: pathlib.Path, **train: Any) -> ConfigDict:
     """The page called `name`, tiny.
 
@@ -183,10 +190,9 @@ def program(page: ConfigDict) -> str:
 
 
 def networks(name: str) -> tuple:
-    """The networks of a page, each with the options by which its kind is chosen."""
+    """The networks of a page, each with the names in its fields: variant, norm, padding."""
     return tuple(
-        (network, *(x for x in fields.values() if isinstance(x, str | bool)))
-        for network, fields in _networks(load(name))
+        (network, *(x for x in fields.values() if isinstance(x, str))) for network, fields in _networks(load(name))
     )
 
 
