@@ -14,8 +14,10 @@ import numpy as np
 from ml_collections import ConfigDict
 from PIL import Image
 
+from experiments.pages.catalogue import load, pages
 from experiments.pages.component import find
-from experiments.pages.schema import PLAIN, canonical, load, pages
+from experiments.pages.schema import PLAIN, is_component
+from experiments.pages.stored import canonical
 from models.classification.resnet import DEPTHS
 
 ROLES = ("train", "validation", "test")
@@ -39,6 +41,13 @@ NETWORKS: dict[str, Callable[[Mapping[str, Any]], dict[str, Any]]] = {
     "gan_discriminator": narrow("hidden", 8),
     "dcgan_generator": lambda fields: dict(width=2, latent=4),
     "dcgan_discriminator": lambda fields: dict(width=2),
+    "centernet": lambda fields: dict(width=4),
+    "show_and_tell": lambda fields: dict(width=8),
+    "embedding": lambda fields: dict(dim=8),
+    "cyclegan_generator": lambda fields: dict(width=4, blocks=1),
+    "cyclegan_discriminator": lambda fields: dict(width=4),
+    "random_filters": lambda fields: dict(sizes=(3, 5), width=4),
+    "pixels": lambda fields: {},
     "ddpm_unet": lambda fields: dict(
         width=8, groups=4, blocks=1, multipliers=(1, 2), attention=(4,) if fields["attention"] else ()
     ),
@@ -47,9 +56,14 @@ NETWORKS: dict[str, Callable[[Mapping[str, Any]], dict[str, Any]]] = {
 # task -> what its numbers cost nothing with.
 TASKS: dict[str, dict[str, Any]] = {
     "classification": {},
+    "captioning": {},
+    "detection": dict(max_detections=10),
     "diffusion": dict(sampling_steps=2, bound_terms=2),
     "gan": {},
+    "metric_learning": {},
     "segmentation": {},
+    "texture": {},
+    "translation": dict(history=4),
     "vae": dict(importance_samples=2),
 }
 
@@ -73,6 +87,10 @@ def _tfds(page: ConfigDict, argument: str, folder: pathlib.Path) -> dict[str, An
 
 def _digits(page: ConfigDict, argument: str, folder: pathlib.Path) -> dict[str, Any]:
     return dict(size=_side(page), **_splits(page, "train", "train", "test"))
+
+
+def _image(page: ConfigDict, argument: str, folder: pathlib.Path) -> dict[str, Any]:
+    return dict(image_size=16)
 
 
 def _gaussians(page: ConfigDict, argument: str, folder: pathlib.Path) -> dict[str, Any]:
@@ -112,9 +130,11 @@ SOURCES: dict[str, Callable[[ConfigDict, str, pathlib.Path], dict[str, Any]]] = 
     "binarized_mnist": _binarized_mnist,
     "digits": _digits,
     "gaussians": _gaussians,
+    "image": _image,
     "pairs": _pairs,
     "scenes": _scenes,
     "tfds": _tfds,
+    "tinted_digits": _digits,
 }
 
 TRAINING = dict(
@@ -156,10 +176,14 @@ def tiny(name: str, folder: pathlib.Path, **train: Any) -> ConfigDict:
             page.data[key] = value
         page.data.num_classes = None
         page.data.augment = tuple(re.sub(r"random_crop\(\d+\)", f"random_crop({CROP})", a) for a in page.data.augment)
-        for network, fields in _networks(page):
+        for network, fields in (*_networks(page), *((x.name, x) for x in page.frozen.values())):
             fields.update(_line(NETWORKS, network, "NETWORKS")(fields))
         page.task.update(_line(TASKS, page.task.name, "TASKS"))
+        if page.data.sampler.startswith("pk("):
+            page.data.sampler = "pk(4, 4)"
         page.train.update({**TRAINING, "steps": 2, **train})
+        if kind == "image":  # one picture, on each of the devices
+            page.train.update(dict(batch_size=8, evaluate_batch_size=8))
         page.track.to = ()
         for schedule in [page.schedule] if "name" in page.schedule else page.schedule.values():
             if "warmup_steps" in schedule:
@@ -190,14 +214,19 @@ def program(page: ConfigDict) -> str:
 
 
 def networks(name: str) -> tuple:
-    """The networks of a page, each with the names in its fields: variant, norm, padding."""
+    """The networks of a page, also those inside others, each with the names in its fields: variant, norm, padding."""
     return tuple(
         (network, *(x for x in fields.values() if isinstance(x, str))) for network, fields in _networks(load(name))
     )
 
 
 def _networks(page) -> list[tuple[str, ConfigDict]]:
-    return [(fields.name, fields) for fields in ([page.model] if "name" in page.model else page.model.values())]
+    found, left = [], [page.model] if "name" in page.model else list(page.model.values())
+    while left:
+        fields = left.pop(0)
+        found.append((fields.name, fields))
+        left += [value for value in fields.values() if is_component(value)]
+    return found
 
 
 def _without_numbers(tree):
