@@ -2,8 +2,7 @@
 
 import copy
 import functools
-import re
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import jax
@@ -18,30 +17,23 @@ from data.pipeline import EvaluationFeed, Feed, first_batch, resident_arrays
 from data.source import Info, Source
 from experiments.build.compilation import keep_compiled
 from experiments.build.frozen import frozen_variables
+from experiments.build.networks import make_networks, model_rates
 from experiments.build.sets import EvaluationSet, evaluation_sets
+from experiments.build.warm_start import take_parameters
 from experiments.errors import PageError, near
-from experiments.pages.component import Component, find
-from experiments.pages.schema import PLAIN, components, is_component, keys_of
-from models.interfaces import Adaptable, Rated
+from experiments.pages.component import find
+from experiments.pages.schema import PLAIN, components
 from models.layers.conv import gradients_written_out
 from training import loop
-from training.checkpoint import check_same_model, leaves, trained
 from training.errors import TrainingError
 from training.optimizers import make_optimizer, numbers
 from training.parallel import check_batch, devices
-from training.step import TrainState, ema_of, init_state, make_train_step, several_steps
+from training.step import TrainState, init_state, make_train_step, several_steps
 from training.task import Task, stream
 
 DTYPES = ("float32", "bfloat16", "float64")
 # Keys of `data` and of a set in `evaluate` that are not options of the source.
 NOT_OPTIONS = {"name", "split", "every", "also", *PLAIN["data"]}
-
-
-class Networks(dict):
-    """key -> module. A task that asks for one the page does not name gets a line that says so."""
-
-    def __missing__(self, key):
-        raise PageError(f"the task wants a network {key!r} in the section model{near(key, self)}")
 
 
 class Parts:
@@ -124,18 +116,7 @@ class Parts:
         supplied["shape"] = self.example_batch()["image"].shape[1:]  # which a crop makes smaller
         supplied["dtype"], supplied["param_dtype"] = jnp.dtype(page.dtype), jnp.dtype(page.param_dtype)
         supplied["axis_name"] = self.devices.axis_name
-        networks = Networks()
-        features = {**supplied, "num_classes": 0}  # of a frozen network: it has no head
-        for kind, given in (("model", supplied), ("frozen", features)):
-            for key, (component, fields) in components(kind, self.page[kind]).items():
-                if key in networks:
-                    raise PageError(f"frozen.{key}: the section model has a network of this name")
-                own = {name: value for name, value in fields.items() if name != "weights"}
-                try:
-                    networks[key] = network(component, own, given)
-                except ValueError as error:
-                    raise PageError(f"{kind}: {error}") from error
-        return networks
+        return make_networks(self.page, supplied)
 
     @functools.cached_property
     def task(self) -> Task:
@@ -356,70 +337,14 @@ class Parts:
         """The state before the first step, on the host: the same for any number of devices."""
         state = self._initialise(self.root_key, self.example_batch(), self.hyper)
         state = jax.tree.map(np.array, state)
-        return self._take_parameters(state) if self.page.train.init_from else state
+        page = self.page.train
+        return take_parameters(state, self.networks, page.init_from, page.init_except) if page.init_from else state
 
     def example_batch(self, size: int = 2) -> dict[str, np.ndarray]:
         """A batch of `size` examples as the network sees it in training, of which the shapes are right: zeros."""
         batch = first_batch(self.source("train"), size)
         shapes = jax.eval_shape(self.augment, batch, jax.random.key(0))
         return {name: np.zeros(x.shape, x.dtype) for name, x in shapes.items()}
-
-    def _take_parameters(self, state: TrainState) -> TrainState:
-        """`state` with the parameters and statistics of `train.init_from`, but for those `init_except` matches."""
-        where, skip = self.page.train.init_from, self.page.train.init_except
-        ours = {"params": state.params, "stats": state.stats}
-        try:
-            theirs = leaves(trained(where))
-        except TrainingError as error:
-            raise TrainingError(f"train.init_from: {error}") from error
-        for pattern in skip:
-            if not any(re.search(pattern, path) for path in leaves(ours)):
-                raise TrainingError(f"train.init_except: {pattern!r} matches no parameter{near(pattern, leaves(ours))}")
-        taken = lambda path: not any(re.search(pattern, path) for pattern in skip)
-        wanted = {path: x for path, x in leaves(ours).items() if taken(path)}
-        # The average is float32 and parameters may be less: a difference in precision is none of the model.
-        theirs = {path: self._fitted(path, x, wanted[path]) for path, x in theirs.items() if path in wanted}
-        check_same_model(wanted, theirs, where)
-        new = jax.tree.unflatten(jax.tree.structure(ours), [theirs.get(path, x) for path, x in leaves(ours).items()])
-        return state.replace(**new, ema={player: ema_of(new["params"][player]) for player in state.ema})
-
-    def _fitted(self, path: str, value: np.ndarray, like: np.ndarray) -> np.ndarray:
-        """A leaf that was trained elsewhere; where its shape differs, as its network adapts it, if it can."""
-        _, player, *name = path.split("/")
-        network = self.networks.get(player)
-        if value.shape != like.shape and isinstance(network, Adaptable):
-            value = np.asarray(network.adapt("/".join(name), value, like.shape))
-        return value.astype(like.dtype)
-
-
-def network(component: Component, fields: dict[str, Any], supplied: dict[str, Any]) -> Any:
-    """The module of a component. A network inside it gives features: it has no classes."""
-    given = {name: supplied[name] for name in component.supplied() & supplied.keys()}
-    inside = {**supplied, "num_classes": 0}
-    fields = {
-        key: network(find(component.kind, value["name"]), keys_of(value), inside) if is_component(value) else value
-        for key, value in fields.items()
-    }
-    return component.load()(**component.fixed, **fields, **given)
-
-
-def model_rates(page: ConfigDict) -> dict[str, float]:
-    """The dropout-like rates that the page's networks declare, by key: {"model.dropout_rate": 0.5}."""
-    found = {}
-    for key, (component, fields) in components("model", page.model).items():
-        found |= _rates_of(component, fields, "model" if "name" in page.model else f"model.{key}")
-    return found
-
-
-def _rates_of(component: Component, fields: Mapping[str, Any], prefix: str) -> dict[str, float]:
-    """Those of a network and of the networks inside it."""
-    network = component.load()
-    rates = network.rates if isinstance(network, Rated) else ()
-    found = {f"{prefix}.{name}": fields[name] for name in rates if name in fields}
-    for key, value in fields.items():
-        if is_component(value):
-            found |= _rates_of(find(component.kind, value["name"]), keys_of(value), f"{prefix}.{key}")
-    return found
 
 
 def _rates_numbers(schedule: dict) -> dict[str, Any]:

@@ -10,7 +10,8 @@ import jax.numpy as jnp
 import numpy as np
 from ml_collections import ConfigDict
 
-from experiments.build.parts import Parts, model_rates
+from experiments.build.networks import model_rates
+from experiments.build.parts import Parts
 from experiments.pages.overrides import override
 from experiments.pages.stored import flat
 from experiments.runs.run import Run

@@ -2,7 +2,8 @@
 
 import pytest
 
-from experiments.build.parts import Parts, model_rates
+from experiments.build.networks import model_rates
+from experiments.build.parts import Parts
 from experiments.pages import page
 from training.task import trained
 
