@@ -13,7 +13,7 @@ TINTED = (245, 222, 160), (30, 40, 140)
 
 
 def tinted_digits(argument: str, split: str, size: int = 32, split_seed: int = 0) -> ArraySource:
-    """The splits of `digits`, of which every other example is in the second set: no digit is in both.
+    """The splits of `digits`; every other example is in the second set, so that both sets differ.
 
     image [B, size, size, 3] uint8 and, of the group "other", other [B, size, size, 3] uint8. Train with
     `data.sampler="unpaired"`.

@@ -15,7 +15,7 @@ params/backbone/..., so the weights of that network alone can be put there.
 
 Collections. `init` returns "params" and, where the network has them, mutable collections, which the train step keeps as
 `stats`: "batch_stats" and the like hold averages, and every floating leaf of them is averaged over devices. The
-collection "buffers" is for values that are no averages, such as a history of images or a queue of keys: it must never
+collection "buffers" is for values that are not averages, such as a history of images or a queue of keys: it must never
 be averaged over devices.
 """
 

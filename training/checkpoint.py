@@ -43,7 +43,7 @@ class Checkpoints:
     """The checkpoints of one run: the last two and the best are kept.
 
     Args:
-      directory: where they stand, one sub-directory per step.
+      directory: holds one sub-directory per step.
       warn: called with one line when a damaged checkpoint is passed over.
     """
 
@@ -56,7 +56,7 @@ class Checkpoints:
             async_options=ocp.options.AsyncOptions(post_finalization_callback=self._seal),
         )
         self._manager = ocp.CheckpointManager(self.directory, options=options)
-        # Scores stand in the body of each checkpoint: orbax's own metrics make it fail to open on a damaged one.
+        # Scores are in the body of each checkpoint: orbax's own metrics make it fail to open on a damaged one.
         self._scores = {step: self._stored_score(step) for step in self.steps()}
 
     def save(self, step: int, state: Any, body: dict, score: float | None = None) -> None:
@@ -117,7 +117,7 @@ class Checkpoints:
         return step, state, body
 
     def cut(self, step: int) -> None:
-        """Removes the checkpoints after `step`: damaged ones, where a run goes on from there and saves them anew."""
+        """Removes the checkpoints after `step`, which are damaged: the run resumes there and saves them again."""
         for later in [s for s in self.steps() if s > step]:
             self._manager.delete(later)
 
@@ -214,7 +214,7 @@ def trained(workdir: str | pathlib.Path) -> dict[str, dict]:
     """
     directory = pathlib.Path(workdir) / "checkpoints"
     if not directory.is_dir():
-        raise TrainingError(f"{str(workdir)!r} is no work directory with checkpoints")
+        raise TrainingError(f"{str(workdir)!r} is not a work directory with checkpoints")
     stored = Checkpoints(directory).arrays()
     tree = {"params": {}, "stats": {}}
     for path, x in stored.items():

@@ -109,7 +109,7 @@ def score(task: Task, numbers: Mapping[str, Any], evaluators: Mapping[str, Evalu
         hint = f"did you mean {near[0]!r}?" if near else f"there is {', '.join(known)}"
         raise TrainingError(f"the task ranks checkpoints by {task.best!r}, which it does not compute: {hint}")
     if known[task.best].better is None:
-        raise TrainingError(f"the task ranks checkpoints by {task.best!r}, of which neither direction is better")
+        raise TrainingError(f"the task ranks checkpoints by {task.best!r}, but neither direction of it is better")
     return known[task.best].score(numbers[task.best])
 
 

@@ -1,4 +1,4 @@
-"""Distributions over images: log p(x) of what a network puts out, summed over pixels and channels, in nats.
+"""Distributions over images: log p(x) given a network's outputs, summed over pixels and channels, in nats.
 
 Sums, never means: a mean over pixels would weigh the rest of a bound by their number. All compute in float32 at least.
 """

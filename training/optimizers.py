@@ -26,8 +26,8 @@ COMMON = {
     "freeze": (),  # regular expressions: these parameters do not move
     "clip_norm": None,  # largest global norm of the gradient of what is not frozen
     "plateau_factor": None,  # shrinks the learning rate by this factor when the training loss stalls, ...
-    "plateau_patience": 10,  # ... which is when so many windows in a row ...
-    "plateau_window": 1,  # ... of so many steps have brought no improvement
+    "plateau_patience": 10,  # windows without improvement before shrinking
+    "plateau_window": 1,  # steps per window
 }
 _STATIC = {"plateau_factor"}  # optax compares it in Python
 
@@ -40,7 +40,7 @@ def make_optimizer(optimizer: Mapping, schedule: Mapping, *, steps: int) -> Opti
     Returns a function `(step, hyper) -> optax.GradientTransformationExtraArgs`. The traced numbers in
     `hyper`, {"optimizer": numbers(optimizer), "schedule": the schedule's arguments}, replace those of the
     sections. In order: zero the gradient of what is frozen, clip, decay, the optimizer, plateau. `update`
-    wants `params`, and passes on `value`, `grad` and `value_fn` for line searches and plateaus.
+    needs `params`, and passes on `value`, `grad` and `value_fn` for line searches and plateaus.
 
     Raises TrainingError for an unknown name or key, and on `init` for a pattern that no parameter matches.
     """
@@ -124,7 +124,7 @@ def numbers(section: Mapping) -> dict[str, float]:
 def _load(section, name, table):
     """The function behind `name`: an entry of the table, or "optax…:function".
 
-    Of no other module: the name may stand in a work directory that somebody else made, and reading it runs nothing.
+    Only optax: a stored page may be untrusted and must not import arbitrary modules.
     """
     module, _, attribute = table.get(name, name).partition(":")
     if not attribute or (name not in table and module.partition(".")[0] != "optax"):
@@ -143,7 +143,7 @@ def _complete(kind, section, defaults):
     given = {key: value for key, value in section.items() if key != "name"}
     for key in given:
         if key not in defaults:
-            raise TrainingError(f"{kind}.{key} is no key of {section['name']!r}{_nearest(key, defaults)}")
+            raise TrainingError(f"{kind}.{key} is not a key of {section['name']!r}{_nearest(key, defaults)}")
     return {**defaults, **given}
 
 
@@ -152,7 +152,7 @@ def _matching(key, patterns):
     try:
         expressions = [re.compile(pattern) for pattern in patterns]
     except re.error as error:
-        raise TrainingError(f"optimizer.{key}: {error.pattern!r} is no regular expression: {error}") from None
+        raise TrainingError(f"optimizer.{key}: {error.pattern!r} is not a regular expression: {error}") from None
 
     def mask(tree):
         flat, structure = jax.tree_util.tree_flatten_with_path(tree)

@@ -1,6 +1,6 @@
 """Who else follows a run: TensorBoard, Weights & Biases, MLflow. `metrics.jsonl` is written in any case.
 
-A run that goes on is followed as the one that it was: what a tracker calls it stands in `trackers.json`. W&B and MLflow
+A resumed run keeps its tracker ids, which are in `trackers.json`. W&B and MLflow
 take their settings (address, key, offline mode) from their own environment variables.
 """
 

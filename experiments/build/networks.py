@@ -15,7 +15,7 @@ class Networks(dict):
     """key -> module. A task that asks for one the page does not name gets a line that says so."""
 
     def __missing__(self, key):
-        raise PageError(f"the task wants a network {key!r} in the section model{near(key, self)}")
+        raise PageError(f"the task needs model.{key}{near(key, self)}")
 
 
 def make_networks(page: ConfigDict, supplied: Mapping[str, Any]) -> Networks:

@@ -245,7 +245,7 @@ class Parts:
 
     @property
     def _lead(self) -> list[int]:
-        """The axes of a feed that stand before that of the batch: steps per call, updates."""
+        """The leading axes of a feed, before that of the batch: steps per call, updates."""
         calls, updates = self.intervals.steps_per_call, len(self.task.players)
         return [calls] * (calls > 1) + [updates] * self.task.fresh
 
@@ -341,7 +341,7 @@ class Parts:
         return take_parameters(state, self.networks, page.init_from, page.init_except) if page.init_from else state
 
     def example_batch(self, size: int = 2) -> dict[str, np.ndarray]:
-        """A batch of `size` examples as the network sees it in training, of which the shapes are right: zeros."""
+        """Zeros of the shapes of a training batch of `size` examples, augmented and scaled."""
         batch = first_batch(self.source("train"), size)
         shapes = jax.eval_shape(self.augment, batch, jax.random.key(0))
         return {name: np.zeros(x.shape, x.dtype) for name, x in shapes.items()}

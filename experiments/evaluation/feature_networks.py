@@ -20,7 +20,7 @@ from training.checkpoint import Checkpoints
 from training.evaluate import variables
 
 EXAMPLES = 10_000  # training images from which the mean of each class is computed
-SIDE = 299  # pixels, of what Inception sees
+SIDE = 299  # pixels of Inception's input
 
 
 def feature_network(name: str, parts: Parts) -> "Pixels | Trained | Inception":
@@ -136,9 +136,9 @@ def read_weights(path: pathlib.Path) -> dict[str, np.ndarray]:
     try:
         arrays = read_arrays(path)
     except ValueError as error:
-        raise ValueError("it is no .npz of arrays") from error
+        raise ValueError("it is not an .npz of arrays") from error
     if not all(isinstance(array, np.ndarray) for array in arrays.values()):  # torch's own files are zips too
-        raise ValueError("it is a zip, but no .npz of arrays")
+        raise ValueError("it is a zip, but not an .npz of arrays")
     return arrays
 
 

@@ -187,7 +187,7 @@ class Run:
         return self.snapshots.draw(state, condition, seed, options)[makes.kind]
 
     def restore(self, step: int | None = None) -> tuple[TrainState, int, dict]:
-        """(state on the host, step, what stands with it) of checkpoint `step`, else of the best, else of the newest."""
+        """(state on the host, step, stored body) of checkpoint `step`, else of the best, else of the newest."""
         found = self.checkpoints.restore(self.parts.abstract_state, self.checkpoints.best() if step is None else step)
         if found is None:
             raise TrainingError(f"no checkpoint in {self.workdir}: train first")
@@ -288,7 +288,7 @@ class Run:
 
     @contextlib.contextmanager
     def _locked(self):
-        """Makes the work directory and holds its lock, in which stands who does and, afterwards, how that ended."""
+        """Makes the work directory and holds its lock file, which records the owner and how the run ended."""
         if not parallel.is_main():
             yield
             return
@@ -308,7 +308,7 @@ class Run:
                 yield
             except Exception as error:
                 ended = getattr(error, "ended", f"failed: {error}")
-                with contextlib.suppress(OSError):  # a full disk, say, of which `error` tells
+                with contextlib.suppress(OSError):  # of a full disk, which `error` reports
                     _write(handle, {**holder, "ended": ended})
                 if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
                     raise TrainingError(
@@ -333,7 +333,7 @@ def _count_macs(function, *arguments) -> int:
 
 
 def _write(handle, content: dict) -> None:
-    handle.truncate(0)  # opened for appending: what follows stands at the beginning
+    handle.truncate(0)  # opened for appending: this writes at the beginning
     handle.write(json.dumps(content))
     handle.flush()
 

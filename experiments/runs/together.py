@@ -61,7 +61,7 @@ def use_cores(page: ConfigDict) -> None:
 
 
 class Program:
-    """The step and the evaluation of so many runs at once; `like` is one of them."""
+    """The step and the evaluation of several runs at once; `like` is one of them."""
 
     def __init__(self, like: Run, slots: int):
         parts = like.parts

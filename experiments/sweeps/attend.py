@@ -14,7 +14,7 @@ from experiments.sweeps.worker import Worker
 from experiments.terminal import say
 from training import loop, pictures
 
-SLOTS = {"cpu": 16}  # trials of one program; more are no faster on a CPU, and are chosen with fewer results
+SLOTS = {"cpu": 16}  # trials of one program: more are not faster on a CPU, and are chosen from fewer results
 MANY = 32  # on accelerators
 
 

@@ -46,7 +46,7 @@ class Geometry:
 
     @property
     def before(self) -> Pair:
-        """How far the kernel's last row and column stand before the first ones of the padded image."""
+        """How far the kernel's last row and column are before the first ones of the padded image."""
         return tuple(n - 1 - low for n, (low, _) in zip(self.extent, self.padding, strict=True))
 
     @property
@@ -74,7 +74,7 @@ def _product(geometry, w, x):
     x = jax.lax.pad(x, jnp.zeros((), x.dtype), [(0, 0, 0), *pads, (0, 0, 0)]).transpose(3, 0, 1, 2)
     tops, lefts = map(np.arange, (0, 0), geometry.extent, geometry.dilation)
     (height, width), (down, right) = geometry.spread, geometry.strides
-    # In a loop, which takes x as it is: of slices beside each other every one would compute anew what x comes from.
+    # In a loop, so that x is computed once: XLA would fuse its computation into every one of several slices.
     rows = jax.lax.map(lambda top: jax.lax.dynamic_slice_in_dim(x, top, height, 2)[:, :, ::down], tops)
     patches = jnp.stack([rows[..., left : left + width : right] for left in lefts])
     y = w.swapaxes(0, 1).reshape(-1, w.shape[3]).T @ patches.reshape(w[..., 0].size, -1)
@@ -133,7 +133,7 @@ kernel.defvjp(_keep(kernel), lambda g, saved, w: (image(g, w, saved[1]), output(
 def conv(x, w, strides, padding, lhs_dilation=(1, 1), rhs_dilation=(1, 1), dimension_numbers=NATURAL, **others):
     """`jax.lax.conv_general_dilated` of x [B, H, W, I] with w [h, w, I, O] -> [B, H', W', O].
 
-    What is no plain convolution of images, a grouped one for instance, is left to JAX, and all is on accelerators.
+    Grouped convolutions, and everything on accelerators, fall back to JAX.
     """
     plain = x.ndim == 4 and max(lhs_dilation) == 1 and all(value in (None, 1) for value in others.values())
     if not plain or jax.default_backend() != "cpu":

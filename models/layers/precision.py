@@ -1,4 +1,4 @@
-"""The precision below which results are no longer worth having."""
+"""Promote to at least float32."""
 
 import jax
 import jax.numpy as jnp

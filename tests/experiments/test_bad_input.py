@@ -74,7 +74,7 @@ def of_folder(path, **more):
         ("optimizer.freeze", "hiden", "optimizer.freeze: 'hiden' matches no parameter; nearest: hidden_0/"),
         ("model.activation", "rleu", "activation='rleu' is not one of 'relu', 'tanh', 'gelu'; did you mean 'relu'?"),
         ("train.ema_players", "mdoel", "train.ema_players: no player 'mdoel': did you mean 'model'?"),
-        ("train.init_from", "nowhere", "train.init_from: 'nowhere' is no work directory with checkpoints"),
+        ("train.init_from", "nowhere", "train.init_from: 'nowhere' is not a work directory with checkpoints"),
     ],
 )
 def test_a_key_or_value(key, value, line, refused):

@@ -150,7 +150,7 @@ def test_checkpoints_are_ranked_by_the_reading():
     with pytest.raises(TrainingError, match="ranks checkpoints by '-mean', which it does not compute: did you mean"):
         score(task(best="-mean"), numbers)
     without = {"mean": metrics.mean("square", "mean")}
-    with pytest.raises(TrainingError, match="'mean', of which neither direction is better"):
+    with pytest.raises(TrainingError, match="'mean', but neither direction of it is better"):
         score(dataclasses.replace(task(), metrics=without), numbers)
 
 

@@ -1,4 +1,4 @@
-"""VAE on MNIST, 784-500-20, pixels drawn anew from their grey levels in every step: −ELBO ≤ 100 nats on the test set.
+"""VAE on MNIST, 784-500-20, pixels drawn from their grey levels in every step: −ELBO ≤ 100 nats on the test set.
 
     fovea reproduce vae_mnist --seeds 3
 
