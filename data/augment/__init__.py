@@ -14,7 +14,7 @@ from collections.abc import Callable
 from data.augment.table import AUGMENTATIONS
 from data.errors import DataError, unknown
 from data.fields import of_kind
-from data.specs import build_spec
+from data.specs import build_spec, parse_spec
 
 SCALES = ("standardise", "unit", "symmetric")
 
@@ -45,6 +45,14 @@ def make_augment(specs: tuple[str, ...], info, dtype: str = "float32") -> Callab
         return batch
 
     return augment
+
+
+def moves_pixels(spec: str) -> bool:
+    """Whether an augmentation moves pixels, and boxes and points with them. Raises DataError for an unknown name."""
+    name, _, _ = parse_spec(spec, "augmentation")
+    if name not in AUGMENTATIONS:
+        raise unknown("augmentation", name, AUGMENTATIONS)
+    return AUGMENTATIONS[name].startswith(("data.augment.geometric:", "data.augment.rand_augment:"))
 
 
 def make_prepare(info, scale: str = "standardise", dtype: str = "float32") -> Callable:

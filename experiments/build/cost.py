@@ -1,6 +1,7 @@
 """The cost of a page's networks, from shapes alone: parameters, multiply-adds, memory."""
 
 import functools
+import inspect
 import math
 import re
 from typing import Any
@@ -25,7 +26,8 @@ def outline(page: ConfigDict) -> Parts:
     parts = Parts(override(page, [("devices.kind", "mesh")]))
     kind, _, argument = page.data.name.partition(":")
     if kind == "tfds":
-        info = describe(argument, page.data.data_dir, page.data.image_size)
+        options = {name: page.data[name] for name in list(inspect.signature(describe).parameters)[1:]}
+        info = describe(argument, **options)
         parts.source = lambda role: blank_source(info)
     return parts
 

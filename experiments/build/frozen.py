@@ -10,27 +10,30 @@ import flax.linen as nn
 import jax
 import jax.numpy as jnp
 import numpy as np
+from flax.traverse_util import flatten_dict
 
 from data.npz import read_arrays
 from experiments.errors import PageError
+from experiments.pages.stored import canonical, read
 from models.errors import ModelError
 from models.port import from_torch
 from training.checkpoint import check_same_model, leaves, trained
 from training.errors import TrainingError
 
 
-def frozen_variables(role: str, network: nn.Module, weights: str, image: np.ndarray) -> dict[str, Any]:
+def frozen_variables(role: str, network: nn.Module, section: Mapping[str, Any], image: np.ndarray) -> dict[str, Any]:
     """The variables of a frozen network, on the host.
 
     Args:
       role: its key in the page's section `frozen`.
-      weights: a work directory that trained the network; an .npz of a state dict in one of the namings that the
+      section: the page's `frozen.ROLE`. Its `weights` are a work directory that trained the network; an .npz of a state dict in one of the namings that the
         network's file has in PORTS; or "", and the network keeps its random initial weights, the same in every run.
       image: [1, H, W, C], whose shape the network is initialised for.
 
     Raises:
       PageError: weights that are not found or do not fit the network.
     """
+    weights = section["weights"]
     initialise = functools.partial(network.init, train=False)
     if not weights:
         variables = jax.jit(initialise)(jax.random.key(0), jnp.asarray(image))
@@ -38,9 +41,20 @@ def frozen_variables(role: str, network: nn.Module, weights: str, image: np.ndar
     like, path = jax.eval_shape(initialise, jax.random.key(0), image), pathlib.Path(weights).expanduser()
     where = f"frozen.{role}.weights={weights!r}"
     try:
-        return _of_run(path, like) if path.is_dir() else _of_file(path, network, like)
-    except (TrainingError, ModelError, ValueError) as error:
+        if not path.is_dir():
+            return _of_file(path, network, like)
+        check_trained_so(path, section)
+        return _of_run(path, like)
+    except ValueError as error:  # of which TrainingError, ModelError and PageError are kinds
         raise PageError(f"{where}: {str(error).splitlines()[0]}") from error
+
+
+def check_trained_so(workdir: pathlib.Path, section: Mapping[str, Any]) -> None:
+    """Raises PageError where the run trained a network with other fields than the section says."""
+    model = read(workdir)["model"]
+    for key, value in canonical(section).items():
+        if key != "weights" and key in model and model[key] != value:
+            raise PageError(f"the run was trained with model.{key}={model[key]!r}, not {value!r}")
 
 
 def _of_run(workdir: pathlib.Path, like: Mapping) -> dict[str, Any]:
@@ -60,10 +74,11 @@ def _of_file(file: pathlib.Path, network: nn.Module, like: Mapping) -> dict[str,
     """Of an .npz; the naming is the first of the network's PORTS that fits."""
     if not file.is_file():
         raise ValueError("there is no such work directory or file")
-    tensors, failures = read_arrays(file), []
-    for port in getattr(sys.modules[type(network).__module__], "PORTS", {}).values():
+    tensors, failures, wanted = read_arrays(file), [], flatten_dict(like)
+    for port in vars(sys.modules[type(network).__module__]).get("PORTS", {}).values():
+        ours = {port.name(path) for path in wanted}  # the file may also have a head
         try:
-            return from_torch(tensors, like, port)
+            return from_torch({name: x for name, x in tensors.items() if name in ours}, like, port)
         except ModelError as error:
             failures.append(error)
     raise failures[-1] if failures else ValueError(f"{type(network).__name__} has no table of names for weights")

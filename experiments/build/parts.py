@@ -11,14 +11,14 @@ import numpy as np
 from ml_collections import ConfigDict
 
 from data import open_source
-from data.augment import make_augment, make_prepare, make_restore
+from data.augment import make_augment, make_prepare, make_restore, moves_pixels
 from data.fields import of_kind
 from data.pipeline import EvaluationFeed, Feed, first_batch, resident_arrays
 from data.source import Info, Source
 from experiments.build.compilation import keep_compiled
 from experiments.build.frozen import frozen_variables
 from experiments.build.networks import make_networks, model_rates
-from experiments.build.sets import EvaluationSet, evaluation_sets
+from experiments.build.sets import EvaluationSet, check_same_fields, evaluation_sets
 from experiments.build.warm_start import take_parameters
 from experiments.errors import PageError, near
 from experiments.pages.component import find
@@ -102,6 +102,8 @@ class Parts:
                 f"data.num_classes={stated}, but {chosen.data.name} has {len(found)} classes:"
                 f" {', '.join(found[:10])}{' …' if len(found) > 10 else ''}"
             )
+        if name in self.sets:
+            check_same_fields(name, source.info, self.info)
         return source
 
     @property
@@ -128,6 +130,11 @@ class Parts:
             "gather": self.devices.gather,
         }
         given = {name: supplied[name] for name in component.supplied() & supplied.keys()}
+        if "gather" in given and self.page.train.accumulate > 1:
+            raise PageError(
+                f"train.accumulate={self.page.train.accumulate}: the loss of task {self.page.task.name!r} is over the"
+                " whole batch, and a microbatch would have other pairs"
+            )
         return component.load()(self.networks, **component.fixed, **options, **given)
 
     @functools.cached_property
@@ -135,7 +142,7 @@ class Parts:
         """role -> variables of the page's frozen networks, on the host; each is read once."""
         image = self.example_batch()["image"][:1]
         return {
-            role: frozen_variables(role, self.networks[role], section.weights, image)
+            role: frozen_variables(role, self.networks[role], section, image)
             for role, section in self.page.frozen.items()
         }
 
@@ -213,7 +220,13 @@ class Parts:
     @functools.cached_property
     def view(self) -> Callable:
         """batch -> batch as evaluation sees it: prepared, after augmentation that is the same in every run."""
-        vary = make_augment(self.page.data.evaluate_augment, self.info, self._input_dtype)
+        specs = self.page.data.evaluate_augment
+        located = of_kind(self.info.fields, "boxes", "points") or {"boxes", "points", "mask"} & set(
+            self.task.outputs.values()
+        )
+        if located and (moving := [spec for spec in specs if moves_pixels(spec)]):
+            raise PageError(f"data.evaluate_augment: {moving[0]!r} moves pixels, but answers are in the picture's own")
+        vary = make_augment(specs, self.info, self._input_dtype)
         return lambda batch: self.prepare(vary(batch, jax.random.key(0)))
 
     @functools.cached_property

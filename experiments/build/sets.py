@@ -6,6 +6,7 @@ from typing import Any
 
 from ml_collections import ConfigDict
 
+from data.source import Info
 from experiments.errors import PageError
 
 
@@ -41,7 +42,9 @@ def evaluation_sets(page: ConfigDict) -> dict[str, EvaluationSet]:
         also = (f"judge({train.judge!r}, {train.judge_samples})",) if train.judge else ()
         found["test"] = EvaluationSet("test", page.data, page.data.test, 0, also)
     for name, section in page.evaluate.items():
-        if section.every % train.evaluate_every:
+        if name == "train":
+            raise PageError("evaluate.train: 'train' names the training split; call the set something else")
+        if section.every < 0 or section.every % train.evaluate_every:
             raise PageError(
                 f"evaluate.{name}.every={section.every} is not a multiple of"
                 f" train.evaluate_every={train.evaluate_every}"
@@ -49,3 +52,19 @@ def evaluation_sets(page: ConfigDict) -> dict[str, EvaluationSet]:
         data = section if section.name else page.data
         found[name] = EvaluationSet(name, data, section.split, section.every, tuple(section.also))
     return found
+
+
+def check_same_fields(name: str, found: Info, expected: Info) -> None:
+    """Raises PageError where a set's classes, words or channels differ from those that the network is trained on."""
+    for key, field in expected.fields.items():
+        other = found.fields.get(key)
+        if other is None or other.kind != field.kind:
+            raise PageError(f"evaluation set {name!r} has no {field.kind} {key!r}, which the training data have")
+        if other.names != field.names:
+            new = [word for word in other.names if word not in field.names]
+            what = f"{new[0]!r} is not among those of training" if new else "they are others or in another order"
+            raise PageError(
+                f"evaluation set {name!r}: {len(other.names)} names of {key!r}, {len(field.names)} in training: {what}"
+            )
+        if field.kind == "image" and other.shape[-1] != field.shape[-1]:
+            raise PageError(f"evaluation set {name!r}: {key!r} has {other.shape[-1]} channels, not {field.shape[-1]}")

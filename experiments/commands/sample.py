@@ -26,7 +26,7 @@ def arguments(parser: argparse.ArgumentParser) -> None:
         parser.add_argument(flag, dest=dest, action="append", **earlier)
     parser.add_argument("--seed", type=int, default=0, metavar="S")
     parser.add_argument("--step", type=int, metavar="N", help="checkpoint; default: the best one, or the newest")
-    parser.add_argument("--out", default="samples.png", metavar="FILE", help="a picture; for anything else an .npz")
+    parser.add_argument("--out", default="samples.png", metavar="FILE", help="a picture, or an .npz of arrays")
 
 
 def run(options: argparse.Namespace) -> None:
@@ -54,25 +54,33 @@ def run(options: argparse.Namespace) -> None:
             given[name] = samples.interpolations(rows, columns, width, options.seed) if path is None else path
             number = len(given[name])
         else:
-            given[name] = asked(text, makes.given[name].kind, trained.parts.info.classes, number)
+            given[name] = asked(text, makes.given[name].kind, trained.parts, number)
     chosen = {name: option(name, text, makes.options[name]) for name, text in options.set}
     made = trained.sample(number, given=given, seed=options.seed, step=options.step, **chosen)
     out = pathlib.Path(options.out)
     out.parent.mkdir(parents=True, exist_ok=True)
-    if makes.kind in ("image", "array"):
-        save(trained.snapshots.picture(made, columns), out)
-    else:
-        out = out.with_suffix(".npz")
-        np.savez(out, **{makes.kind: made})
+    try:
+        if makes.kind in ("image", "array") and out.suffix != ".npz":
+            save(trained.snapshots.picture(made, columns), out)
+        else:
+            np.savez(out.with_suffix(".npz"), **{makes.kind: made})
+    except (OSError, ValueError, KeyError) as error:  # an unknown kind of file, a folder that cannot be written
+        raise PageError(f"--out {out}: {error}") from error
     state, step = trained.placed(options.step)
     print(f"{number} samples of step {step}, {variables(state)[2]} weights, seed {options.seed}: {out}")
 
 
-def asked(text: str, kind: str, classes: tuple[str, ...], number: int) -> np.ndarray:
-    """What --given NAME=TEXT means, [N, ...]: a class by its name or number, or the arrays of a file.
+def asked(text: str, kind: str, parts, number: int) -> np.ndarray:
+    """What --given NAME=TEXT means, [N or 1, ...]: a class by its name or number, a picture, the arrays of a file.
 
     Raises PageError for an unknown class, or a file that does not hold one row for each sample.
     """
+    classes = parts.info.classes
+    if kind == "image" and not text.endswith(".npy"):
+        from experiments.evaluation.answers import read
+
+        height, width, channels = parts.info.shape
+        return read(pathlib.Path(text), channels, (height, width), parts.page.data.get("crop", "resize"))[0][None]
     if kind == "label":
         if text in classes:
             return np.full(number, classes.index(text), np.int32)

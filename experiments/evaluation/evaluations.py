@@ -1,5 +1,6 @@
 """How a run is measured on the evaluation sets of its page: one pass over each set."""
 
+import copy
 import dataclasses
 import functools
 from collections.abc import Mapping
@@ -38,6 +39,12 @@ class Evaluations:
     def __init__(self, parts: Parts):
         self.parts = parts
         self._steps: dict[tuple, Any] = {}
+
+    def sibling(self, parts: Parts) -> "Evaluations":
+        """That of another run of the same program: what is compiled is shared."""
+        other = copy.copy(self)
+        other.parts = parts
+        return other
 
     @property
     def sets(self) -> dict[str, EvaluationSet]:

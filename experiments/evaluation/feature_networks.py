@@ -44,6 +44,8 @@ class Pixels:
 
     def __init__(self, parts):
         source = parts.source("train")
+        if "label" not in source.info.fields:
+            raise PageError("judge('pixels') needs data with a label for each image")
         ids = np.linspace(0, len(source) - 1, min(EXAMPLES, len(source))).astype(np.int64)
         batch = source.fetch(ids)
         images, labels = batch["image"], batch["label"]

@@ -3,7 +3,7 @@
 They are kept as DIR/samples/step_N.png and DIR/examples/step_N.png, and at the end as a GIF of each.
 """
 
-import functools
+import copy
 import pathlib
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -29,6 +29,13 @@ class Snapshots:
 
     def __init__(self, parts: Parts):
         self.parts, self.task, self.devices = parts, parts.task, parts.devices
+        self._steps: dict[Any, Any] = {}  # compiled
+
+    def sibling(self, parts: Parts) -> "Snapshots":
+        """That of another run of the same program: what is compiled is shared."""
+        other = copy.copy(self)
+        other.parts = parts
+        return other
 
     def draw(
         self, state, condition: Mapping[str, np.ndarray], seed: int = 0, options: Mapping[str, Any] | None = None
@@ -41,6 +48,7 @@ class Snapshots:
           seed: what a sample's noise depends on, together with the sample's number.
           options: of Makes.options, where they differ from the defaults.
         """
+        condition = {**self.condition(len(condition["id"])), **condition}
         step = self._make_step(tuple((options or {}).items()))
         made = self._rows(step, state, condition, seed)
         return self.restored(made, [name for name, x in made.items() if x.shape[1:] == self.parts.info.shape])
@@ -121,17 +129,20 @@ class Snapshots:
             found.append(devices.get_rows(step(params, stats, none, placed, frozen, key)))
         return {name: np.concatenate([part[name] for part in found])[:count] for name in found[0]}
 
-    @functools.cache  # noqa: B019 - lives as long as the run
     def _make_step(self, options: tuple[tuple[str, Any], ...]):
         def make(params, stats, resident, condition, frozen, key):
             key = jax.random.wrap_key_data(key)
             return self.task.makes.draw(params, stats, key, condition, frozen, **dict(options))
 
-        return self.devices.predict_step(make)
+        if options not in self._steps:
+            self._steps[options] = self.devices.predict_step(make)
+        return self._steps[options]
 
-    @functools.cached_property
+    @property
     def _predict_step(self):
-        return self.devices.predict_step(make_predict_step(self.task, self.parts.view))
+        if "predict" not in self._steps:
+            self._steps["predict"] = self.devices.predict_step(make_predict_step(self.task, self.parts.view))
+        return self._steps["predict"]
 
 
 def spread(source: Source) -> np.ndarray:

@@ -5,7 +5,6 @@ needs the run; it returns a training.metrics.Metric or an Evaluator.
 """
 
 MEASURES = {
-    "confusion": "training.metrics.sums:confusion",
     "judge": "experiments.evaluation.samples:judge",
     "top_k": "training.metrics.sums:top_k",
 }

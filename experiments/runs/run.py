@@ -60,7 +60,7 @@ class Run:
         self.parts, self.workdir, self.fork = parts, workdir, fork
         self.page, self.task, self.devices = parts.page, parts.task, parts.devices
         self.evaluations, self.snapshots = Evaluations(parts), Snapshots(parts)
-        self._placed: tuple[int, TrainState] | None = None  # the last restored step and its state, on the devices
+        self._placed: tuple | None = None  # (step asked for, step restored, its state on the devices)
 
     def train(
         self, wrap: Callable | None = None, watch: Watch = None, quiet: bool = False, began: float | None = None
@@ -171,7 +171,7 @@ class Run:
         """What the task makes, `number` times [N, ...]: images in [0, 1]. The same on any number of devices.
 
         Args:
-          given: what is asked for by the names in the task's `makes.given`, [N, ...] each; for label= also one number.
+          given: what is asked for by the names in the task's `makes.given`, [N or 1, ...] each; images uint8.
           options: of `makes.options`, such as `steps`.
 
         Raises:
@@ -182,8 +182,10 @@ class Run:
             raise PageError(f"task {self.page.task.name!r} makes nothing")
         check_asked(makes, given or {}, options)
         state, _ = self.placed(step)
-        condition = self.snapshots.condition(number)
+        condition = {"id": np.arange(number, dtype=np.int32)}
         condition |= {name: np.broadcast_to(x, (number, *np.shape(x)[1:])) for name, x in (given or {}).items()}
+        pictures = {name: x for name, x in condition.items() if name in makes.given and x.dtype == np.uint8}
+        condition |= {name: np.asarray(x) for name, x in self.parts.prepare(pictures).items()}
         return self.snapshots.draw(state, condition, seed, options)[makes.kind]
 
     def restore(self, step: int | None = None) -> tuple[TrainState, int, dict]:
@@ -196,11 +198,12 @@ class Run:
 
     def placed(self, step: int | None = None) -> tuple[TrainState, int]:
         """(state on the devices, step) of checkpoint `step`, the best or the newest; read once while it stays that."""
-        step = self.checkpoints.best() if step is None else step
-        if self._placed is None or self._placed[0] != step or step is None:
-            host, step, _ = self.restore(step)
-            self._placed = step, self.devices.put_state(host)
-        return self._placed[1], self._placed[0]
+        if step is None:
+            step = self.checkpoints.best() or max(self.checkpoints.steps(), default=None)
+        if self._placed is None or self._placed[0] != step:
+            host, found, _ = self.restore(step)
+            self._placed = step, found, self.devices.put_state(host)
+        return self._placed[2], self._placed[1]
 
     @functools.cached_property
     def checkpoints(self) -> Checkpoints:
@@ -246,7 +249,8 @@ class Run:
     def sibling(self, page: ConfigDict, workdir: pathlib.Path) -> "Run":
         """A run of a page that differs from this one in numbers alone: what is compiled is shared."""
         other = Run(self.parts.sibling(page), workdir)
-        other.evaluations, other.snapshots = self.evaluations, self.snapshots
+        other.evaluations = self.evaluations.sibling(other.parts)
+        other.snapshots = self.snapshots.sibling(other.parts)
         return other
 
     def finish(self, journal: loop.Journal, draw: bool = True) -> dict[str, Any]:

@@ -96,7 +96,11 @@ class Sweep:
             raise PageError(f"{path} is not readable: {error}") from error
         # The validation split chooses, and no trial reads the test split. Trials never span devices.
         base = from_canonical(self.plan.config)
-        self.base = override(base, [("data.test", ""), ("devices.kind", "mesh"), ("devices.fsdp", "1")])
+        base = override(base, [("data.test", ""), ("devices.kind", "mesh"), ("devices.fsdp", "1")])
+        with base.unlocked():
+            for name in [name for name, one in base.evaluate.items() if not one.every]:
+                del base.evaluate[name]
+        self.base = base
         self.spaces = spaces(self.plan.over, self.base)
         optuna.logging.set_verbosity(optuna.logging.ERROR)
         self.study = self._study()

@@ -6,7 +6,6 @@ import jax
 import numpy as np
 import pytest
 import tensorflow_datasets as tfds
-from experiments.page import load, override
 from PIL import Image
 
 from data import DataError, geometry, open_source
@@ -14,7 +13,8 @@ from data.augment import make_augment
 from data.pipeline import Feed, first_batch, resident_arrays
 from data.source import blank_source
 from data.tfds_source import describe
-from experiments.commands.show import macs, outline
+from experiments.build.cost import macs, outline
+from experiments.pages import load, override
 
 F = tfds.features
 BOXES = ((0.1, 0.2, 0.5, 0.6), (0.5, 0.1, 1.0, 0.35), (0.0, 0.9, 0.2, 1.0))  # ymin, xmin, ymax, xmax
