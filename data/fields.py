@@ -40,6 +40,7 @@ class Field:
     of: the field that these rows belong to, as labels to boxes: an object whose box leaves the picture loses both.
         Of boxes it is the mask whose value 1 + i marks the visible pixels of object i, where there is one: boxes are
         then those of the moved mask, exactly.
+    spatial: tokens name places in the picture ("at the left"): a task that reads them cannot have pixels moved.
     group: "" or, where examples of unpaired sets make a batch, the name of the other set; the field is called
         "GROUP" or "GROUP/…".
     """
@@ -51,6 +52,7 @@ class Field:
     fill: float | None = None
     of: str = ""
     group: str = ""
+    spatial: bool = False
 
     def __post_init__(self):
         if self.kind not in KINDS:

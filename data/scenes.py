@@ -78,7 +78,7 @@ def scenes(
         "labels": Field("labels", (max_objects,), "int32", CLASSES, of="boxes"),
         "boxes": Field("boxes", (max_objects, 4), "float32", of="instances"),
         "points": Field("points", (max_objects, 1, 3), "float32", ("centre",), of="boxes"),
-        "tokens": Field("tokens", (_caption_length(max_objects),), "int32", VOCABULARY.words),
+        "tokens": Field("tokens", (_caption_length(max_objects),), "int32", VOCABULARY.words, spatial=True),
     }
     return ArraySource(arrays, Info(fields, mean, std))
 

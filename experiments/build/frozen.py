@@ -26,8 +26,9 @@ def frozen_variables(role: str, network: nn.Module, section: Mapping[str, Any], 
 
     Args:
       role: its key in the page's section `frozen`.
-      section: the page's `frozen.ROLE`. Its `weights` are a work directory that trained the network; an .npz of a state dict in one of the namings that the
-        network's file has in PORTS; or "", and the network keeps its random initial weights, the same in every run.
+      section: the page's `frozen.ROLE`. Its `weights` are a work directory that trained the network; an .npz of a state
+        dict in one of the namings that the network's file has in PORTS; or "", and the network keeps its random initial
+        weights, the same in every run.
       image: [1, H, W, C], whose shape the network is initialised for.
 
     Raises:

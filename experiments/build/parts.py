@@ -214,7 +214,12 @@ class Parts:
 
     @functools.cached_property
     def augment(self) -> Callable:
-        vary = make_augment(self.page.data.augment, self.info, self._input_dtype)
+        specs, fields = self.page.data.augment, self.info.fields
+        placed = [name for name, field in of_kind(fields, "tokens").items() if field.spatial]
+        if "tokens" in self.task.outputs.values() and placed:
+            if moving := [spec for spec in specs if moves_pixels(spec)]:
+                raise PageError(f"data.augment: {moving[0]!r} moves pixels, but the words of {placed[0]!r} name places")
+        vary = make_augment(specs, self.info, self._input_dtype)
         return lambda batch, key: self.prepare(vary(batch, key))
 
     @functools.cached_property

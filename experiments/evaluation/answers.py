@@ -49,31 +49,46 @@ def pictures(paths: Sequence[str]) -> list[pathlib.Path]:
     return found
 
 
-def answers(run, files: Sequence[pathlib.Path], step: int | None = None) -> Iterator[Answer]:
+def answers(run, files: Sequence[pathlib.Path], step: int | None = None) -> Iterator[Answer | DataError]:
     """The answers to pictures of any size, in order. They are read and answered in batches of one size.
+
+    In the place of a file that cannot be read there is the error that names it.
 
     Pictures come onto the canvas of the data set as its own do. Where the source takes pictures as they are and the
     task answers each pixel (`tiled`), they keep their size and are answered in tiles.
-
-    Raises DataError naming a file that cannot be read.
     """
     parts, size = run.parts, canvas(run.parts)
     channels, crop = parts.info.shape[-1], parts.page.data.get("crop", "resize")
     if size is None and run.task.tiled:
-        for file in files:
-            image, placement = read(file, channels, None, crop)
-            yield _placed(parts, run.task, file, image, placement, _in_tiles(run, image, step))
+        for file, found in _readable(files, channels, None, crop):
+            if isinstance(found, DataError):
+                yield found
+            else:
+                yield _placed(run.task, file, *found, _in_tiles(run, found[0], step))
         return
     size = size or parts.info.shape[:2]
     batch = min(len(files), parts.page.train.evaluate_batch_size)
     for start in range(0, len(files), batch):
-        chosen = files[start : start + batch]
-        images, placements = zip(*(read(file, channels, size, crop) for file in chosen), strict=True)
-        outputs = run.predict(np.stack(images), step, size=batch)
+        chosen = list(_readable(files[start : start + batch], channels, size, crop))
+        images = [found[0] for _, found in chosen if not isinstance(found, DataError)]
+        outputs = run.predict(np.stack(images), step, size=batch) if images else {}
         outputs = run.snapshots.restored(outputs, [name for view in run.task.views for name in view.images])
-        for i, file in enumerate(chosen):
-            one = {name: x[i] for name, x in outputs.items()}
-            yield _placed(parts, run.task, file, images[i], placements[i], one)
+        rows = iter(range(len(images)))
+        for file, found in chosen:
+            if isinstance(found, DataError):
+                yield found
+            else:
+                i = next(rows)
+                yield _placed(run.task, file, *found, {name: x[i] for name, x in outputs.items()})
+
+
+def _readable(files, channels, size, crop) -> Iterator[tuple[pathlib.Path, tuple | DataError]]:
+    """(file, what `read` gives, or the error that names the file) of each."""
+    for file in files:
+        try:
+            yield file, read(file, channels, size, crop)
+        except DataError as error:
+            yield file, error
 
 
 def canvas(parts: Parts) -> tuple[int, int] | int | None:
@@ -106,11 +121,15 @@ def as_json(answer: Answer, task, info) -> dict[str, Any]:
     kinds = {name: kind for name, kind in task.outputs.items() if kind not in ("mask", "map", "image")}
     arrays = {name: np.asarray(answer.outputs[name]) for name in kinds}
     labels = next((arrays[name] for name, kind in kinds.items() if kind == "labels"), None)
+    kept = None if labels is None else labels >= 0
+    for name, kind in kinds.items():
+        if kind == "boxes" and kept is not None:  # beside the picture, on the bars of a letterbox
+            kept = kept & (arrays[name][:, 2:] > arrays[name][:, :2]).all(1)
     found: dict[str, Any] = {"file": str(answer.file)}
     for name, kind in kinds.items():
         x = arrays[name]
-        if labels is not None and x.shape[:1] == labels.shape:
-            x = x[labels >= 0]
+        if kept is not None and x.shape[:1] == kept.shape:
+            x = x[kept]
         if kind in ("label", "labels"):
             found[name] = [info.classes[label] for label in np.atleast_1d(x)] if x.ndim else info.classes[int(x)]
         else:
@@ -119,7 +138,7 @@ def as_json(answer: Answer, task, info) -> dict[str, Any]:
     return found | ({"text": text} if text else {})
 
 
-def _placed(parts, task, file, image, placement, outputs) -> Answer:
+def _placed(task, file, image, placement, outputs) -> Answer:
     """An answer whose boxes, points and masks are in the picture's own pixels, over the picture as it is.
 
     Where the canvas shows a part of the picture only, a mask and its image stay on the canvas.

@@ -17,6 +17,7 @@ from collections.abc import Iterable, Iterator
 
 from ml_collections import ConfigDict
 
+from experiments.pages.component import find
 from experiments.pages.schema import every_component
 from experiments.pages.stored import canonical, flat
 
@@ -37,10 +38,9 @@ _SHOWN = (
     "experiments.build.compilation",
     "experiments.build.cost",
     "experiments.evaluation.figures",
-    "experiments.evaluation.snapshots",
 )
 _ALWAYS = (("experiments.build.parts", ""), ("training.evaluate", ""))
-_JUDGE = ("experiments.evaluation.samples", "")
+_MEASURED = (("experiments.evaluation.evaluations", ""), ("experiments.evaluation.snapshots", ""))  # extra measures
 _EMPTY = (None, False, 0, "", [], {})
 
 Name = tuple[str, str]  # a module and a top-level name in it; "" for all of the module
@@ -67,8 +67,14 @@ def _entries(page: ConfigDict) -> Iterator[Name]:
     for component in every_component(page):
         module, _, attribute = component.target.partition(":")
         yield module, attribute
-    if page.train.judge:
-        yield _JUDGE
+    also = [spec for one in page.evaluate.values() for spec in one.also]
+    if page.train.judge or also:
+        yield from _MEASURED
+    if page.train.judge or any(spec.startswith("judge") for spec in also):
+        yield "experiments.evaluation.samples", ""
+    for name in filter(None, (one.name for one in page.evaluate.values())):
+        module, _, attribute = find("data", name).target.partition(":")
+        yield module, attribute
 
 
 def reached(entries: Iterable[Name], words: frozenset[str], root: pathlib.Path) -> dict[Name, str]:
