@@ -135,7 +135,9 @@ class Parts:
                 f"train.accumulate={self.page.train.accumulate}: the loss of task {self.page.task.name!r} is over the"
                 " whole batch, and a microbatch would have other pairs"
             )
-        return component.load()(self.networks, **component.fixed, **options, **given)
+        task = component.load()(self.networks, **component.fixed, **options, **given)
+        check_movements(self.page.data, self.info, task)
+        return task
 
     @functools.cached_property
     def frozen(self) -> dict[str, Any]:
@@ -214,24 +216,13 @@ class Parts:
 
     @functools.cached_property
     def augment(self) -> Callable:
-        specs, fields = self.page.data.augment, self.info.fields
-        placed = [name for name, field in of_kind(fields, "tokens").items() if field.spatial]
-        if "tokens" in self.task.outputs.values() and placed:
-            if moving := [spec for spec in specs if moves_pixels(spec)]:
-                raise PageError(f"data.augment: {moving[0]!r} moves pixels, but the words of {placed[0]!r} name places")
-        vary = make_augment(specs, self.info, self._input_dtype)
+        vary = make_augment(self.page.data.augment, self.info, self._input_dtype)
         return lambda batch, key: self.prepare(vary(batch, key))
 
     @functools.cached_property
     def view(self) -> Callable:
         """batch -> batch as evaluation sees it: prepared, after augmentation that is the same in every run."""
-        specs = self.page.data.evaluate_augment
-        located = of_kind(self.info.fields, "boxes", "points") or {"boxes", "points", "mask"} & set(
-            self.task.outputs.values()
-        )
-        if located and (moving := [spec for spec in specs if moves_pixels(spec)]):
-            raise PageError(f"data.evaluate_augment: {moving[0]!r} moves pixels, but answers are in the picture's own")
-        vary = make_augment(specs, self.info, self._input_dtype)
+        vary = make_augment(self.page.data.evaluate_augment, self.info, self._input_dtype)
         return lambda batch: self.prepare(vary(batch, jax.random.key(0)))
 
     @functools.cached_property
@@ -368,3 +359,15 @@ class Parts:
 def _rates_numbers(schedule: dict) -> dict[str, Any]:
     """What is traced of a section `schedule`: all but its name."""
     return {key: value for key, value in schedule.items() if key != "name" and value is not None}
+
+
+def check_movements(section: ConfigDict, info: Info, task: Task) -> None:
+    """Raises PageError for augmentations that would move pixels away from what the task reads or answers."""
+    kinds = set(task.outputs.values())
+    placed = [name for name, field in of_kind(info.fields, "tokens").items() if field.spatial and "tokens" in kinds]
+    moving = [spec for spec in section.augment if moves_pixels(spec)]
+    if placed and moving:
+        raise PageError(f"data.augment: {moving[0]!r} moves pixels, but the words of {placed[0]!r} name places in them")
+    moving = [spec for spec in section.evaluate_augment if moves_pixels(spec)]
+    if moving and kinds & {"boxes", "points", "mask"}:
+        raise PageError(f"data.evaluate_augment: {moving[0]!r} moves pixels, but the truth and the answers stay")

@@ -1,0 +1,185 @@
+"""Evaluation sets, frozen networks and pictures of users, through pages: what would be silently wrong is one line."""
+
+import json
+import types
+
+import jax
+import numpy as np
+import pytest
+from PIL import Image
+
+from experiments.build.parts import Parts
+from experiments.errors import PageError
+from experiments.evaluation.answers import Answer, as_json
+from experiments.pages import page
+from experiments.runs.run import build
+from training.checkpoint import Checkpoints
+
+EVERY = dict(batch_size=16, steps=4, log_every=2, evaluate_every=2, checkpoint_every=2, evaluate_batch_size=32)
+
+
+def digits(**sections):
+    """An MLP on digits; `sections` are updated."""
+    given = dict(
+        model=dict(name="mlp", hidden=(8,)),
+        task=dict(name="classification"),
+        data=dict(name="digits", train="train[:64]", validation="test[:20]", test="test[20:40]"),
+        optimizer=dict(name="adam"),
+        schedule=dict(name="constant", peak=1e-2),
+        train=EVERY,
+    )
+    return page(**{name: {**given.get(name, {}), **sections.get(name, {})} for name in {**given, **sections}})
+
+
+@pytest.fixture
+def animals(tmp_path):
+    """animals("cat", "bee") -> a folder with a sub-folder of pictures for each."""
+
+    def write(*classes, name="set"):
+        for number, label in enumerate(classes):
+            folder = tmp_path / name / label
+            folder.mkdir(parents=True)
+            for i in range(4):
+                Image.fromarray(np.full((8, 8, 3), 40 * number + i, np.uint8)).save(folder / f"{i}.png")
+        return f"folder:{tmp_path / name}"
+
+    return write
+
+
+def test_each_set_is_measured_when_it_is_due_by_its_own_measures(tmp_path):
+    config = digits(
+        evaluate=dict(half=dict(split="test[:50%]", every=2, also=("top_k(2)",)), late=dict(split="test[40:60]"))
+    )
+    run = build(config, tmp_path)
+    summary = run.train(quiet=True)
+    records = [json.loads(line) for line in (tmp_path / "metrics.jsonl").read_text().splitlines()]
+    steps = lambda key: [record["step"] for record in records if key in record]
+    assert steps("half/top2") == steps("validation/accuracy") == [2, 4]
+    assert steps("late/accuracy") == steps("test/accuracy") == [4] and "test/top2" not in summary
+    assert summary["readings"]["late/error"] == {"better": "min", "unit": "%"}
+    assert run.evaluate("late")["accuracy"] == summary["late/accuracy"]
+    readings = json.loads((tmp_path / "readings.json").read_text())
+    assert readings["half/top2"] == {"better": "max", "unit": "%"}
+
+
+def test_another_data_set_must_have_the_classes_of_training(animals):
+    training, other = animals("ape", "bee", "cat", name="one"), animals("bee", "cat", name="two")
+    data = dict(name=training, validation="", train="train", test="train")
+    parts = Parts(digits(data=data, evaluate=dict(other=dict(name=other, split="train"))))
+    with pytest.raises(PageError, match="evaluation set 'other': 2 names of 'label', 3 in training"):
+        parts.source("other")
+
+
+@pytest.mark.parametrize(
+    ("sets", "message"),
+    [
+        (dict(train=dict(split="test")), "'train' names the training split"),
+        (dict(more=dict(split="test", every=3)), "is not a multiple of train.evaluate_every=2"),
+        (dict(more=dict(split="test", every=-2)), "is not a multiple of"),
+    ],
+)
+def test_a_set_that_cannot_be_is_one_line(sets, message):
+    with pytest.raises(PageError, match=message):
+        _ = Parts(digits(evaluate=sets)).sets
+
+
+def test_a_loss_over_the_whole_batch_refuses_microbatches():
+    config = page(
+        model=dict(name="embedding", backbone=dict(name="mlp", hidden=(8,))),
+        task=dict(name="metric_learning"),
+        data=dict(name="digits", train="train[:200]", test="test[:20]", sampler="pk(4, 4)"),
+        optimizer=dict(name="sgd"),
+        schedule=dict(name="constant"),
+        train=dict(batch_size=16, accumulate=2),
+    )
+    with pytest.raises(PageError, match="accumulate=2: the loss of task 'metric_learning' is over the whole batch"):
+        _ = Parts(config).task
+
+
+@pytest.mark.parametrize(
+    ("task", "network", "key"),
+    [
+        ("detection", dict(name="centernet", backbone=dict(name="resnet_cifar", depth=8), width=2), "evaluate_augment"),
+        ("captioning", dict(name="show_and_tell", backbone=dict(name="resnet_cifar", depth=8), width=2), "augment"),
+    ],
+)
+def test_pixels_do_not_move_away_from_boxes_and_words(task, network, key):
+    config = page(
+        model=network,
+        task=dict(name=task),
+        data={"name": "scenes", "num_train": 8, "num_test": 8, "size": 32, key: ("flip(1.0)",)},
+        optimizer=dict(name="sgd"),
+        schedule=dict(name="constant"),
+        train=dict(batch_size=8),
+    )
+    with pytest.raises(PageError, match=rf"data.{key}: 'flip\(1.0\)' moves pixels"):
+        _ = Parts(config).task
+
+
+def test_a_checkpoint_is_restored_once(tmp_path, monkeypatch):
+    config = digits(data=dict(validation=""))
+    build(config, tmp_path).train(quiet=True)
+    restored, restore = [], Checkpoints.restore
+    monkeypatch.setattr(Checkpoints, "restore", lambda *given: restored.append(given) or restore(*given))
+    run = build(config, tmp_path)
+    images = run.parts.source("test").fetch(np.arange(3))["image"]
+    for _ in range(3):
+        run.predict(images)
+    assert len(restored) == 1
+
+
+def test_siblings_are_measured_as_runs_of_their_own(tmp_path):
+    """A VAE's numbers depend on the seed through the noise of evaluation."""
+    vae = lambda seed: page(
+        model=dict(name="vae", hidden=(8,), latent=2),
+        task=dict(name="vae", importance_samples=2),
+        data=dict(name="digits", train="train[:64]", test="test[:32]", scale="unit"),
+        optimizer=dict(name="adam"),
+        schedule=dict(name="constant"),
+        train={**EVERY, "seed": seed},
+    )
+    first, alone = build(vae(0), tmp_path / "0"), build(vae(1), tmp_path / "1")
+    state = alone.devices.put_state(alone.parts.initial_state())
+    sibling = first.sibling(vae(1), tmp_path / "2")
+    assert sibling._measure(state, "test") == alone._measure(state, "test") != first._measure(state, "test")
+
+
+def test_frozen_networks_are_what_a_run_or_a_file_holds(tmp_path):
+    trained = build(digits(), tmp_path / "run")
+    trained.train(quiet=True)
+    frozen = lambda **fields: digits(frozen=dict(features={"name": "mlp", "hidden": (8,), **fields}))
+    parts = Parts(frozen(weights=str(tmp_path / "run")))
+    params = trained.restore()[0].params["model"]
+    kernel = next(iter(parts.frozen["features"]["params"].values()))["kernel"]
+    assert parts.frozen is parts.frozen and any(np.array_equal(kernel, x["kernel"]) for x in params.values())
+    assert len(parts.frozen["features"]["params"]) == len(params) - 1, "the head is left out"
+    with pytest.raises(PageError, match=r"frozen.features.weights=.*was trained with model.activation='relu'"):
+        _ = Parts(frozen(weights=str(tmp_path / "run"), activation="tanh")).frozen
+    with pytest.raises(PageError, match="there is no such work directory or file"):
+        _ = Parts(frozen(weights=str(tmp_path / "nowhere"))).frozen
+    again = Parts(frozen()).frozen["features"], Parts(frozen()).frozen["features"]
+    jax.tree.map(np.testing.assert_array_equal, *again)
+
+
+def test_predict_answers_what_it_can_read(fovea, trained, tmp_path):
+    """A folder, odd pictures, a broken one, two of one stem: JSON for all that can be read, and exit code 2."""
+    folder = tmp_path / "pictures"
+    folder.mkdir()
+    for name, size in (("a.png", (8, 8)), ("a.jpg", (30, 17)), ("b.png", (1, 1))):
+        Image.new("RGB", size, (200, 100, 50)).save(folder / name)
+    (folder / "broken.png").write_bytes(b"no image")
+    result = fovea("predict", "--workdir", trained, "--json", tmp_path / "out.json", folder)
+    assert result.code == 2 and result.error.count("\n") == 1 and "broken.png" in result.error
+    records = json.loads((tmp_path / "out.json").read_text())
+    assert [record["file"] for record in records] == [str(folder / name) for name in ("a.jpg", "a.png", "b.png")]
+    assert all(record["prediction"] in "0123456789" and len(record["logits"]) == 10 for record in records)
+    assert len(result.out.splitlines()) == 3
+
+
+def test_boxes_of_padding_are_not_answers():
+    task = types.SimpleNamespace(outputs={"boxes": "boxes", "labels": "labels", "scores": "number"}, views=())
+    boxes = np.array([[0, 0, 2, 2], [0, 3, 2, 3], [0, 0, 1, 1]], float)
+    outputs = {"boxes": boxes, "labels": np.array([1, 0, -1]), "scores": np.array([0.9, 0.8, 0.7])}
+    answer = Answer("a.png", np.zeros((4, 4, 3), np.uint8), outputs)
+    found = as_json(answer, task, types.SimpleNamespace(classes=("x", "y")))
+    assert found == {"file": "a.png", "boxes": [[0, 0, 2, 2]], "labels": ["y"], "scores": [0.9]}
