@@ -8,6 +8,7 @@ MODELS: dict[str, str | tuple[str, dict]] = {
     # classification
     "mlp": "models.classification.mlp:MLP",
     "lenet5": "models.classification.lenet:LeNet5",
+    "nin": "models.classification.nin:NIN",
     "resnet_cifar": "models.classification.resnet_cifar:CifarResNet",
     "resnet": "models.classification.resnet:ResNet",
     "inception_v3": "models.classification.inception_v3:InceptionV3",

@@ -56,7 +56,19 @@ def of_binarized_mnist(path):
     )
 
 
+def of_listed(kind, *lines):
+    def opened(path):
+        images(path, 2)
+        (path / "list.csv").write_text("\n".join(lines) + "\n")
+        return open_source(f"{kind}:{path}/list.csv", "train", image_size=8)
+
+    return opened
+
+
 OPEN = {
+    "boxes": of_listed("boxes", "file,x1,y1,x2,y2,label", "0.png,0,0,2,2,a", "1.png,,,,,"),
+    "captions": of_listed("captions", "file,caption", "0.png,one two", "1.png,three"),
+    "tinted_digits": lambda path: open_source("tinted_digits", "train[:9]"),
     "binarized_mnist": of_binarized_mnist,
     "digits": lambda path: open_source("digits", "train[:9]"),
     "folder": of_folder,

@@ -72,7 +72,12 @@ def of_folder(path, **more):
         ("data.augment", "flop", "no augmentation 'flop': did you mean 'flip'?"),
         ("data.resident", "maybe", "data.resident='maybe': 'auto', 'yes' or 'no'"),
         ("optimizer.freeze", "hiden", "optimizer.freeze: 'hiden' matches no parameter; nearest: hidden_0/"),
-        ("model.activation", "rleu", "activation='rleu' is not one of 'relu', 'tanh', 'gelu'; did you mean 'relu'?"),
+        (
+            "model.activation",
+            "rleu",
+            "activation='rleu' is not one of 'linear', 'relu', 'gelu', 'swish', 'sigmoid', 'tanh', 'scaled_tanh'"
+            "; did you mean 'relu'?",
+        ),
         ("train.ema_players", "mdoel", "train.ema_players: no player 'mdoel': did you mean 'model'?"),
         ("train.init_from", "nowhere", "train.init_from: 'nowhere' is not a work directory with checkpoints"),
     ],
@@ -211,7 +216,7 @@ def test_a_workdir_of_another_page(refused, fovea, small, trained, tmp_path):
     line = refused(workdir=trained, **{"schedule.peak": 0.5, "train.seed": 3})
     assert line == (
         f"{trained} was trained with another page; schedule.peak: stored 0.003, given 0.5; train.seed: stored 0,"
-        " given 3 (another --workdir, or --fork to go on with the page given)"
+        " given 3 (another --workdir, or --fork to resume with the page given)"
     )
     assert Checkpoints(trained / "checkpoints").steps() == before
     assert json.loads((trained / "config.json").read_text())["train"]["seed"] == 0

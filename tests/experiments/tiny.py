@@ -31,6 +31,7 @@ narrow = lambda key, width: lambda fields: {key: (width,) * len(fields[key])}
 NETWORKS: dict[str, Callable[[Mapping[str, Any]], dict[str, Any]]] = {
     "mlp": narrow("hidden", 8),
     "lenet5": lambda fields: {},
+    "nin": lambda fields: {},
     "resnet_cifar": lambda fields: dict(depth=8),
     "resnet": lambda fields: {},  # see `few_blocks`
     "vit": lambda fields: dict(width=16, depth=2, heads=2, mlp=16),
