@@ -81,7 +81,7 @@ class _Parser(argparse.ArgumentParser):
 
 def _check_flags(words: list[str], command: argparse.ArgumentParser) -> None:
     """Raises PageError for a flag that the command does not have, before argparse reports what is missing for it."""
-    known = ["--config", "--help", *re.findall(r"--[\w-]+", command.format_usage())]
+    known = ["--config", *command._option_string_actions]  # hidden ones too, which the usage leaves out
     for word in words:
         if word == "--":
             return

@@ -73,6 +73,7 @@ class Task:
         variables} of the page's frozen networks; `hyper["task"]` holds the `numbers`.
       predict: (params, stats, batch, key, frozen) -> outputs per example, a dictionary of arrays [B, ...].
       fresh: True: every update of the step sees its own global batch; False: the players share one.
+      pairs: the loss compares the examples of a batch, so that microbatches would be another loss.
       numbers: the options that the loss reads from `hyper["task"]`, and nothing else of the task reads: trials that
         differ only in them are trained as one program.
 
@@ -98,6 +99,7 @@ class Task:
     metrics: Mapping[str, Metric] = dataclasses.field(default_factory=dict)
     evaluators: Mapping[str, Evaluator] = dataclasses.field(default_factory=dict)
     fresh: bool = False
+    pairs: bool = False
     numbers: tuple[str, ...] = ()
     best: str = ""
     makes: Makes | None = None

@@ -130,13 +130,13 @@ class Parts:
             "gather": self.devices.gather,
         }
         given = {name: supplied[name] for name in component.supplied() & supplied.keys()}
-        if "gather" in given and self.page.train.accumulate > 1:
-            raise PageError(
-                f"train.accumulate={self.page.train.accumulate}: the loss of task {self.page.task.name!r} is over the"
-                " whole batch, and a microbatch would have other pairs"
-            )
         task = component.load()(self.networks, **component.fixed, **options, **given)
         check_movements(self.page.data, self.info, task)
+        if task.pairs and self.page.train.accumulate > 1:
+            raise PageError(
+                f"train.accumulate={self.page.train.accumulate}: the loss of task {self.page.task.name!r} compares the"
+                " examples of a batch, and a microbatch has other pairs"
+            )
         return task
 
     @functools.cached_property

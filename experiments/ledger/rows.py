@@ -162,7 +162,7 @@ def _picture(results, name):
 
 def _keep_picture(workdir: pathlib.Path, to: pathlib.Path) -> None:
     """Keeps one picture of a run: its last samples, its segmentations or its confusion matrix."""
-    shown = [*sorted(workdir.glob("samples/*.png"))[-1:], workdir / "segmentations.png", workdir / "confusion.png"]
+    shown = [*sorted(workdir.glob("samples/*.png"))[-1:], workdir / "predictions.png", workdir / "confusion.png"]
     for picture in filter(pathlib.Path.exists, shown):
         shutil.copyfile(picture, to)
         return

@@ -149,7 +149,8 @@ def entry(section: str, key: str, given: Mapping[str, Any]) -> dict[str, Any]:
     """An entry of a section of KEYED, complete."""
     if section in COMPONENTS:
         return component_section(section, given, [key])
-    return _fill(f"{section}.{key}", PLAIN[section], given)
+    options = find("data", given["name"]).defaults() if given.get("name") else {}  # of a set's own source
+    return _fill(f"{section}.{key}", {**PLAIN[section], **options}, given)
 
 
 def component_section(kind: str, given: Mapping[str, Any], below: Sequence[str] = ()) -> dict[str, Any]:

@@ -55,5 +55,5 @@ def _aim(run: Run, metric: str | None, wanted: str | None) -> dict[str, str]:
     if metric not in known:
         raise PageError(f"--metric {metric}: the page never reports it{near(metric, known)}")
     if not (wanted or known[metric].better):
-        raise PageError(f"--goal min or max: neither direction of {metric} is better by itself")
+        raise PageError(f"--goal min or max is required: neither is known to be better for {metric}")
     return {"metric": metric, "goal": wanted or known[metric].better}

@@ -31,7 +31,9 @@ class NIN(nn.Module):
         With num_classes=0 a dictionary of maps, "stage1", "stage2", "stage3" at strides 1, 2 and 4 of the image, and
         "pre_logits" [B, 192], the mean of the last.
         """
-        conv = partial(nn.Conv, kernel_init=nn.initializers.normal(0.05), dtype=self.dtype, param_dtype=self.param_dtype)
+        conv = partial(
+            nn.Conv, kernel_init=nn.initializers.normal(0.05), dtype=self.dtype, param_dtype=self.param_dtype
+        )
         maps = {}
 
         def mlpconv(x, stage, size, *widths):

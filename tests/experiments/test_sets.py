@@ -92,7 +92,7 @@ def test_a_loss_over_the_whole_batch_refuses_microbatches():
         schedule=dict(name="constant"),
         train=dict(batch_size=16, accumulate=2),
     )
-    with pytest.raises(PageError, match="accumulate=2: the loss of task 'metric_learning' is over the whole batch"):
+    with pytest.raises(PageError, match="accumulate=2: the loss of task 'metric_learning' compares"):
         _ = Parts(config).task
 
 
@@ -183,3 +183,15 @@ def test_boxes_of_padding_are_not_answers():
     answer = Answer("a.png", np.zeros((4, 4, 3), np.uint8), outputs)
     found = as_json(answer, task, types.SimpleNamespace(classes=("x", "y")))
     assert found == {"file": "a.png", "boxes": [[0, 0, 2, 2]], "labels": ["y"], "scores": [0.9]}
+
+
+def test_a_set_of_another_source_has_that_sources_options(animals, tmp_path):
+    training, other = animals("bee", "cat", name="one"), animals("bee", "cat", name="two")
+    for file in (tmp_path / "two").rglob("*.png"):
+        Image.open(file).resize((16, 12)).save(file)
+    data = dict(name=training, validation="", train="train", test="train")
+    sets = dict(other=dict(name=other, split="train", image_size=8, crop="resize"))
+    parts = Parts(digits(data=data, evaluate=sets))
+    assert parts.source("other").fetch(np.arange(2))["image"].shape == (2, 8, 8, 3)
+    with pytest.raises(PageError, match="unknown key 'image_sise': did you mean 'image_size'"):
+        digits(data=data, evaluate=dict(other=dict(name=other, image_sise=8)))

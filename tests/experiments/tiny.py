@@ -69,7 +69,7 @@ TASKS: dict[str, dict[str, Any]] = {
 }
 
 # What a network needs of an image: the least side that gives it every stage that the page's images give it.
-SIDES = {"lenet5": 32, "resnet": 32, "dcgan_generator": 16}
+SIDES = {"cyclegan_discriminator": 16, "lenet5": 32, "resnet": 32, "dcgan_generator": 16}
 
 # TFDS set -> channels of its images.
 TFDS = {"mnist": 1, "fashion_mnist": 1, "cifar10": 3, "imagenet2012": 3}
@@ -184,7 +184,7 @@ def tiny(name: str, folder: pathlib.Path, **train: Any) -> ConfigDict:
             page.data.sampler = "pk(4, 4)"
         page.train.update({**TRAINING, "steps": 2, **train})
         if kind == "image":  # one picture, on each of the devices
-            page.train.update(dict(batch_size=8, evaluate_batch_size=8))
+            page.train.update(dict(evaluate_batch_size=8))
         page.track.to = ()
         for schedule in [page.schedule] if "name" in page.schedule else page.schedule.values():
             if "warmup_steps" in schedule:

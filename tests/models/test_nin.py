@@ -1,6 +1,7 @@
 """Network in Network: its count, its maps, and what a map says of a class."""
 
 import functools
+import itertools
 
 import jax
 import jax.numpy as jnp
@@ -25,7 +26,7 @@ def test_multiply_adds_follow_from_maps_of_32_16_and_8():
     shapes = jax.eval_shape(functools.partial(model.init, train=False), jax.random.key(0), IMAGE)
     found = count_macs(functools.partial(model.apply, train=False), shapes, IMAGE)
     layers = ((32, 75, 192, 160, 96), (16, 25 * 96, 192, 192, 192), (8, 9 * 192, 192, 192, 10))
-    assert found == sum(side**2 * sum(a * b for a, b in zip(widths, widths[1:])) for side, *widths in layers)
+    assert found == sum(side**2 * sum(a * b for a, b in itertools.pairwise(widths)) for side, *widths in layers)
 
 
 def test_maps_halve_twice():

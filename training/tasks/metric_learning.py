@@ -113,6 +113,7 @@ def metric_learning(
         loss=loss,
         predict=predict,
         evaluators={"retrieval": Retrieval(recall)},
+        pairs=True,
         numbers=("margin",),
         best=f"recall_at_{recall[0]}",
         views=(image("image", "query"), classed("label", title="class"), image("nearest", "nearest in the batch")),

@@ -1,7 +1,7 @@
 """Class-conditional DDPM on MNIST, small, for two cores. Ho et al. 2020, with classifier-free guidance.
 
     fovea reproduce ddpm_mnist_small
-    fovea sample --workdir runs/ddpm_mnist_small/seed0 --class 7 --num 50
+    fovea sample --workdir runs/ddpm_mnist_small/seed0 --given label=7 --num 50
 
 Less than a hundredth of the published parameters. Samples are judged by a classifier of real digits, `lenet5_mnist`,
 which is to be reproduced before, or another one: how many are recognised as their class, `fd` beside `fd_floor`, and

@@ -95,7 +95,7 @@ function galleriesSection() {
 function picturesSection() {
   const names = [...new Set(data.runs.flatMap((run) => run.pictures.map(({ name }) => name)))];
   if (!names.length) return null;
-  const order = ["segmentations", "mistakes", "confusion"]; // the last first; what is not among them follows
+  const order = ["predictions", "mistakes", "confusion"]; // the last first; what is not among them follows
   names.sort((a, b) => order.indexOf(b) - order.indexOf(a));
   const parts = names.flatMap((name) => {
     const title = { confusion: "confusion matrices", mistakes: "worst mistakes" }[name] ?? name.replaceAll("_", " ");
