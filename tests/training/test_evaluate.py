@@ -13,6 +13,7 @@ from training.evaluate import (
     evaluate_set,
     evaluate_slots,
     make_evaluate_step,
+    makes_nothing,
     needs,
     readings,
     score,
@@ -32,7 +33,7 @@ class Rows:
     def __init__(self):
         self.sinks = []
 
-    def start(self, source):
+    def start(self, source, draw):
         self.sinks.append(Kept(source))
         return self.sinks[-1]
 
@@ -124,7 +125,7 @@ def test_several_runs_in_one_program_are_evaluated_alike():
         lambda feed: step(slots.load(3), params, stats, keys, {}, feed, {}),
         map(slots.put, feeds()),
         slots,
-        places,
+        dict.fromkeys(places, makes_nothing),
         task=own,
         source=None,
     )

@@ -203,10 +203,10 @@ def test_the_gan_learns_digits():
     assert distance(state) < 0.4 * before
 
 
-def painting(target: np.ndarray) -> Task:
-    """The parameters are the pixels of one picture, whose features under a frozen network are to be the target's.
+def painting(target: np.ndarray) -> tuple[Task, dict]:
+    """A task and its frozen network: the pixels of one picture are to have the features of the target.
 
-    Gatys et al. 2016 in small: `frozen` holds the network, which takes part and is not trained.
+    Gatys et al. 2016 in small.
     """
     network = nn.Sequential([nn.Conv(16, (3, 3)), nn.relu, nn.Conv(16, (3, 3))])
 
@@ -221,17 +221,16 @@ def painting(target: np.ndarray) -> Task:
         return (gap**2).sum(), jnp.float32(gap.size), ({"model": {}}, {})
 
     predict = lambda params, stats, batch, key, frozen: {"image": params["model"]["pixels"]}
-    return Task(players=("model",), init=init, loss=loss, predict=predict, frozen=frozen)
+    return Task(players=("model",), init=init, loss=loss, predict=predict), frozen()
 
 
 def test_a_picture_learns_its_own_pixels_and_the_frozen_network_does_not_move():
     target = (digits("", "train").arrays["image"][:1] / 255).astype(np.float32)
-    task, hyper = painting(target), hyper_of("model", rate=0.05)
+    (task, frozen), hyper = painting(target), hyper_of("model", rate=0.05)
     feed = {"id": np.arange(1, dtype=np.int32)}
     state = init_state(task, {"model": adam}, jax.random.key(0), feed, hyper)
     assert jax.tree.map(lambda x: x.shape, state.params) == {"model": {"pixels": (1, 8, 8, 1)}}
     step = jax.jit(make_train_step(task, {"model": adam}, lambda batch, key: batch))
-    frozen = task.frozen()
     before = jax.tree.map(np.array, frozen)
     first = None
     for _ in range(300):
