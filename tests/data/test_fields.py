@@ -60,7 +60,7 @@ def of_listed(kind, *lines):
     def opened(path):
         images(path, 2)
         (path / "list.csv").write_text("\n".join(lines) + "\n")
-        return open_source(f"{kind}:{path}/list.csv", "train", image_size=8)
+        return open_source(f"{kind}:{path}/list.csv", "train", image_size=8, crop="letterbox")
 
     return opened
 

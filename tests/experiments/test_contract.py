@@ -142,7 +142,7 @@ def assert_close(found, expected, tolerance=1e-9):
         x, y = np.asarray(x), np.asarray(found[path])
         scale = np.abs(x).max(initial=0)
         assert np.isfinite(x).all(), path
-        assert np.abs(x - y).max(initial=0) <= tolerance * scale + 1e-14, path
+        assert np.abs(x - y).max(initial=0) <= tolerance * scale + 1e-12, path
 
 
 def moved(before, after):

@@ -51,8 +51,11 @@ def fabricate(root):
         records[9]["train/loss"] = None
         records += [{"step": n, "validation/accuracy": n / 1100, "time/seconds": n / 5} for n in (250, 500, 750, 1000)]
         (workdir / "metrics.jsonl").write_text("".join(json.dumps(record) + "\n" for record in records))
+        readings = {"test/accuracy": {"better": "max", "unit": "%"}}
+        (workdir / stored.READINGS).write_text(json.dumps(readings))
         if seed < 2:
-            (workdir / stored.SUMMARY).write_text(json.dumps({"step": 1000, "test/accuracy": 0.8 + seed / 10}))
+            summary = {"step": 1000, "test/accuracy": 0.8 + seed / 10, "readings": readings}
+            (workdir / stored.SUMMARY).write_text(json.dumps(summary))
             for kind in ("samples", "reconstructions"):
                 (workdir / kind).mkdir()
                 for step in (250, 500, 1000):
