@@ -26,7 +26,7 @@ def programs_forgotten():
 @pytest.fixture(scope="module")
 def optimised():
     """For tests whose programs run longer than they compile."""
-    before = jax.config.jax_disable_most_optimizations
+    before = jax.config.read("jax_disable_most_optimizations")
     jax.config.update("jax_disable_most_optimizations", False)
     yield
     jax.config.update("jax_disable_most_optimizations", before)

@@ -182,7 +182,7 @@ CLASSIFIER = page(
 )
 
 
-def test_evaluated_for_each_value_of_a_key(trained, capsys):
+def test_evaluated_for_each_value_of_a_key(trained, capsys, optimised):
     config, workdir = trained
     key, values = {"diffusion": ("task.bound_terms", "1,2,4"), "vae": ("task.importance_samples", "2,4,8")}.get(
         config.task.name, ("train.judge_samples", "20,40,80")

@@ -13,6 +13,9 @@ from experiments.runs.together import Program, Trial, signature
 from training import loop
 from training.records import read
 
+# These programs run longer than they compile.
+pytestmark = pytest.mark.usefixtures("optimised")
+
 TINY = dict(
     model=dict(name="lenet5"),
     task=dict(name="classification", label_smoothing=0.1),
