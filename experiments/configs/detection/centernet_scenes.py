@@ -7,7 +7,6 @@ ResNet-20 for CIFAR as the backbone, whose last map has the paper's stride of 4.
 
 from experiments.pages import page
 
-
 SIZES = {"full": dict(depth=20, steps=3000), "small": dict(depth=8, steps=1000)}  # small: minutes on two cores
 
 

@@ -7,7 +7,6 @@ The paper trains the LSTM on top of a classifier's features; here the backbone s
 
 from experiments.pages import page
 
-
 SIZES = {"full": dict(depth=20, steps=3000), "small": dict(depth=8, steps=1000)}  # small: minutes on two cores
 
 
