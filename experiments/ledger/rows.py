@@ -81,7 +81,7 @@ def row(name: str, configs: Sequence[Mapping], summaries: Sequence[Mapping]) -> 
     if len(set(seeds)) < len(seeds):
         raise PageError(f"two runs of {name} have the same seed: {', '.join(map(str, seeds))}")
     for summary in summaries:
-        if metric not in summary:
+        if summary.get(metric) is None:
             raise PageError(f"the runs of {name} did not measure {metric!r}{near(metric, summary)}")
     values, readings = [summary[metric] for summary in summaries], summaries[0].get("readings", {})
     also = _others(metric, summaries)
@@ -109,10 +109,13 @@ def row(name: str, configs: Sequence[Mapping], summaries: Sequence[Mapping]) -> 
 
 
 def _others(metric: str, summaries: Sequence[Mapping]) -> dict[str, Any]:
-    """The other measurements on the split of `metric`: means over the runs; texts and lists of the first run."""
+    """The other measurements on the split of `metric`: means over the runs; texts and lists of the first run.
+
+    A number that some run could not measure, null in its summary, is left out.
+    """
     split, found = metric.partition("/")[0] + "/", {}
     for name, first in summaries[0].items():
-        if name.startswith(split) and name != metric and all(name in summary for summary in summaries):
+        if name.startswith(split) and name != metric and all(summary.get(name) is not None for summary in summaries):
             number = isinstance(first, float | int)
             found[name] = statistics.fmean(summary[name] for summary in summaries) if number else first
     return found
@@ -141,6 +144,10 @@ def rows(results: pathlib.Path) -> list[dict[str, Any]]:
         if name in found:
             seeds = found[name].get("seeds", [page.train.seed])
             found[name] |= {"command": command(name, seeds), "age": _age(found[name], page)}
+    known = {metric: x for one in found.values() for metric, x in one.get("readings", {}).items()}
+    for one in found.values():  # a page that was not run has no readings of its own
+        own = {metric: x for metric, x in known.items() if metric == one["metric"]}
+        one["readings"] = own | one.get("readings", {})
     return [found[name] for name in sorted(found)]
 
 

@@ -280,7 +280,7 @@ class Run:
             summary |= {"seconds": round(records.seconds, 1), "startup_seconds": journal.startup}
             summary |= {"readings": {k: v for k, v in self._readings().items() if k in scalars}}
             summary |= journal.body["origin"]
-            replace(self.workdir / SUMMARY, json.dumps(summary, indent=1))
+            replace(self.workdir / SUMMARY, json.dumps({name: plain(x) for name, x in summary.items()}, indent=1))
         return summary
 
     def _check_page(self) -> None:

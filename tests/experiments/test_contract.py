@@ -9,6 +9,7 @@ import tempfile
 
 import jax
 import jax.export
+import jax.numpy as jnp
 import numpy as np
 import pytest
 from ml_collections import ConfigDict
@@ -100,10 +101,11 @@ class Case:
         state, resident, feed, frozen, hyper = self.arguments(parts)
         first = jax.tree.map(lambda x: x[0], feed) if parts.task.fresh else feed
         batch = jax.tree.map(np.asarray, parts.prepare(fetch(resident, first)))
+        stats = jax.tree.map(jnp.asarray, state.stats)  # a tracer indexes them
 
         def loss(player, own, key):
             params = {**state.params, player: own}
-            value, _, aux = parts.task.loss(player, params, state.stats, batch, key, frozen, hyper)
+            value, _, aux = parts.task.loss(player, params, stats, batch, key, frozen, hyper)
             return value, aux
 
         each = lambda player: jax.value_and_grad(functools.partial(loss, player), has_aux=True)

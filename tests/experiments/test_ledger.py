@@ -90,6 +90,15 @@ def test_what_else_was_measured_on_the_split_stands_beside(results, tmp_path):
     assert "loss 3, judge lenet5-1234, per_class 25.00 % to 50.00 %" in (results / "README.md").read_text()
 
 
+def test_what_a_run_could_not_measure_is_left_out(results, tmp_path):
+    """COCO's AP of large objects, of a split that has none, is null in the summary."""
+    write_page("one")
+    row = ledger.add([ended(tmp_path / "0", "one", 0, **{"test/error": 0.1, "test/ap_large": None})], results)
+    assert row["also"] == {}
+    with pytest.raises(PageError, match="did not measure 'test/error'"):
+        ledger.row("one", [json.loads((tmp_path / "0" / "config.json").read_text())], [{"test/error": None}])
+
+
 def test_one_seed_has_no_deviation(results, tmp_path):
     write_page("one")
     assert ledger.add([ended(tmp_path / "0", "one", 0, **{"test/error": 0.01})], results)["sd"] is None
