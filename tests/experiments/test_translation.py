@@ -1,4 +1,4 @@
-"""Two folders of pictures that are no pairs: trained on, and a picture of one of them answered."""
+"""A CycleGAN trains on two unpaired folders of pictures and answers a picture of one of them."""
 
 import numpy as np
 from PIL import Image

@@ -22,7 +22,7 @@ from models.classification.resnet import DEPTHS
 
 ROLES = ("train", "validation", "test")
 TRAIN, TEST = 32, 24  # examples of a split; 24 rows are one batch on 8 devices, or one and a half of 16
-CROP = 44  # the smallest image of which a valid U-Net with two halvings leaves something
+CROP = 44  # the smallest image for which a valid U-Net with two halvings has an output
 
 narrow = lambda key, width: lambda fields: {key: (width,) * len(fields[key])}
 
@@ -126,7 +126,7 @@ def _pairs(page: ConfigDict, argument: str, folder: pathlib.Path) -> dict[str, A
     return dict(name=f"pairs:{root}", size=(), **_splits(page, *map(split, ("train", "validation", "test"))))
 
 
-# kind of source -> (page, argument, folder to write in) -> keys of `data` by which the page reads what stands in.
+# kind of source -> (page, argument, folder to write in) -> keys of `data` that make the page read the stand-in.
 SOURCES: dict[str, Callable[[ConfigDict, str, pathlib.Path], dict[str, Any]]] = {
     "binarized_mnist": _binarized_mnist,
     "digits": _digits,
@@ -161,7 +161,7 @@ def tiny(name: str, folder: pathlib.Path, **train: Any) -> ConfigDict:
     """The page called `name`, tiny.
 
     Args:
-      folder: where files are written that stand in for the page's data.
+      folder: receives the files that replace the page's data.
       train: keys of the section `train`.
 
     Raises:

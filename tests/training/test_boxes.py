@@ -68,7 +68,7 @@ def greedy(found, scores, threshold, labels):
 @pytest.mark.parametrize("count", [0, 1, 7, 40, 64])
 @pytest.mark.parametrize("threshold", [0.0, 0.3, 0.5, 1.0])
 def test_suppression_is_the_greedy_one(monkeypatch, count, threshold):
-    monkeypatch.setattr(boxes, "TILE", 16)  # several tiles, of which the last is not full
+    monkeypatch.setattr(boxes, "TILE", 16)  # several tiles; the last one is not full
     rng = np.random.default_rng(count)
     with jax.enable_x64(True):
         suppress = jax.jit(lambda b, s, labels: boxes.nms(b, s, threshold, labels))

@@ -94,7 +94,7 @@ def test_losses_are_those_of_the_paper():
 def test_a_history_fills_in_order_and_then_swaps_half():
     keys = lambda step, count: jax.random.split(jax.random.key(step), count)
     history = jnp.zeros((6, 1, 1, 1))
-    for step in range(3):  # of which 2 × 4 fill it
+    for step in range(3):  # the first two, of 4 rows each, fill it
         made = 1.0 + 4 * step + jnp.arange(4.0).reshape(4, 1, 1, 1)
         shown, after = remember(history, jnp.int32(min(4 * step, 6)), made, keys(step, 4), alone)
         if step < 2:
