@@ -46,7 +46,7 @@ def frozen_variables(role: str, network: nn.Module, section: Mapping[str, Any], 
             return _of_file(path, network, like)
         check_trained_so(path, section)
         return _of_run(path, like)
-    except ValueError as error:  # TrainingError, ModelError and PageError are ValueErrors
+    except ValueError as error:  # of which TrainingError, ModelError and PageError are kinds
         raise PageError(f"{where}: {str(error).splitlines()[0]}") from error
 
 
