@@ -2,8 +2,8 @@
 
 Of the code these are the top-level definitions that the page's components and the builder reach by name, wherever
 they are: editing another network, adding a loss beside others, or a line in a table of names does not affect this page.
-Lines of comment, docstrings and blank lines do not count; a comment behind code does. It is computed from the files alone: a clone without history gives
-the same digits.
+Lines of comment, docstrings and blank lines do not count; a comment behind code does. It is computed from the files
+alone: a clone without history gives the same digits.
 """
 
 import ast
