@@ -6,8 +6,8 @@ import functools
 import math
 import signal
 import time
-from collections.abc import Callable, Iterator
-from typing import Any
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any, Protocol
 
 import jax
 import numpy as np
@@ -116,10 +116,16 @@ class Journal:
     startup: float | None = None
 
     def started(self) -> None:
-        """The first step is done."""
-        self.startup = round(time.perf_counter() - self.began, 2)
+        """The first step of this process is done; further calls do nothing."""
+        if self.startup is None:
+            self.startup = round(time.perf_counter() - self.began, 2)
+            if self.records:
+                self.records.say(f"first step after {self.startup:.1f} s")
+
+    def advance(self, done: int) -> None:
+        """Shows how many steps are done."""
         if self.records:
-            self.records.say(f"first step after {self.startup:.1f} s")
+            self.records.advance(done)
 
     def add(self, step: int, metrics: dict[str, float]) -> None:
         """The metrics of a step. Raises TrainingError, naming it, unless its losses and parameters are finite."""
@@ -171,14 +177,96 @@ class Journal:
         self.watch(done, numbers)
 
 
+@dataclasses.dataclass
+class Progress:
+    """One run that is trained, alone or with others.
+
+    Attributes:
+      journal: where its numbers and states go, and how often.
+      done: steps done.
+      error: what has ended it before its last step.
+    """
+
+    journal: Journal
+    done: int
+    error: Exception | None = None
+
+    @property
+    def ended(self) -> bool:
+        return self.error is not None or self.done >= self.journal.intervals.steps
+
+
+class Placed(Protocol):
+    """The states of N runs on the devices."""
+
+    def count_macs(self, feed: Any) -> int:
+        """Multiply-adds of a call of the step, 0 where they cannot be counted."""
+
+    def advance(self, feed: Any) -> Any:
+        """Dispatches the step; returns the metrics of `steps_per_call` steps, on the devices."""
+
+    def numbers(self, recent: list[Any]) -> list[list[dict[str, Any]]]:
+        """What the metrics of recent calls are on the host: for each run, for each call, name -> number or array."""
+
+    def evaluate(self, n: int) -> tuple[dict[str, float], float | None]:
+        """Of run n: (metrics, score by which the best checkpoint is kept)."""
+
+    def state(self, n: int) -> Any:
+        """The state of run n, on the host."""
+
+
+class Alone:
+    """One run on all devices.
+
+    Args:
+      step: (state, resident, feed, frozen, hyper) -> (state, metrics of `steps_per_call` steps), placed.
+      arguments: (resident, frozen, hyper), placed.
+      evaluate: state -> (metrics, score by which the best checkpoint is kept).
+      count_macs: arguments of the step -> its multiply-adds. It traces the step, so the first call need not.
+    """
+
+    def __init__(
+        self,
+        step: Callable,
+        state: Any,
+        arguments: tuple,
+        devices: Any,
+        evaluate: Callable,
+        count_macs: Callable[..., int] = lambda *arguments: 0,
+    ):
+        self._step, self._state, self._arguments = step, state, arguments
+        self._devices, self._evaluate, self._count_macs = devices, evaluate, count_macs
+
+    def count_macs(self, feed):
+        resident, frozen, hyper = self._arguments
+        return self._count_macs(self._state, resident, feed, frozen, hyper)
+
+    def advance(self, feed):
+        resident, frozen, hyper = self._arguments
+        self._state, metrics = self._step(self._state, resident, feed, frozen, hyper)
+        return metrics
+
+    def numbers(self, recent):
+        for number in jax.tree.leaves(recent):
+            number.copy_to_host_async()
+        return [self._devices.get(recent)]
+
+    def evaluate(self, n):
+        return self._evaluate(self._state)
+
+    def state(self, n):
+        return self._devices.get(self._state)
+
+
 class Clock:
-    """Steps per second, and the share of the time spent waiting for data."""
+    """Seconds spent in training, without pauses, and the part of them spent waiting for data."""
 
-    def __init__(self, done: int):
-        self.restart(done)
+    def __init__(self):
+        self._began, self._waited, self._paused = time.perf_counter(), 0.0, None
 
-    def restart(self, done: int) -> None:
-        self._began, self._waited, self._since = time.perf_counter(), 0.0, done
+    def read(self) -> tuple[float, float]:
+        """(seconds of training, seconds of waiting) since the clock was made."""
+        return (self._paused or time.perf_counter()) - self._began, self._waited
 
     @contextlib.contextmanager
     def waiting(self):
@@ -189,16 +277,10 @@ class Clock:
     @contextlib.contextmanager
     def paused(self):
         """Time in this context does not count."""
-        before = time.perf_counter()
+        self._paused = time.perf_counter()
         yield
-        self._began += time.perf_counter() - max(before, self._began)  # it may have been read meanwhile
-
-    def read(self, done: int) -> tuple[float, float]:
-        """(steps a second, share of the time spent waiting) since it was last read."""
-        elapsed = time.perf_counter() - self._began
-        rate, share = (done - self._since) / elapsed, self._waited / elapsed
-        self.restart(done)
-        return rate, share
+        self._began += time.perf_counter() - self._paused
+        self._paused = None
 
 
 class InFlight:
@@ -216,80 +298,82 @@ class InFlight:
 
 
 def train(
+    placed: Placed,
+    runs: Sequence[Progress],
     *,
-    step: Callable,
-    state: Any,
-    start: int,
     feeds: Iterator[Any],
-    arguments: tuple,
-    devices: Any,
-    journal: Journal,
-    evaluate: Callable[[Any], tuple[dict[str, float], float | None]],
     stop: Callable[[bool], bool],
     examples_per_step: int,
-    count_macs: Callable[..., int],
-) -> Any:
-    """Trains from step `start` to the end and returns the state.
+) -> None:
+    """Trains the runs, of equal intervals, until the first of them ends.
+
+    A run ends after its last step, or by an error that is kept in its `error`: TrainingError for a loss or parameter
+    that is not finite, naming the step (the last good checkpoint stays); Pruned; Interrupted.
 
     Args:
-      step: (state, resident, feed, frozen, hyper) -> (state, metrics of `steps_per_call` steps).
-      feeds: placed feeds, from step `start` on.
-      arguments: (resident, frozen, hyper), placed.
-      journal: where metrics and states go, and how often.
-      evaluate: state -> (metrics, score by which the best checkpoint is kept).
-      stop: whether to save and raise Interrupted.
-      count_macs: arguments of the step -> its multiply-adds, 0 where they cannot be counted. It traces the step, so the
-        first call need not.
+      placed: their states.
+      feeds: placed feeds of all runs, from the step after `done` on.
+      stop: whether to save all runs and end them.
+      examples_per_step: of each run.
 
     Raises:
-      TrainingError: a loss or parameter that is not finite, naming the step; the last good checkpoint stays.
-      Interrupted: after `stop`.
+      TrainingError: a run has done a number of steps that is not a multiple of the steps per call.
     """
-    resident, frozen, hyper = arguments
-    intervals, records, calls = journal.intervals, journal.records, journal.intervals.steps_per_call
-    recent, in_flight, clock, macs = [], InFlight(), Clock(start), 0
+    intervals = runs[0].journal.intervals
+    calls = intervals.steps_per_call
+    for run in runs:
+        if run.done % calls:  # it was forked
+            raise TrainingError(f"cannot resume at step {run.done}: not a multiple of train.steps_per_call={calls}")
+    recent, in_flight, clock, macs = [], InFlight(), Clock(), None
+    marks = {}  # of each run when its speed was last recorded: (steps done, seconds of training, of waiting)
 
-    def collect(done):
-        """Brings the metrics of recent steps to the host."""
-        for number in jax.tree.leaves(recent):
-            number.copy_to_host_async()
-        first = done - len(recent) * calls + 1
-        for n, metrics in enumerate(recent):
-            host = {name: np.atleast_1d(values) for name, values in devices.get(metrics).items()}
-            for i in range(calls):
-                journal.add(first + n * calls + i, {name: float(values[i]) for name, values in host.items()})
-        recent.clear()
+    def speed(run):
+        before, now = marks[id(run)], (run.done, *clock.read())
+        steps, seconds, waited = (b - a for a, b in zip(before, now, strict=True))
+        seconds = max(seconds, 1e-9)  # at the first step, which compiles
+        marks[id(run)] = now
+        counted = {"time/macs_per_s": steps * macs / seconds} if macs else {}
+        return {
+            "time/examples_per_s": steps * examples_per_step / seconds,
+            "time/wait_share": waited / seconds,
+            **counted,
+        }
 
-    def speed():
-        rate, waited = clock.read(done)
-        counted = {"time/macs_per_s": rate * macs} if macs else {}
-        return {"time/examples_per_s": rate * examples_per_step, "time/wait_share": waited, **counted}
+    def settle(n, run, calls_done, stops):
+        first = run.done - len(calls_done) * calls + 1
+        for step in range(first, run.done + 1):
+            call, i = divmod(step - first, calls)
+            run.journal.add(step, {name: float(np.ravel(x)[i]) for name, x in calls_done[call].items()})
+        if stops or intervals.pauses(run.done):
+            own = dict(evaluate=functools.partial(placed.evaluate, n), state=functools.partial(placed.state, n))
+            run.journal.settle(run.done, speed=functools.partial(speed, run), stops=stops, **own)
+        if stops and not run.ended:
+            raise Interrupted(run.done)
 
-    if start % calls:  # a run that was forked
-        raise TrainingError(f"cannot resume at step {start}: not a multiple of train.steps_per_call={calls}")
-    for done in range(start + calls, intervals.steps + 1, calls):
+    while not any(run.ended for run in runs):
         with clock.waiting():
             feed = next(feeds)
-        compiles = done == start + calls
+        compiles = macs is None
         if compiles:
-            macs = count_macs(state, resident, feed, frozen, hyper) // calls
-        state, metrics = step(state, resident, feed, frozen, hyper)
+            macs = placed.count_macs(feed) // calls
+        metrics = placed.advance(feed)
+        for run in runs:
+            run.done += calls
         if compiles:  # compilation is not timed
             jax.block_until_ready(metrics)
-            journal.started()
-            clock.restart(done)
+            for run in runs:
+                run.journal.started()
+                marks[id(run)] = (run.done, *clock.read())
         recent.append(metrics)
         in_flight.add(metrics)
-        stops = stop(intervals.logs(done))
-        if intervals.pauses(done) or stops:
-            collect(done)
-            get, now = functools.partial(devices.get, state), functools.partial(evaluate, state)
+        stops = stop(any(intervals.logs(run.done) for run in runs))
+        if stops or any(intervals.pauses(run.done) for run in runs):
             with clock.paused():
-                journal.settle(done, speed=speed, evaluate=now, state=get, stops=stops)
-        if records:
-            records.advance(done)
-        if stops and done < intervals.steps:
-            journal.checkpoints.wait()
-            raise Interrupted(done)
-    journal.checkpoints.wait()
-    return state
+                for n, (run, numbers) in enumerate(zip(runs, placed.numbers(recent), strict=True)):
+                    try:
+                        settle(n, run, numbers, stops)
+                    except (TrainingError, Pruned, Interrupted) as error:
+                        run.error = error
+            recent.clear()
+        for run in runs:
+            run.journal.advance(run.done)

@@ -172,19 +172,11 @@ def loop_blocks(parts: Parts, calls: int, blocks: int, between: Callable[[], Non
     with tempfile.TemporaryDirectory() as folder:
         records = Records(pathlib.Path(folder), total, 0)
         intervals = loop.Intervals(total, page.train.steps_per_call, log=steps, evaluate=steps, checkpoint=total)
-        loop.train(
-            step=devices.train_step(parts.step, state),
-            state=state,
-            start=0,
-            feeds=parts.feeds(0),
-            arguments=(parts.resident("train"), parts.placed_frozen, devices.put(parts.hyper)),
-            devices=devices,
-            journal=loop.Journal(intervals, Unsaved(), records, window=[], body={}),
-            evaluate=evaluate,
-            stop=lambda boundary: False,
-            examples_per_step=page.train.batch_size,
-            count_macs=lambda *_: 0,
-        )
+        arguments = (parts.resident("train"), parts.placed_frozen, devices.put(parts.hyper))
+        placed = loop.Alone(devices.train_step(parts.step, state), state, arguments, devices, evaluate)
+        progress = loop.Progress(loop.Journal(intervals, Unsaved(), records, window=[], body={}), 0)
+        examples = page.train.batch_size
+        loop.train(placed, [progress], feeds=parts.feeds(0), stop=lambda _: False, examples_per_step=examples)
         records.close()
     return [end - begin for begin, end in zip(begins, ends[1:], strict=False)]
 

@@ -82,21 +82,15 @@ class Run:
             state = devices.put_state(host)
             arguments = (parts.resident("train"), parts.placed_frozen, devices.put(parts.hyper))
             step = devices.train_step(parts.step, state)
+            evaluate = functools.partial(self._draw_and_validate, journal.records)
             macs = functools.partial(_count_macs, step)
-            step = wrap(step) if wrap else step
-            state = loop.train(
-                step=step,
-                state=state,
-                start=start,
-                feeds=parts.feeds(start),
-                arguments=arguments,
-                devices=devices,
-                journal=journal,
-                evaluate=functools.partial(self._draw_and_validate, journal.records),
-                stop=stop,
-                examples_per_step=self.page.train.batch_size,
-                count_macs=macs,
-            )
+            placed = loop.Alone(wrap(step) if wrap else step, state, arguments, devices, evaluate, macs)
+            progress = loop.Progress(journal, start)
+            examples = self.page.train.batch_size
+            loop.train(placed, [progress], feeds=parts.feeds(start), stop=stop, examples_per_step=examples)
+            self.checkpoints.wait()
+            if progress.error:
+                raise progress.error
             return self.finish(journal, draw=not quiet)
 
     @contextlib.contextmanager
@@ -110,10 +104,7 @@ class Run:
         """
         parts = self.parts
         parts.source("train")
-        for (
-            name,
-            one,
-        ) in parts.sets.items():  # what is missing is an error now, not after hours
+        for name, one in parts.sets.items():  # what is missing is an error now, not after hours
             parts.source(name)
             self.evaluations.measures(one.also)
         _ = parts.frozen

@@ -11,7 +11,7 @@ import functools
 import math
 import os
 import time
-from collections.abc import Callable, Container, Iterator, Mapping
+from collections.abc import Callable, Container, Iterator, Mapping, Sequence
 from typing import Any
 
 import jax
@@ -92,12 +92,15 @@ class Program:
         try:
             while self._fill(slots, trials):
                 stretch = Stretch(self, slots)
-                while not (ended := stretch.advance(stop)):
-                    pass
-                for slot in ended:
+                examples = self.parts.page.train.batch_size
+                with contextlib.closing(stretch.feeds()) as feeds:
+                    loop.train(stretch, slots, feeds=feeds, stop=stop, examples_per_step=examples)
+                stretch.release()
+                stopped = any(isinstance(slot.error, loop.Interrupted) for slot in slots)
+                for slot in [slot for slot in slots if slot.ended]:
                     slots.remove(slot)
                     slot.end()
-                if stretch.stopped:
+                if stopped:
                     raise loop.Interrupted
         except BaseException as error:  # no fault of a single run: it ends all that are still here
             for slot in slots:
@@ -119,15 +122,15 @@ class Program:
         return bool(slots)
 
 
-class Slot:
-    """A trial on its way."""
+class Slot(loop.Progress):
+    """A trial that is trained, with its work directory open and its state on the host."""
 
     def __init__(self, trial: Trial):
-        self.trial, self.run, self.error = trial, trial.run, None
+        self.trial, self.run, self.key = trial, trial.run, trial.run.parts.root_key
         self._open = contextlib.ExitStack()
         opened = self.run.opened(time.perf_counter(), trial.watch, trial.quiet)
-        self.done, self.state, self.journal = self._open.enter_context(opened)
-        self.key = self.run.parts.root_key
+        done, self.state, journal = self._open.enter_context(opened)
+        super().__init__(journal, done)
 
     def end(self) -> None:
         """After its last step, or what has ended it before: the work directory says which."""
@@ -148,109 +151,87 @@ class Slot:
 
 
 class Stretch:
-    """The slots as the devices hold them, for as long as none of them changes hands."""
+    """The states of the slots on the devices, from when one slot gets a trial until one of them is free again.
+
+    It is the `loop.Placed` of the slots.
+    """
 
     def __init__(self, program: Program, slots: list[Slot]):
-        self.program, self.devices, self.slots, self.stopped = program, program.devices, list(slots), False
+        self.program, self.devices, self.slots = program, program.devices, list(slots)
         self.places, self.load = self.devices.places(len(slots)), self.devices.load(len(slots))
-        self.states = self._placed([slot.state for slot in slots])
-        self.hypers = self._placed([slot.run.parts.hyper for slot in slots])
-        self.keys = self._placed([slot.key for slot in slots])
+        self.states = self._put_all([slot.state for slot in slots])
+        self.hypers = self._put_all([slot.run.parts.hyper for slot in slots])
+        self.keys = self._put_all([slot.key for slot in slots])
         # The same seed and as many steps done: the same batches, which are read once.
         self.together = len({(slot.done, slot.key.tobytes()) for slot in slots}) == 1
-        read = slots[:1] if self.together else slots
-        self.feeds = [slot.run.parts.host_feeds(slot.done) for slot in read]
-        self.recent, self.flight, self.clock, self.calls = [], loop.InFlight(), loop.Clock(0), 0
+        self._forget()
 
-    def advance(self, stop: Callable[[bool], bool]) -> list[Slot]:
-        """A dispatch of the step, and what is due after it; returns the slots that have ended."""
-        program, intervals = self.program, self.program.parts.intervals
-        with self.clock.waiting():
-            feeds, common = self._feed()
+    def feeds(self) -> Iterator[tuple[Any, dict]]:
+        """(feeds of the slots, what they have in common), from the steps after those that are done on."""
+        first = self.slots[0]
+        with contextlib.ExitStack() as stack:
+            read = [first] if self.together else self.slots
+            each = [stack.enter_context(contextlib.closing(slot.run.parts.host_feeds(slot.done))) for slot in read]
+            for feeds in zip(*each, strict=True):
+                if self.together:
+                    yield {}, {"feed": feeds[0], "key": first.key, "step": np.int32(first.done)}
+                else:
+                    yield self._put_all(feeds), {}
+
+    def count_macs(self, feed):
+        return 0
+
+    def advance(self, feed):
+        self._forget()
+        program, (feeds, common) = self.program, feed
         step, shared = program.step[self.together], (program.resident("train"), program.frozen, common)
         self.states, metrics = step(self.load, self.states, feeds, self.hypers, *shared)
-        self.calls += 1
-        if self.calls == 1:  # which compiles, and is not timed
-            jax.block_until_ready(metrics)
-            self.clock.restart(1)
-            for journal in (slot.journal for slot in self.slots if slot.journal.startup is None):
-                journal.started()
-        self.recent.append(metrics)
-        self.flight.add(metrics)
-        for slot in self.slots:
-            slot.done += intervals.steps_per_call
-        due = [slot for slot in self.slots if intervals.pauses(slot.done)]
-        self.stopped = stop(bool(due))
-        if not due and not self.stopped:
-            return []
-        self._settle(due)
-        ended = [slot for slot in self.slots if slot.error or slot.done >= intervals.steps]
-        if ended:
-            for feed in self.feeds:
-                feed.close()
-            host = self.devices.get(self.states)
-            for place, slot in zip(self.places, self.slots, strict=True):
-                slot.state = _of(host, place)
-        return ended
+        return metrics
 
-    def _placed(self, trees: list) -> Any:
+    def numbers(self, recent):
+        host = self.devices.get(recent)
+        return [[_of(metrics, place) for metrics in host] for place in self.places]
+
+    def evaluate(self, n):
+        """The record and the score of one slot, from the sets that are due after its steps."""
+        slot, sets = self.slots[n], self.program.parts.sets
+        due = [name for name, one in sets.items() if one.every and slot.done % one.every == 0]
+        return slot.run.ranked({name: self._measured(name)[self.places[n]] for name in due}, self.states)
+
+    def state(self, n):
+        return _of(self._host(), self.places[n])
+
+    def release(self) -> None:
+        """Gives each slot its state on the host."""
+        for n, slot in enumerate(self.slots):
+            slot.state = self.state(n)
+
+    def _forget(self) -> None:
+        """What was read of the states is of the last step: it is read at most once per step, for all slots."""
+        self._host = functools.cache(lambda: self.devices.get(self.states))
+        self._measured = functools.cache(self._measure)
+
+    def _put_all(self, trees: Sequence) -> Any:
         """What the slots have, stacked; a free slot holds a copy that nothing uses."""
         each = [trees[0]] * self.devices.count
         for place, tree in zip(self.places, trees, strict=True):
             each[place] = tree
         return self.devices.put_all(each)
 
-    def _feed(self) -> tuple[Any, dict]:
-        """(feeds of the slots, what they have in common)."""
-        feeds, first = list(map(next, self.feeds)), self.slots[0]
-        if self.together:
-            return {}, {"feed": feeds[0], "key": first.key, "step": np.int32(first.done)}
-        return self._placed(feeds), {}
-
-    def _settle(self, due: list[Slot]) -> None:
-        """Hands every slot its numbers; logs, evaluates and saves those that are `due`."""
-        program, states, calls = self.program, self.states, self.program.parts.intervals.steps_per_call
-        recent, self.recent = self.devices.get(self.recent), []
-        rate, waited = self.clock.read(self.calls)
-        examples = rate * calls * program.parts.page.train.batch_size
-        speed = lambda: {"time/examples_per_s": examples, "time/wait_share": waited}
-        host = functools.cache(lambda: self.devices.get(states))
-        measured = functools.cache(lambda name: self._measure(states, host, name))
-        with self.clock.paused():
-            for place, slot in zip(self.places, self.slots, strict=True):
-                own = lambda place=place: _of(host(), place)
-                validate = functools.partial(self._validate, slot, measured, place)
-                first = slot.done - len(recent) * calls + 1
-                try:
-                    for step in range(first, slot.done + 1):
-                        call, n = divmod(step - first, calls)
-                        slot.journal.add(step, {k: float(np.ravel(x[place])[n]) for k, x in recent[call].items()})
-                    if slot in due or self.stopped:
-                        slot.journal.settle(slot.done, speed=speed, evaluate=validate, state=own, stops=self.stopped)
-                    if self.stopped and slot.done < program.parts.intervals.steps:
-                        raise loop.Interrupted(slot.done)
-                except (TrainingError, loop.Pruned, loop.Interrupted) as error:
-                    slot.error = error
-
-    def _validate(self, slot: Slot, measured: Callable[[str], dict], place: int):
-        """The record and the score of one slot, from the sets that are due after its steps."""
-        due = [name for name, one in self.program.parts.sets.items() if one.every and slot.done % one.every == 0]
-        return slot.run.ranked({name: measured(name)[place] for name in due}, self.states)
-
-    def _measure(self, states, host: Callable[[], Any], name: str) -> dict[int, dict[str, Any]]:
+    def _measure(self, name: str) -> dict[int, dict[str, Any]]:
         """place -> the numbers of a set, of every slot that holds a run."""
-        program, (params, stats, _) = self.program, variables(states)
+        program, (params, stats, _) = self.program, variables(self.states)
         step, resident = program.evaluate_step(name), program.resident(name)
 
-        def draws(place, slot):
-            state = lambda: slot.run.devices.put_state(_of(host(), place))
+        def draws(n, slot):
+            state = lambda: slot.run.devices.put_state(self.state(n))
             return lambda condition: slot.run.snapshots.draw(state(), condition)
 
         return evaluate_slots(
             lambda feed: step(self.load, params, stats, self.keys, resident, feed, program.frozen),
             map(self.devices.put, program.parts.evaluation_batches(name)),
             self.devices,
-            {place: draws(place, slot) for place, slot in zip(self.places, self.slots, strict=True)},
+            {self.places[n]: draws(n, slot) for n, slot in enumerate(self.slots)},
             task=program.measures(name).task,
             source=program.parts.source(name),
             evaluators=program.measures(name).evaluators,

@@ -65,23 +65,15 @@ def run(intervals, *, start=0, window=(), broken=None, stop_at=None):
 
     records, checkpoints, asked = Written(), Kept(), iter(range(start + calls, intervals.steps + 1, calls))
     window = [{"accuracy": t, "loss": t, "parameter_norm": t} for t in window]
+    evaluate = lambda state: ({"validation/accuracy": 0.5}, float(state))
+    placed = loop.Alone(step, jnp.asarray(start), ({}, {}, {}), Device(), evaluate)
+    progress = loop.Progress(loop.Journal(intervals, checkpoints, records, window, body={}), start)
+    stop = lambda boundary: next(asked) == stop_at
     try:
-        loop.train(
-            step=step,
-            state=jnp.asarray(start),
-            start=start,
-            feeds=itertools.repeat({}),
-            arguments=({}, {}, {}),
-            devices=Device(),
-            journal=loop.Journal(intervals, checkpoints, records, window, body={}),
-            evaluate=lambda state: ({"validation/accuracy": 0.5}, float(state)),
-            stop=lambda boundary: next(asked) == stop_at,
-            examples_per_step=8,
-            count_macs=lambda *arguments: 0,
-        )
-    except (TrainingError, Interrupted) as error:
+        loop.train(placed, [progress], feeds=itertools.repeat({}), stop=stop, examples_per_step=8)
+    except TrainingError as error:
         return records.rows, checkpoints, error
-    return records.rows, checkpoints, None
+    return records.rows, checkpoints, progress.error
 
 
 def losses(records):
