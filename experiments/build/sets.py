@@ -9,6 +9,7 @@ from ml_collections import ConfigDict
 from data import open_source
 from data.source import Info, Source
 from experiments.errors import PageError
+from experiments.pages.component import find
 from experiments.pages.schema import PLAIN
 
 # Keys of `data` and of a set in `evaluate` that are not options of the source.
@@ -67,9 +68,11 @@ def open_set(section: ConfigDict, name: str, sets: Mapping[str, EvaluationSet], 
       sets: the evaluation sets of the page, by name.
       expected: () -> the fields that the network is trained on, which an evaluation set must have.
 
-    Raises PageError where the section states another number of classes than the data have.
+    Raises PageError for an unknown name, and where the section states another number of classes than the data have.
     """
     chosen = sets.get(name) or EvaluationSet(name, section, section.train if name == "train" else name, 0)
+    if chosen.data is not section:
+        find("data", chosen.data.name, f"evaluate.{name}")  # whose error names the set
     options = {key: value for key, value in chosen.data.items() if key not in NOT_OPTIONS}
     source = open_source(chosen.data.name, chosen.split, **options)
     stated, found = section.num_classes, source.info.classes
