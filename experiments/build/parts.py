@@ -164,7 +164,7 @@ class Parts:
         """role -> variables of the page's frozen networks, on the host; each is read once."""
         image = self.example_batch()["image"][:1]
         return {
-            role: frozen_variables(role, self.networks[role], section, image)
+            role: frozen_variables(role, self.networks[role], section, image, self.page.data, self.info)
             for role, section in self.page.frozen.items()
         }
 

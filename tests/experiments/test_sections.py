@@ -68,7 +68,7 @@ def test_overrides_reach_inside_and_a_new_name_resets_the_section():
     [
         ("model.backbone.dpeth", "3", "--config.model.backbone.dpeth: unknown key 'dpeth': did you mean 'depth'?"),
         ("model.bckbone.name", "mlp", "--config.model.bckbone.name: unknown key 'bckbone': did you mean 'backbone'?"),
-        ("model.backbone.name", "mpl", "model.name='mpl' is unknown: did you mean 'mlp'?"),
+        ("model.backbone.name", "mpl", "model.backbone.name='mpl' is unknown: did you mean 'mlp'?"),
         ("model.name", "detector", "model.backbone has no name: detector needs a network there"),
         (
             "model.backbone",

@@ -161,6 +161,19 @@ def test_frozen_networks_are_what_a_run_or_a_file_holds(tmp_path):
     jax.tree.map(np.testing.assert_array_equal, *again)
 
 
+def test_a_frozen_network_of_a_run_sees_images_scaled_as_in_its_training(tmp_path):
+    workdir, images = str(tmp_path / "run"), np.arange(64 * 64, dtype=np.uint8).reshape(64, 8, 8, 1) % 64  # dark
+    build(digits(), workdir).train(quiet=True)
+    frozen = dict(features=dict(name="mlp", hidden=(8,), weights=workdir))
+    assert Parts(digits(frozen=frozen)).frozen
+    with pytest.raises(PageError, match=r"frozen.features.weights=.*trained with data.scale='standardise', not 'unit'"):
+        _ = Parts(digits(frozen=frozen, data=dict(name="digits", validation="", test="test", scale="unit"))).frozen
+    np.savez(tmp_path / "dark.npz", image=images, label=np.arange(64) % 10)
+    data = dict(name=f"npz:{tmp_path / 'dark.npz'}", train="train", validation="", test="")
+    with pytest.raises(PageError, match=r"frozen.features.weights=.*standardised with the mean \(.*\) of digits, not"):
+        _ = Parts(digits(frozen=frozen, data=data)).frozen
+
+
 def test_predict_answers_what_it_can_read(fovea, trained, tmp_path):
     """A folder, odd pictures, a broken one, two of one stem: JSON for all that can be read, and exit code 2."""
     folder = tmp_path / "pictures"
