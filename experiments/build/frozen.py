@@ -11,17 +11,23 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from flax.traverse_util import flatten_dict
+from ml_collections import ConfigDict
 
+from data.errors import DataError
 from data.npz import read_arrays
+from data.source import Info
+from experiments.build.sets import open_set
 from experiments.errors import PageError
-from experiments.pages.stored import canonical, read
+from experiments.pages.stored import canonical, read, read_page
 from models.errors import ModelError
 from models.port import from_torch
 from training.checkpoint import check_same_model, leaves, trained
 from training.errors import TrainingError
 
 
-def frozen_variables(role: str, network: nn.Module, section: Mapping[str, Any], image: np.ndarray) -> dict[str, Any]:
+def frozen_variables(
+    role: str, network: nn.Module, section: Mapping[str, Any], image: np.ndarray, data: ConfigDict, info: Info
+) -> dict[str, Any]:
     """The variables of a frozen network, on the host.
 
     Args:
@@ -30,9 +36,10 @@ def frozen_variables(role: str, network: nn.Module, section: Mapping[str, Any], 
         dict in one of the namings that the network's file has in PORTS; or "", and the network keeps its random initial
         weights, the same in every run.
       image: [1, H, W, C], whose shape the network is initialised for.
+      data: the page's section `data`, and `info` of its training split: how the images it is given are scaled.
 
     Raises:
-      PageError: weights that are not found or do not fit the network.
+      PageError: weights that are not found or do not fit the network, or were trained on images scaled otherwise.
     """
     weights = section["weights"]
     initialise = functools.partial(network.init, train=False)
@@ -45,6 +52,7 @@ def frozen_variables(role: str, network: nn.Module, section: Mapping[str, Any], 
         if not path.is_dir():
             return _of_file(path, network, like)
         check_trained_so(path, section)
+        check_scaled_so(path, data, info)
         return _of_run(path, like)
     except ValueError as error:  # of which TrainingError, ModelError and PageError are kinds
         raise PageError(f"{where}: {str(error).splitlines()[0]}") from error
@@ -56,6 +64,31 @@ def check_trained_so(workdir: pathlib.Path, section: Mapping[str, Any]) -> None:
     for key, value in canonical(section).items():
         if key != "weights" and key in model and model[key] != value:
             raise PageError(f"the run was trained with model.{key}={model[key]!r}, not {value!r}")
+
+
+def check_scaled_so(workdir: pathlib.Path, data: ConfigDict, info: Info) -> None:
+    """Raises PageError where the run's network saw images of another scale than the page's data have.
+
+    The mean and deviation of the run's images are those of its own data. Where these cannot be opened, one line on
+    stderr says that they were not compared.
+    """
+    theirs = read_page(workdir).data
+    if theirs.scale != data.scale:
+        raise PageError(f"the run was trained with data.scale={theirs.scale!r}, not {data.scale!r}")
+    if data.scale != "standardise":
+        return
+    try:
+        found = open_set(theirs, "train", {}, lambda: info).info
+    except (DataError, OSError) as error:
+        print(f"fovea: {workdir}: the mean and std of its images are unknown ({error})", file=sys.stderr)
+        return
+    for key, ours, other in (("mean", info.mean, found.mean), ("std", info.std, found.std)):
+        if np.shape(ours) != np.shape(other) or not np.allclose(ours, other, atol=1e-3):
+            show = lambda values: "(" + ", ".join(f"{x:.4g}" for x in values) + ")"
+            raise PageError(
+                f"the run's images were standardised with the {key} {show(other)} of {theirs.name}, not with"
+                f" {show(ours)} of {data.name}: give both pages data.scale='unit', or the same data.mean and data.std"
+            )
 
 
 def _of_run(workdir: pathlib.Path, like: Mapping) -> dict[str, Any]:

@@ -1,13 +1,19 @@
-"""The evaluation sets of a page: which data are measured, how often, and by which extra measures."""
+"""The data of a page: how they are opened, and its evaluation sets: which, how often, by which extra measures."""
 
 import dataclasses
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from ml_collections import ConfigDict
 
-from data.source import Info
+from data import open_source
+from data.source import Info, Source
 from experiments.errors import PageError
+from experiments.pages.component import find
+from experiments.pages.schema import PLAIN
+
+# Keys of `data` and of a set in `evaluate` that are not options of the source.
+NOT_OPTIONS = {"name", "split", "every", "also", *PLAIN["data"]}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -52,6 +58,32 @@ def evaluation_sets(page: ConfigDict) -> dict[str, EvaluationSet]:
         data = section if section.name else page.data
         found[name] = EvaluationSet(name, data, section.split, section.every, tuple(section.also))
     return found
+
+
+def open_set(section: ConfigDict, name: str, sets: Mapping[str, EvaluationSet], expected: Callable[[], Info]) -> Source:
+    """The training split ("train"), an evaluation set by its name, or any split of the page's data ("train[:50%]").
+
+    Args:
+      section: the page's `data`.
+      sets: the evaluation sets of the page, by name.
+      expected: () -> the fields that the network is trained on, which an evaluation set must have.
+
+    Raises PageError for an unknown name, and where the section states another number of classes than the data have.
+    """
+    chosen = sets.get(name) or EvaluationSet(name, section, section.train if name == "train" else name, 0)
+    if chosen.data is not section:
+        find("data", chosen.data.name, f"evaluate.{name}")  # whose error names the set
+    options = {key: value for key, value in chosen.data.items() if key not in NOT_OPTIONS}
+    source = open_source(chosen.data.name, chosen.split, **options)
+    stated, found = section.num_classes, source.info.classes
+    if stated is not None and stated != len(found):
+        raise PageError(
+            f"data.num_classes={stated}, but {chosen.data.name} has {len(found)} classes:"
+            f" {', '.join(found[:10])}{' …' if len(found) > 10 else ''}"
+        )
+    if name in sets:
+        check_same_fields(name, source.info, expected())
+    return source
 
 
 def check_same_fields(name: str, found: Info, expected: Info) -> None:

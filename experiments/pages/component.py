@@ -84,14 +84,20 @@ class Component:
         }
 
 
-def find(kind: str, name: str) -> Component:
-    """The component called `name`; for data, the part before the colon ("tfds" of "tfds:mnist")."""
+def find(kind: str, name: str, where: str = "") -> Component:
+    """The component called `name`; for data, the part before the colon ("tfds" of "tfds:mnist").
+
+    Args:
+      where: the path of its section, for the error: "model.backbone"; empty: `kind`.
+
+    Raises PageError for a name that the table of the kind does not have.
+    """
     lines = table(kind)
     word = name.partition(":")[0] if kind == "data" else name
     if kind == "optimizer" and ":" in name:  # any function of optax: "optax:yogi"
         return Component(kind, name, {})
     if word not in lines:
-        raise PageError(f"{kind}.name={name!r} is unknown{near(word, lines)}")
+        raise PageError(f"{where or kind}.name={name!r} is unknown{near(word, lines)}")
     line = lines[word]
     target, fixed = (line, {}) if isinstance(line, str) else line
     return Component(kind, target, fixed)

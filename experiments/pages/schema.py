@@ -101,6 +101,8 @@ def page(**sections: Mapping[str, Any]) -> ConfigDict:
     for name in sections:
         if name not in SECTIONS:
             raise PageError(f"unknown section {name!r}{near(name, SECTIONS)}")
+        if not isinstance(sections[name], Mapping | ConfigDict):
+            raise PageError(f"{name}={sections[name]!r} is not a section: write {name}=dict(…)")
     config = ConfigDict({name: _section(name, sections.get(name, {})) for name in SECTIONS})
     return config.lock()
 
@@ -149,7 +151,9 @@ def entry(section: str, key: str, given: Mapping[str, Any]) -> dict[str, Any]:
     """An entry of a section of KEYED, complete."""
     if section in COMPONENTS:
         return component_section(section, given, [key])
-    options = find("data", given["name"]).defaults() if given.get("name") else {}  # of a set's own source
+    options = (
+        find("data", given["name"], f"{section}.{key}").defaults() if given.get("name") else {}
+    )  # of a set's own source
     return _fill(f"{section}.{key}", {**PLAIN[section], **options}, given)
 
 
@@ -158,7 +162,7 @@ def component_section(kind: str, given: Mapping[str, Any], below: Sequence[str] 
     where = ".".join([kind, *below])
     if "name" not in given:
         raise PageError(f"{where} has no name")
-    found = find(kind, given["name"])
+    found = find(kind, given["name"], where)
     # Fields that hold a network, as they are annotated or as the page gives them.
     networks = found.networks()
     networks |= {key: False for key in found.parameters() if is_component(given.get(key))}

@@ -3,8 +3,10 @@
 Pages that are compiled to the same program but for numbers share one trial; all of them are built.
 """
 
+import atexit
 import functools
 import pathlib
+import shutil
 import tempfile
 
 import jax
@@ -20,12 +22,14 @@ from experiments.pages.catalogue import pages
 from experiments.pages.component import find
 from experiments.runs.run import build
 from models.layers.conv import gradients_written_out
-from tests.experiments.tiny import TEST, few_blocks, networks, programs, tiny
+from tests.experiments.tiny import NETWORKS, TEST, MissingLine, few_blocks, networks, programs, tiny
 from tests.flags import AS_FOR_USERS
 from training.checkpoint import leaves
 from training.step import fetch
 
+# The parameters of the tests are read from it at collection, before there are fixtures.
 FOLDER = pathlib.Path(tempfile.mkdtemp(prefix="fovea-contract-"))
+atexit.register(shutil.rmtree, FOLDER, ignore_errors=True)
 PROGRAMS = programs(FOLDER)
 
 # Batch statistics, several players with second derivatives, noise of each example, a loss over the whole batch.
@@ -164,8 +168,8 @@ def case(request):
 
 @pytest.mark.parametrize("name", pages())
 def test_every_page_is_built_and_belongs_to_a_program_that_is_tried(name):
+    parts = Parts(tiny(name, FOLDER))  # raises MissingLine for what has no line in tests/experiments/tiny.py
     assert [name in names for names in PROGRAMS.values()].count(True) == 1
-    parts = Parts(tiny(name, FOLDER))
     assert parts.example_batch()["image"].shape[-1] == parts.info.shape[-1]
     assert jax.tree.leaves(parts.abstract_state.params)
 
@@ -277,3 +281,10 @@ def test_the_step_lowers_for_accelerators(case, kind, backend, monkeypatch):
     step = jax.jit(devices.train_step(parts.step, state))
     exported = jax.export.export(step, platforms=("cuda", "tpu"))(*arguments, devices.put(parts.hyper))
     assert exported.platforms == ("cuda", "tpu") and exported.nr_devices == 8
+
+
+def test_a_page_with_a_part_that_no_table_has_names_the_line_to_add(tmp_path, monkeypatch):
+    monkeypatch.delitem(NETWORKS, "lenet5")
+    with pytest.raises(MissingLine, match=r"add a line 'lenet5' to NETWORKS in tests/experiments/tiny.py"):
+        tiny("lenet5_digits", tmp_path)
+    assert not [names for names in programs.__wrapped__(tmp_path).values() if "lenet5_digits" in names]

@@ -1,5 +1,6 @@
-"""The same step on one device, on eight, and in two processes: equal up to rounding, whatever the placement."""
+"""The same step and the same evaluation on one device, on eight, and in two processes: equal up to rounding."""
 
+import json
 import os
 import pathlib
 import socket
@@ -62,4 +63,10 @@ def test_all_placements_take_the_same_steps(tmp_path, dtype, steps, tolerance):
     assert len(others) == 5
     differences = {f"{p.parent.name}/{p.stem}": largest_difference(one, p) for p in others}
     assert all(0 <= d < tolerance for d in differences.values()), differences
+    numbers = {p.relative_to(tmp_path): json.loads(p.read_text()) for p in tmp_path.glob("*/*.json")}
+    assert len(numbers) == 8, "of each placement and process"
+    expected = numbers[pathlib.Path("one/mesh:1.0.json")]
+    assert 0.1 < expected["recall_at_1"] < 1 and 0.1 < expected["map"] < 1
+    for file, found in numbers.items():  # in float32 two neighbours may change places
+        assert found == pytest.approx(expected, abs=1e-9 if dtype == "float64" else 0.02), file
     assert any(differences.values())  # to the bit would mean that the devices were not used

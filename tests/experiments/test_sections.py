@@ -68,7 +68,7 @@ def test_overrides_reach_inside_and_a_new_name_resets_the_section():
     [
         ("model.backbone.dpeth", "3", "--config.model.backbone.dpeth: unknown key 'dpeth': did you mean 'depth'?"),
         ("model.bckbone.name", "mlp", "--config.model.bckbone.name: unknown key 'bckbone': did you mean 'backbone'?"),
-        ("model.backbone.name", "mpl", "model.name='mpl' is unknown: did you mean 'mlp'?"),
+        ("model.backbone.name", "mpl", "model.backbone.name='mpl' is unknown: did you mean 'mlp'?"),
         ("model.name", "detector", "model.backbone has no name: detector needs a network there"),
         (
             "model.backbone",
@@ -162,3 +162,63 @@ def test_the_builder_makes_the_inner_network_without_classes():
 def test_the_fingerprint_sees_the_inner_network():
     mlp = page(model=dict(name="detector", backbone=dict(name="mlp")))
     assert fingerprint(page()) != fingerprint(mlp)
+
+
+@pytest.mark.parametrize(
+    ("sections", "line"),
+    [
+        (
+            dict(model=dict(name="detector", backbone=dict(name="resnet_cifra"))),
+            "model.backbone.name='resnet_cifra' is unknown: did you mean 'resnet_cifar'?",
+        ),
+        (
+            dict(model=dict(name="detector", backbone=dict(name="resnet_cifar", detph=8))),
+            "model.backbone: unknown key 'detph': did you mean 'depth'?",
+        ),
+        (dict(model=dict(critic=dict(name="mpl"))), "model.critic.name='mpl' is unknown: did you mean 'mlp'?"),
+        (dict(frozen=dict(vgg=dict(name="mpl"))), "frozen.vgg.name='mpl' is unknown: did you mean 'mlp'?"),
+        (
+            dict(frozen=dict(vgg=dict(name="detector", backbone=dict(name="mpl")))),
+            "frozen.vgg.backbone.name='mpl' is unknown: did you mean 'mlp'?",
+        ),
+        (
+            dict(evaluate=dict(other=dict(name="digts"))),
+            "evaluate.other.name='digts' is unknown: did you mean 'digits'?",
+        ),
+        (
+            dict(optimizer=dict(model=dict(name="sdg"))),
+            "optimizer.model.name='sdg' is unknown: did you mean 'sgd'?",
+        ),
+        (
+            dict(schedule=dict(model=dict(name="constnat"))),
+            "schedule.model.name='constnat' is unknown: did you mean 'constant'?",
+        ),
+        (dict(optimizer="sgd"), "optimizer='sgd' is not a section: write optimizer=dict(…)"),
+    ],
+)
+def test_a_misspelt_name_or_key_is_named_with_its_whole_path(sections, line):
+    with pytest.raises(PageError) as error:
+        page(**sections)
+    assert str(error.value) == line
+
+
+@pytest.mark.parametrize(
+    ("key", "value", "line"),
+    [
+        (
+            "model.backbone.name",
+            "resnet_cifra",
+            "model.backbone.name='resnet_cifra' is unknown: did you mean 'resnet_cifar'?",
+        ),
+        (
+            "model.backbone.detph",
+            "3",
+            "--config.model.backbone.detph: unknown key 'detph': did you mean 'depth'?",
+        ),
+        ("evaluate.other.name", "digts", "evaluate.other.name='digts' is unknown: did you mean 'digits'?"),
+    ],
+)
+def test_an_override_that_is_misspelt_is_named_with_its_whole_path(key, value, line):
+    with pytest.raises(PageError) as error:
+        Parts(override(page(evaluate=dict(other=dict(name="digits"))), [(key, value)])).source("other")
+    assert str(error.value) == line

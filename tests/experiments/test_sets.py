@@ -10,8 +10,10 @@ from PIL import Image
 
 from experiments.build.parts import Parts
 from experiments.errors import PageError
+from experiments.evaluation import answers
 from experiments.evaluation.answers import Answer, as_json
-from experiments.pages import page
+from experiments.pages import override, page
+from experiments.pages.stored import read_page
 from experiments.runs.run import build
 from training.checkpoint import Checkpoints
 
@@ -161,6 +163,19 @@ def test_frozen_networks_are_what_a_run_or_a_file_holds(tmp_path):
     jax.tree.map(np.testing.assert_array_equal, *again)
 
 
+def test_a_frozen_network_of_a_run_sees_images_scaled_as_in_its_training(tmp_path):
+    workdir, images = str(tmp_path / "run"), np.arange(64 * 64, dtype=np.uint8).reshape(64, 8, 8, 1) % 64  # dark
+    build(digits(), workdir).train(quiet=True)
+    frozen = dict(features=dict(name="mlp", hidden=(8,), weights=workdir))
+    assert Parts(digits(frozen=frozen)).frozen
+    with pytest.raises(PageError, match=r"frozen.features.weights=.*trained with data.scale='standardise', not 'unit'"):
+        _ = Parts(digits(frozen=frozen, data=dict(name="digits", validation="", test="test", scale="unit"))).frozen
+    np.savez(tmp_path / "dark.npz", image=images, label=np.arange(64) % 10)
+    data = dict(name=f"npz:{tmp_path / 'dark.npz'}", train="train", validation="", test="")
+    with pytest.raises(PageError, match=r"frozen.features.weights=.*standardised with the mean \(.*\) of digits, not"):
+        _ = Parts(digits(frozen=frozen, data=data)).frozen
+
+
 def test_predict_answers_what_it_can_read(fovea, trained, tmp_path):
     """A folder, odd pictures, a broken one, two of one stem: JSON for all that can be read, and exit code 2."""
     folder = tmp_path / "pictures"
@@ -174,6 +189,21 @@ def test_predict_answers_what_it_can_read(fovea, trained, tmp_path):
     assert [record["file"] for record in records] == [str(folder / name) for name in ("a.jpg", "a.png", "b.png")]
     assert all(record["prediction"] in "0123456789" and len(record["logits"]) == 10 for record in records)
     assert len(result.out.splitlines()) == 3
+
+
+def test_a_folder_of_pictures_is_read_and_answered_batch_by_batch(trained, tmp_path, monkeypatch):
+    files, seen = [tmp_path / f"{i:02d}.png" for i in range(20)], []
+    for i, file in enumerate(files):
+        Image.new("L", (8, 8), 12 * i).save(file)
+    monkeypatch.setattr(answers, "read", lambda file, *rest, read=answers.read: seen.append(file) or read(file, *rest))
+    run = build(override(read_page(trained), [("train.evaluate_batch_size", "8")]), trained)
+    found = []
+    for answer in answers.answers(run, files):
+        found.append(answer)
+        assert len(seen) == min(-(-len(found) // 8) * 8, 20), "no batch is read before it is asked for"
+    assert [answer.file for answer in found] == files == seen
+    outputs = run.predict(np.stack([np.asarray(Image.open(file))[..., None] for file in files]))
+    np.testing.assert_allclose([x.outputs["logits"] for x in found], outputs["logits"], rtol=1e-5, atol=1e-6)
 
 
 def test_boxes_of_padding_are_not_answers():

@@ -1,9 +1,11 @@
 """Every page made tiny: the same topology at a few channels, on data of the same kind that is made here.
 
-`tiny(name, folder)` reads two tables. A new network needs a line in `NETWORKS`, a new source of data one in `SOURCES`;
-a page that uses what neither table has cannot be tested, and the error names the missing line.
+`tiny(name, folder)` reads tables: a new network needs a line in `NETWORKS`, a new task one in `TASKS`, a new source of
+data one in `SOURCES`, a new set of TFDS one in `TFDS`. A page that uses what they do not have cannot be tried, and
+`MissingLine` names the line to add.
 """
 
+import contextlib
 import functools
 import pathlib
 import re
@@ -23,6 +25,11 @@ from models.classification.resnet import DEPTHS
 ROLES = ("train", "validation", "test")
 TRAIN, TEST = 32, 24  # examples of a split; 24 rows are one batch on 8 devices, or one and a half of 16
 CROP = 44  # the smallest image for which a valid U-Net with two halvings has an output
+
+
+class MissingLine(AssertionError):
+    """A table here has no line for what a page uses."""
+
 
 narrow = lambda key, width: lambda fields: {key: (width,) * len(fields[key])}
 
@@ -165,7 +172,7 @@ def tiny(name: str, folder: pathlib.Path, **train: Any) -> ConfigDict:
       train: keys of the section `train`.
 
     Raises:
-      KeyError: a table has no line for what the page names.
+      MissingLine: a table has no line for what the page names.
     """
     page = load(name)
     kind, _, argument = page.data.name.partition(":")
@@ -194,10 +201,14 @@ def tiny(name: str, folder: pathlib.Path, **train: Any) -> ConfigDict:
 
 @functools.cache
 def programs(folder: pathlib.Path) -> dict[str, list[str]]:
-    """The first page of each program -> all pages that are compiled to the same program but for numbers."""
+    """The first page of each program -> all pages that are compiled to the same program but for numbers.
+
+    A page with a `MissingLine` has no program.
+    """
     found: dict[str, list[str]] = {}
     for name in pages():
-        found.setdefault(program(tiny(name, folder)), []).append(name)
+        with contextlib.suppress(MissingLine):
+            found.setdefault(program(tiny(name, folder)), []).append(name)
     return {names[0]: names for names in found.values()}
 
 
@@ -239,7 +250,7 @@ def _without_numbers(tree):
 
 def _line(table, key, name):
     if key not in table:
-        raise KeyError(f"add a line {key!r} to {name} in tests/experiments/tiny.py: what makes it tiny")
+        raise MissingLine(f"add a line {key!r} to {name} in tests/experiments/tiny.py: what makes it tiny")
     return table[key]
 
 

@@ -2,13 +2,16 @@
 
 python train_resnet.py OUTPUT STEPS DTYPE PLACEMENT... [--coordinator HOST:PORT --processes N --process I]
 
-A PLACEMENT is a `devices` section such as "pmap:1" or "mesh:4" (kind:fsdp); each gives OUTPUT/PLACEMENT.npz.
+A PLACEMENT is a `devices` section such as "pmap:1" or "mesh:4" (kind:fsdp); each gives OUTPUT/PLACEMENT.npz, and the
+numbers of an evaluator on the host as each process has them, OUTPUT/PLACEMENT.PROCESS.json.
 """
 
 import argparse
+import json
 import pathlib
 import sys
 
+import jax
 import numpy as np
 
 sys.path.insert(0, str(pathlib.Path(__file__).parents[2]))
@@ -41,6 +44,25 @@ def resnet8(steps: int, dtype: str, kind: str, fsdp: int):
     )
 
 
+def retrieval(dtype: str, kind: str, fsdp: int) -> dict[str, float]:
+    """The numbers of an untrained embedding of partly labelled digits, whose rows are ranked on the host.
+
+    The last batch has 13 examples and padding.
+    """
+    config = page(
+        model=dict(name="embedding", dim=8, backbone=dict(name="mlp", hidden=(8,))),
+        task=dict(name="metric_learning"),
+        data=dict(name="digits", train="train[:64]", test="test[:93]", sampler="pk(4, 4)"),
+        optimizer=dict(name="sgd"),
+        schedule=dict(name="constant"),
+        train=dict(batch_size=16, evaluate_batch_size=16, dtype=dtype, param_dtype=dtype),
+        devices=dict(kind=kind, fsdp=fsdp),
+    )
+    run = build(config)
+    evaluated = run.evaluations.measure(run.devices.put_state(run.parts.initial_state()), "test", None)
+    return {name: float(x) for name, x in evaluated.items() if np.ndim(x) == 0}
+
+
 def main():
     parser = argparse.ArgumentParser()
     parser.add_argument("output", type=pathlib.Path)
@@ -61,6 +83,8 @@ def main():
         state, _, _ = run.restore()
         if parallel.is_main():
             np.savez(given.output / f"{placement}.npz", **leaves(state))
+        numbers = retrieval(given.dtype, kind, int(fsdp))
+        (given.output / f"{placement}.{jax.process_index()}.json").write_text(json.dumps(numbers))
 
 
 if __name__ == "__main__":

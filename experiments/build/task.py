@@ -1,0 +1,45 @@
+"""The task of a page."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from ml_collections import ConfigDict
+
+from data.augment import moves_pixels
+from data.fields import of_kind
+from data.source import Info
+from experiments.errors import PageError
+from experiments.pages.schema import components
+from training.task import Task
+
+
+def make_task(page: ConfigDict, networks: Mapping[str, Any], supplied: Mapping[str, Any]) -> Task:
+    """The task of the section `task`.
+
+    Args:
+      supplied: arguments that the builder gives to the tasks that have them, "info" among them.
+
+    Raises PageError where the page's augmentation or accumulation does not fit the task.
+    """
+    ((_, (component, options)),) = components("task", page.task).items()
+    given = {name: supplied[name] for name in component.supplied() & supplied.keys()}
+    task = component.load()(networks, **component.fixed, **options, **given)
+    check_movements(page.data, supplied["info"], task)
+    if task.pairs and page.train.accumulate > 1:
+        raise PageError(
+            f"train.accumulate={page.train.accumulate}: the loss of task {page.task.name!r} compares the"
+            " examples of a batch, and a microbatch has other pairs"
+        )
+    return task
+
+
+def check_movements(section: ConfigDict, info: Info, task: Task) -> None:
+    """Raises PageError for augmentations that would move pixels away from what the task reads or answers."""
+    kinds = set(task.outputs.values())
+    placed = [name for name, field in of_kind(info.fields, "tokens").items() if field.spatial and "tokens" in kinds]
+    moving = [spec for spec in section.augment if moves_pixels(spec)]
+    if placed and moving:
+        raise PageError(f"data.augment: {moving[0]!r} moves pixels, but the words of {placed[0]!r} name places in them")
+    moving = [spec for spec in section.evaluate_augment if moves_pixels(spec)]
+    if moving and kinds & {"boxes", "points", "mask"}:
+        raise PageError(f"data.evaluate_augment: {moving[0]!r} moves pixels, but the truth and the answers stay")
