@@ -78,7 +78,7 @@ def needs(evaluators: Mapping[str, Evaluator]) -> tuple[str, ...]:
 
 
 def readings(task: Task, evaluators: Mapping[str, Evaluator] | None = None) -> dict[str, Reading]:
-    """name -> Reading of every number that an evaluation gives; nothing is run.
+    """name -> Reading of every number that an evaluation gives, and of its arrays (`each`); nothing is run.
 
     Args:
       evaluators: those of the set; None: the task's own.
@@ -99,7 +99,7 @@ def score(task: Task, numbers: Mapping[str, Any], evaluators: Mapping[str, Evalu
     """The number that ranks checkpoints, turned so that higher is better; None where the task ranks none.
 
     Raises:
-      TrainingError: `task.best` is not among `numbers`, or neither direction of it is better.
+      TrainingError: `task.best` is not among `numbers`, is an array, or neither direction of it is better.
     """
     if not task.best:
         return None
@@ -108,6 +108,8 @@ def score(task: Task, numbers: Mapping[str, Any], evaluators: Mapping[str, Evalu
         near = difflib.get_close_matches(task.best, numbers, n=1)
         hint = f"did you mean {near[0]!r}?" if near else f"there is {', '.join(known)}"
         raise TrainingError(f"the task ranks checkpoints by {task.best!r}, which it does not compute: {hint}")
+    if known[task.best].each:
+        raise TrainingError(f"the task ranks checkpoints by {task.best!r}, which is an array and not one number")
     if known[task.best].better is None:
         raise TrainingError(f"the task ranks checkpoints by {task.best!r}, but neither direction of it is better")
     return known[task.best].score(numbers[task.best])
@@ -150,15 +152,24 @@ class Evaluation:
             sink.add(rows["id"][mask], {need: rows[need][mask] for need in self._evaluators[name].needs})
 
     def compute(self) -> dict[str, Any]:
-        """{name: number or array}. Raises TrainingError for a number without a Reading, and for an empty split."""
+        """{name: number or array}.
+
+        Raises:
+          TrainingError: a number has no Reading, one has the Reading of an array or the other way round, or the split
+            is empty.
+        """
         if self._sums is None:
             raise TrainingError("the split to evaluate has no examples")
         results = compute(self._task, self._sums)
         for sink in self._sinks.values():
             results |= sink.compute()
         for name, value in results.items():
-            if isinstance(value, float | int) and name not in self._readings:
+            number, reading = isinstance(value, float | int), self._readings.get(name)
+            if number and reading is None:
                 raise TrainingError(f"the number {name!r} has no Reading")
+            if reading is not None and reading.each is number:
+                what = "a number, but its Reading is" if number else "an array, but its Reading is not"
+                raise TrainingError(f"{name!r} is {what} that of each entry of an array")
         return results
 
 

@@ -32,7 +32,8 @@ class Evaluator(Protocol):
     Attributes:
       needs: what is brought to the host for every example: outputs of `Task.predict`, or fields of the prepared batch
         where there is no output of this name.
-      readings: name -> Reading of every number (not of arrays) that a sink's `compute` gives.
+      readings: name -> Reading of every number that a sink's `compute` gives, and, with `each`, of the entries of its
+        arrays.
     """
 
     needs: tuple[str, ...]

@@ -16,46 +16,52 @@ from matplotlib.colors import LinearSegmentedColormap
 from matplotlib.figure import Figure
 from PIL import Image
 
-from training.metrics.readings import Reading
+from training.metrics.readings import STEP, Reading
 
 _INK, _GREY, _GRID = "#1f2933", "#7b8794", "#e4e7eb"
 _COLOURS = ("#1f6fb4", "#e4572e", "#2a9d5c", "#8e5bb5", "#c9930a", "#17909b", "#d1478c", "#6b7280")
 _BLUES = LinearSegmentedColormap.from_list("fovea", ["#ffffff", "#cfe3f5", "#5aa0d8", "#1f6fb4", "#0b3a66"])
 _REDS = LinearSegmentedColormap.from_list("fovea_errors", ["#ffffff", "#fbd5c8", "#ee8a6a", "#c8401c", "#7d1f08"])
 
-# One panel for what belongs together. A panel shows "<set>/<name>" of every set that recorded it.
-_LOGARITHMIC = ("loss", "norms")
-_SAME = {"cross_entropy": "loss"}  # the loss of training is the cross_entropy of an evaluation
-_REDUNDANT = ("error", "weights")
 _NO_READING = Reading()
 
 
 def curves(records: Sequence[Mapping], readings: Mapping[str, Reading] = types.MappingProxyType({})) -> Figure:
-    """Every number that training or an evaluation recorded, against the step, one panel per kind of number.
+    """Every number that training or an evaluation recorded, against the step.
+
+    The numbers' readings give the panels, their lines and their axes. The numbers of two players are two lines.
 
     Args:
       records: dictionaries with `step` and numbers keyed "train/loss", "validation/accuracy", … Sets that are evaluated
         only once have no curve.
-      readings: of the evaluation's numbers by name, for the units.
+      readings: of the evaluation's numbers by name, without the set; those of the train step are known.
     """
+    known = {**STEP, **readings}
     panels: dict[str, dict[str, list[tuple[float, float]]]] = {}
+    logarithmic, usual = set(), set()
     for record in records:
         for key, value in record.items():
-            split, _, name = key.partition("/")
-            if split in ("time", "") or not isinstance(value, int | float) or not math.isfinite(value):
+            split, _, rest = key.partition("/")
+            *player, name = rest.split("/")
+            reading = known.get(name, _NO_READING)
+            panel = name if reading.panel == "" else reading.panel
+            drawn = isinstance(value, int | float) and math.isfinite(value)
+            if not panel or not drawn or split == "time":
                 continue
-            panel, line = _panel(split, name)
-            if panel:
-                panels.setdefault(panel, {}).setdefault(line, []).append((record["step"], value))
-    usual = lambda line: line.endswith(("train", "validation"))
+            line = " ".join([*player, reading.line or split])
+            panels.setdefault(panel, {}).setdefault(line, []).append((record["step"], value))
+            if reading.scale == "log":
+                logarithmic.add(panel)
+            if split in ("train", "validation"):
+                usual.add((panel, line))
     panels = {
         name: kept
         for name in sorted(panels, key=_rank)
-        if (kept := {k: v for k, v in panels[name].items() if name == "norms" or usual(k) or len(v) > 1})
+        if (kept := {k: v for k, v in panels[name].items() if (name, k) in usual or len(v) > 1})
     }
     figure, axes = _grid(len(panels), 2 if len(panels) in (2, 4) else min(3, len(panels)), width=4.4, height=3.1)
     for ax, (name, lines) in zip(axes, panels.items(), strict=True):
-        unit = readings.get(name, _NO_READING).unit
+        unit = known.get(name, _NO_READING).unit
         for i, (label, points) in enumerate(sorted(lines.items())):
             x, y = np.array(points, float).T
             y = 100 * y if unit == "%" else y
@@ -63,7 +69,7 @@ def curves(records: Sequence[Mapping], readings: Mapping[str, Reading] = types.M
             sparse = len(x) <= 40 and "validation" in label
             ax.plot(x, y, color=colour, lw=1.6, marker="o" if sparse else None, ms=3, label=label)
         values = np.array([y for points in lines.values() for _, y in points])
-        if name.endswith(_LOGARITHMIC) and values.min() > 0 and values.max() > 10 * values.min():
+        if name in logarithmic and values.min() > 0 and values.max() > 10 * values.min():
             ax.set_yscale("log")
         ax.set_title(", ".join(filter(None, (name.replace("_", " "), unit))), fontsize=11, color=_INK, loc="left")
         ax.set_xlabel("step", fontsize=9, color=_INK)
@@ -202,17 +208,8 @@ def pixels(figure: Figure | np.ndarray) -> np.ndarray:
     return np.asarray(canvas.buffer_rgba())[..., :3].copy()
 
 
-def _panel(split, name):
-    """("loss", "train") for "train/loss"; a player's panel line is "generator train"."""
-    *player, name = name.split("/")
-    if name in _REDUNDANT:
-        return None, None
-    if name.endswith("_norm"):
-        return "norms", " ".join([*player, name.removesuffix("_norm")])
-    return _SAME.get(name, name), " ".join([*player, split])
-
-
 def _rank(panel):
+    """The order of the panels: first what everybody looks at."""
     order = ("loss", "accuracy", "learning_rate", "norms")
     return (order.index(panel) if panel in order else 2.5, panel)
 

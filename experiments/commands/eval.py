@@ -1,6 +1,7 @@
 """`fovea eval`: the metrics of a trained network on a split."""
 
 import argparse
+import dataclasses
 import itertools
 import json
 import pathlib
@@ -14,6 +15,7 @@ from experiments.commands.page import add_workdir
 from experiments.commands.values import choices
 from experiments.pages.overrides import override
 from experiments.pages.stored import EVALUATIONS
+from experiments.runs.readings import Readings, reading, shown
 from training.atomic import replace
 
 
@@ -35,8 +37,9 @@ def run(options: argparse.Namespace) -> None:
     from training import pictures
 
     if not options.over:
-        record = _measure(build, options, options.overrides)
-        _print(Table("metric", "value"), ([name, record[name]] for name in _shown(record)))
+        record, readings = _measure(build, options, options.overrides)
+        lists = [name for name, value in record.items() if isinstance(value, list) and _reading(readings, record, name)]
+        _print(Table("metric", "value"), ([name, _cell(readings, record, name)] for name in [*_shown(record), *lists]))
         return
     keys = [key for key, _ in options.over]
     grid = [list(zip(keys, values, strict=True)) for values in itertools.product(*(v for _, v in options.over))]
@@ -44,17 +47,19 @@ def run(options: argparse.Namespace) -> None:
     for chosen in grid:
         _ = build(override(options.page, chosen), options.workdir).task
     progress = track(grid, console=Console(stderr=True))
-    records = [_measure(build, options, [*options.overrides, *chosen]) for chosen in progress]
+    measured = [_measure(build, options, [*options.overrides, *chosen]) for chosen in progress]
+    records = [record for record, _ in measured]
     varying = [name for name in _shown(records[0]) if len({_text(record[name]) for record in records}) > 1]
     rows = [[value for _, value in chosen] for chosen in grid]
-    _print(Table(*keys, *varying), ([*row, *map(r.get, varying)] for row, r in zip(rows, records, strict=True)))
+    cells = [[_cell(readings, record, name) for name in varying] for record, readings in measured]
+    _print(Table(*keys, *varying), ([*row, *found] for row, found in zip(rows, cells, strict=True)))
     file = pathlib.Path(options.workdir) / f"over_{keys[0].rpartition('.')[2]}.png"
     pictures.save(pictures.trends(keys, rows, {name: [r[name] for r in records] for name in varying}), file)
     print(f"drawn in {file}")
 
 
-def _measure(build: Callable, options, overrides) -> dict:
-    """The record of one evaluation, after adding it to `eval.json`."""
+def _measure(build: Callable, options, overrides) -> tuple[dict, Readings]:
+    """The record of one evaluation, after adding it to `eval.json`, and the readings of its numbers."""
     from training.records import plain
 
     run = build(override(options.page, overrides), options.workdir)
@@ -64,11 +69,23 @@ def _measure(build: Callable, options, overrides) -> dict:
     records = json.loads(path.read_text()) if path.exists() else []
     same = lambda other: all(other.get(key, {}) == record[key] for key in ("split", "step", "given"))
     replace(path, json.dumps([*(r for r in records if not same(r)), record], indent=1))
-    return record
+    return record, {name: dataclasses.asdict(found) for name, found in run.readings().items()}
 
 
 def _shown(record):
+    """The names of the numbers and texts of a record."""
     return [name for name, value in record.items() if isinstance(value, float | int | str)]
+
+
+def _reading(readings, record, name):
+    return reading(readings, f"{record['split']}/{name}")
+
+
+def _cell(readings, record, name):
+    """A number in the unit of its reading, of a list the range; other values as they are."""
+    value = record.get(name)
+    measured = value is not None and _reading(readings, record, name)
+    return shown(readings, f"{record['split']}/{name}", value) if measured else value
 
 
 def _print(table, rows):

@@ -77,6 +77,7 @@ class SampleQuality:
             found["covered"] = Reading("max")
             if self.conditional:
                 found["recognised"] = Reading("max", "%")
+                found["recognised_per_class"] = Reading("max", "%", each=True)
         return found
 
     def start(self, source: Any, draw: Draw) -> "_Drawn":

@@ -15,7 +15,7 @@ from typing import Any
 from experiments.errors import PageError, near
 from experiments.pages import catalogue, stored
 from experiments.runs.fingerprint import FREE, fingerprint
-from experiments.runs.readings import Readings, better, in_unit, reading
+from experiments.runs.readings import better, in_unit, reading, shown
 from training.atomic import replace
 
 RESULTS = pathlib.Path(__file__).parents[1] / "results"
@@ -260,19 +260,12 @@ def cells(row: Mapping[str, Any]) -> dict[str, str]:
         "ours": show(row["mean"]) + spread,
         "difference": "" if row["published"] is None else _signed(show(row["mean"] - row["published"])),
         "also": ", ".join(
-            f"{name.partition('/')[2]} {_any(readings, name, x)}" for name, x in row.get("also", {}).items()
+            f"{name.partition('/')[2]} {shown(readings, name, x)}" for name, x in row.get("also", {}).items()
         ),
         "seeds": ", ".join(map(str, row["seeds"])),
         "steps": f"{row['steps']:,}" + (f" of {row['paper_steps']:,}" if row["shortened"] else ""),
         "wall time": duration(row["seconds"]),
     }
-
-
-def _any(readings: Readings, name: str, value: Any) -> str:
-    """A number or a text; of a list, its range."""
-    if isinstance(value, list):
-        return f"{in_unit(readings, name, min(value))} to {in_unit(readings, name, max(value))}"
-    return value if isinstance(value, str) else in_unit(readings, name, value)
 
 
 def _signed(text):

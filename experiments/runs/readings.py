@@ -2,7 +2,7 @@
 
 A run writes the readings of its numbers, {"test/error": {"better": "min", "unit": "%"}}, where they are computed: into
 `summary.json` when it ends, and into `readings.json` before that. Everything that ranks or shows numbers reads them
-there; a number without a reading has no better direction and no unit.
+there; a number without a reading has no better direction and no unit. The reading of a list is that of each entry.
 """
 
 import pathlib
@@ -30,6 +30,14 @@ def reading(readings: Readings, name: str) -> Mapping[str, Any]:
 def better(readings: Readings, name: str) -> str | None:
     """ "min" or "max"; None where the direction is unknown, or there is none."""
     return reading(readings, name).get("better")
+
+
+def shown(readings: Readings, name: str, value: Any) -> str:
+    """A number in its unit, a text as it is, and of a list its range in the unit; "" of a list without a number."""
+    if isinstance(value, list):
+        numbers = [x for x in value if x is not None]  # null: an entry that could not be measured
+        return " to ".join(in_unit(readings, name, end(numbers)) for end in (min, max)) if numbers else ""
+    return value if isinstance(value, str) else in_unit(readings, name, value)
 
 
 def in_unit(readings: Readings, name: str, value: float) -> str:

@@ -1,7 +1,6 @@
 """A run: the verbs of an experiment. Train, resume, evaluate, predict, sample."""
 
 import contextlib
-import dataclasses
 import errno
 import fcntl
 import functools
@@ -222,11 +221,11 @@ class Run:
         return scalars, score(self.task, numbers["validation"]) if "validation" in numbers else None
 
     def _readings(self) -> dict[str, dict[str, str | None]]:
-        """How the numbers of the records are read: name -> {"better": "max", "min" or null, "unit": text}."""
-        return {name: dataclasses.asdict(reading) for name, reading in self.readings().items()}
+        """How recorded numbers and arrays are read: name -> {"better": "max", "min" or null, "unit": text}."""
+        return {name: {"better": one.better, "unit": one.unit} for name, one in self.readings().items()}
 
     def readings(self) -> dict[str, Reading]:
-        """name -> Reading of the numbers that are recorded: "train/loss", "validation/accuracy", …"""
+        """name -> Reading of what is recorded: "train/loss", "validation/accuracy", and arrays (`each`)."""
         prefixes = [""] if len(self.task.names) == 1 else [f"{player}/" for player in self.task.names]
         steps = {f"train/{prefix}{name}": reading for prefix in prefixes for name, reading in STEP.items()}
         return steps | self.evaluations.readings()
@@ -269,7 +268,7 @@ class Run:
         if records:
             save_gifs(self.workdir)
             summary |= {"seconds": round(records.seconds, 1), "startup_seconds": journal.startup}
-            summary |= {"readings": {k: v for k, v in self._readings().items() if k in scalars}}
+            summary |= {"readings": {k: v for k, v in self._readings().items() if k in summary}}
             summary |= journal.body["origin"]
             replace(self.workdir / SUMMARY, json.dumps({name: plain(x) for name, x in summary.items()}, indent=1))
         return summary

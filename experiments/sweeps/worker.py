@@ -159,5 +159,5 @@ def reported(run: Run) -> dict[str, Reading]:
     _, metrics = jax.eval_shape(parts.step, parts.abstract_state, shapes, feed, parts.frozen, parts.hyper)
     own = {f"train/{name}": Reading() for name in metrics}
     measured = {name for name, one in parts.sets.items() if one.every}
-    known = run.readings()
+    known = {name: reading for name, reading in run.readings().items() if not reading.each}
     return own | {name: reading for name, reading in known.items() if name in own or name.partition("/")[0] in measured}

@@ -34,7 +34,9 @@ def test_the_same_from_python(small, tmp_path):
 def test_eval_measures_any_split_and_keeps_what_it_found(fovea, trained):
     result = fovea("eval", "--workdir", trained)
     assert result.code == 0
-    assert re.search(r"accuracy\W+0\.\d+", result.out)
+    assert re.search(r"\Waccuracy\W+\d+\.\d\d %", result.out)
+    assert re.search(r"per_class_accuracy\W+\d+\.\d\d % to \d+\.\d\d %", result.out)
+    assert "confusion" not in result.out
     fovea("eval", "--workdir", trained, "--split", "train[:100]+test[:17]", "--step", 2)
     fovea("eval", "--workdir", trained, "--split", "validation")
     fovea("eval", "--workdir", trained)

@@ -142,6 +142,12 @@ def test_status(results, tmp_path, metric, published, ours, status):
     ) is not unknown
 
 
+def test_a_list_is_shown_by_the_range_of_what_was_measured(results, tmp_path):
+    write_page("one", metric="test/psnr", published=29.23)
+    run = ended(tmp_path / "0", "one", 0, **{"test/psnr": 30.5, "test/per_class": [0.5, None, 0.25]})
+    assert ledger.cells(ledger.add([run], results))["also"] == "per_class 25.00 % to 50.00 %"
+
+
 def test_numbers_are_shown_in_their_units(results, tmp_path):
     write_page("one", metric="test/psnr", published=29.23)
     row = ledger.add([ended(tmp_path / "0", "one", 0, **{"test/psnr": 30.5, "test/error": 0.1})], results)

@@ -111,6 +111,7 @@ def test_a_grid_wants_values():
         ("--over schedule.peak=2..1", "--over schedule.peak=2..1: the range is empty"),
         ("", "--over KEY=SPACE is required"),
         ("--over schedule.peak=1..2 --metric validation/acuracy", "did you mean 'validation/accuracy'?"),
+        ("--over schedule.peak=1..2 --metric validation/per_class_accuracy", "the page never reports it"),
         ("--over schedule.peak=1..2 --metric test/accuracy", "--metric test/accuracy: the page never reports it"),
         ("--over schedule.peak=1..2 --goal up", "--goal up: there is max, min"),
         (

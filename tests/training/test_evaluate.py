@@ -150,6 +150,9 @@ def test_checkpoints_are_ranked_by_the_reading():
     assert score(task(best=""), numbers) is None
     with pytest.raises(TrainingError, match="ranks checkpoints by '-mean', which it does not compute: did you mean"):
         score(task(best="-mean"), numbers)
+    classes = {"confusion": metrics.confusion(2)}
+    with pytest.raises(TrainingError, match="'per_class_accuracy', which is an array and not one number"):
+        score(dataclasses.replace(task(best="per_class_accuracy"), metrics=classes), {"per_class_accuracy": np.ones(2)})
     without = {"mean": metrics.mean("square", "mean")}
     with pytest.raises(TrainingError, match="'mean', but neither direction of it is better"):
         score(dataclasses.replace(task(), metrics=without), numbers)
@@ -166,6 +169,9 @@ def test_numbers_without_a_reading_are_refused():
     step = lambda feed: ({"mean": {"sum": np.float32(1), "count": np.int32(1)}}, {})
     host = type("Host", (), {"get": staticmethod(lambda x: x)})
     with pytest.raises(TrainingError, match="the number 'mean' has no Reading"):
+        evaluate_set(step, [0], host, task=dataclasses.replace(task(), metrics={"mean": odd}), source=None)
+    odd = dataclasses.replace(odd, readings={"mean": Reading("max", each=True)})
+    with pytest.raises(TrainingError, match="'mean' is a number, but its Reading is that of each entry of an array"):
         evaluate_set(step, [0], host, task=dataclasses.replace(task(), metrics={"mean": odd}), source=None)
     with pytest.raises(TrainingError, match="has no examples"):
         evaluate_set(step, [], host, task=task(), source=None)

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from training import pictures
+from training import metrics, pictures
 from training.metrics.readings import Reading
 
 
@@ -15,9 +15,10 @@ def test_curves_group_what_belongs_together():
         {"step": s, "train/loss": 1 / s, "train/learning_rate": 0.1, "train/gradient_norm": 1.0, "time/wait_share": 0.0}
         for s in (10, 20, 30)
     ] + [{"step": 30, "validation/cross_entropy": 0.5, "validation/accuracy": 0.9, "validation/weights": "raw"}]
-    found = lines(pictures.curves(records))
-    assert found.keys() == {"loss", "accuracy", "learning rate", "norms"}
-    assert found["loss"].keys() == {"train", "validation"}
+    own = metrics.mean("loss", "cross_entropy", "min", "nats", panel="loss").readings
+    found = lines(pictures.curves(records, own))
+    assert list(found) == ["loss", "accuracy", "learning rate", "norms"]
+    assert found["loss"].keys() == {"train", "validation"} and found["norms"].keys() == {"gradient"}
     np.testing.assert_allclose(found["loss"]["train"].get_xydata(), [[10, 0.1], [20, 0.05], [30, 1 / 30]])
 
 
@@ -30,6 +31,15 @@ def test_curves_have_the_units_of_their_readings_and_every_set_that_is_evaluated
     np.testing.assert_allclose(found["accuracy, %"]["train"].get_ydata(), 50)
     np.testing.assert_allclose(found["psnr, dB"]["set5"].get_ydata(), [31, 32])
     assert found["accuracy, %"].keys() == {"train"}  # the test split is one point
+
+
+def test_readings_give_the_panels_and_the_scale_of_the_curves():
+    records = [{"step": s, "train/loss": 10.0**s, "validation/error": 0.1, "validation/kl": 10.0**s} for s in (1, 2, 3)]
+    figure = pictures.curves(records, metrics.accuracy().readings)
+    assert {ax.get_title(loc="left"): ax.get_yscale() for ax in figure.axes} == {"loss": "log", "kl": "linear"}
+    figure = pictures.curves(records, {"kl": Reading(scale="log"), "error": Reading(panel="loss", line="error")})
+    assert {ax.get_title(loc="left"): ax.get_yscale() for ax in figure.axes} == {"loss": "log", "kl": "log"}
+    assert lines(figure)["loss"].keys() == {"train", "error"}
 
 
 def test_curves_of_two_players_are_two_lines():

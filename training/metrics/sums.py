@@ -6,6 +6,7 @@ Padding (`batch["mask"]` False) and unlabelled examples (label −1) do not coun
 
 import dataclasses
 from collections.abc import Callable, Mapping
+from typing import Literal
 
 import jax
 import jax.numpy as jnp
@@ -22,7 +23,8 @@ class Metric:
     Attributes:
       update: (outputs, batch) -> pytree of sums over the batch, inside `jit`.
       compute: the sums of a whole split, on the host -> {name: number or array}.
-      readings: name -> Reading of every number (not of arrays) that `compute` gives.
+      readings: name -> Reading of every number that `compute` gives, and, with `each`, of the entries of its arrays.
+        An array that measures nothing by itself (a confusion matrix) has none.
     """
 
     update: Callable
@@ -55,7 +57,8 @@ def accuracy() -> Metric:
         value = float(_ratio(sums["hits"], sums["count"]))
         return {"accuracy": value, "error": 1 - value}
 
-    return Metric(update, compute, {"accuracy": Reading("max", "%"), "error": Reading("min", "%")})
+    # The error is the same curve upside down.
+    return Metric(update, compute, {"accuracy": Reading("max", "%"), "error": Reading("min", "%", panel=None)})
 
 
 def top_k(k: int) -> Metric:
@@ -71,11 +74,19 @@ def top_k(k: int) -> Metric:
     return Metric(update, compute, {f"top{k}": Reading("max", "%")})
 
 
-def mean(output: str, name: str, better: str | None = None, unit: str = "", label: str | None = None) -> Metric:
+def mean(
+    output: str,
+    name: str,
+    better: Literal["max", "min"] | None = None,
+    unit: str = "",
+    label: str | None = None,
+    panel: str = "",
+    scale: Literal["linear", "log"] = "linear",
+) -> Metric:
     """`name`: the mean of `outputs[output]` [B] over all examples that are not padding.
 
     Args:
-      better, unit: of the Reading.
+      better, unit, panel, scale: of the Reading.
       label: a field [B] of the batch; examples where it is −1 do not count.
 
     Raises:
@@ -91,7 +102,7 @@ def mean(output: str, name: str, better: str | None = None, unit: str = "", labe
         return {"sum": jnp.where(counts, values, 0).sum(), "count": counts.sum(dtype=jnp.int32)}
 
     compute = lambda sums: {name: float(_ratio(sums["sum"], sums["count"]))}
-    return Metric(update, compute, {name: Reading(better, unit)})
+    return Metric(update, compute, {name: Reading(better, unit, panel=panel, scale=scale)})
 
 
 def _count_pairs(num_classes, label):
@@ -113,7 +124,8 @@ def confusion(num_classes: int) -> Metric:
         matrix = np.asarray(matrix)
         return {"confusion": matrix, "per_class_accuracy": _ratio(np.diag(matrix), matrix.sum(1))}
 
-    return Metric(_count_pairs(num_classes, "label"), compute, {})
+    readings = {"per_class_accuracy": Reading("max", "%", each=True)}
+    return Metric(_count_pairs(num_classes, "label"), compute, readings)
 
 
 def overlap(num_classes: int) -> Metric:
@@ -139,4 +151,5 @@ def overlap(num_classes: int) -> Metric:
         }
 
     shares = dict.fromkeys(("pixel_accuracy", "mean_iou", "mean_dice"), Reading("max", "%"))
-    return Metric(_count_pairs(num_classes, "masks"), compute, shares)
+    per_class = dict.fromkeys(("iou", "dice"), Reading("max", "%", each=True))
+    return Metric(_count_pairs(num_classes, "masks"), compute, shares | per_class)

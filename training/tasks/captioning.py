@@ -80,7 +80,7 @@ def captioning(networks: dict[str, nn.Module], info, *, beam_width: int = 1) -> 
         init=init,
         loss=loss,
         predict=predict,
-        metrics={"cross_entropy": metrics.mean("loss", "cross_entropy", "min", "nats")},
+        metrics={"cross_entropy": metrics.mean("loss", "cross_entropy", "min", "nats", panel="loss")},
         evaluators={"captions": CaptionScores(field, "answer")},
         best="bleu4",
         outputs={"answer": "tokens"},

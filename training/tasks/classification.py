@@ -65,7 +65,7 @@ def classification(networks: dict[str, nn.Module], *, label_smoothing: float = 0
 
     measures = {
         "accuracy": metrics.accuracy(),
-        "cross_entropy": metrics.mean("loss", "cross_entropy", "min", "nats", label="label"),
+        "cross_entropy": metrics.mean("loss", "cross_entropy", "min", "nats", label="label", panel="loss"),
         "confusion": metrics.confusion(model.num_classes),
     }
     if model.num_classes > top_k:

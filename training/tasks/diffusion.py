@@ -164,7 +164,7 @@ def diffusion(
         keys = example_keys(key, condition["id"])
         return {"image": process.sample(denoise, step_back, full.respaced(steps), keys, shape)}
 
-    measures = {"loss": metrics.mean("loss", "loss", "min")}
+    measures = {"loss": metrics.mean("loss", "loss", "min", scale="log")}
     if clip:
         measures["bits_per_dim"] = metrics.mean("bits_per_dim", "bits_per_dim", "min", "bits/dim")
     return Task(

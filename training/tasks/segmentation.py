@@ -85,7 +85,7 @@ def segmentation(
         predict=predict,
         metrics={
             "overlap": metrics.overlap(model.num_classes),
-            "cross_entropy": metrics.mean("loss", "cross_entropy", "min", "nats"),
+            "cross_entropy": metrics.mean("loss", "cross_entropy", "min", "nats", panel="loss"),
         },
         numbers=("gamma", "alpha_fp", "beta_fn"),
         best="mean_iou",

@@ -78,17 +78,17 @@ def test_mean_counts_examples_whatever_labels_they_have():
             wrong.update({"loss": jnp.ones(3), "logits": jnp.ones((3, 3))}, batch)
 
 
-def test_every_number_has_a_reading():
+def test_every_number_and_every_array_of_numbers_has_a_reading():
     truth = {"label": jnp.zeros(2, jnp.int32), "masks": jnp.zeros((2, 3, 3), jnp.int32)}
     answers = {"label": outputs(LOGITS[:2]), "masks": {"prediction": jnp.zeros((2, 3, 3), jnp.int32)}}
     mean = metrics.mean("loss", "cross_entropy", "min", "nats", label="label")
     measures = [metrics.accuracy(), metrics.top_k(2), mean, metrics.confusion(K)]
     for metric, field in [*((metric, "label") for metric in measures), (metrics.overlap(3), "masks")]:
         numbers = metric.compute(jax.device_get(metric.update(answers[field], truth)))
-        assert {name for name, x in numbers.items() if isinstance(x, float)} == set(metric.readings)
-    assert metrics.accuracy().readings["error"] == Reading("min", "%") and mean.readings == {
-        "cross_entropy": Reading("min", "nats")
-    }
+        declared = {name: reading.each for name, reading in metric.readings.items()}
+        assert declared == {name: isinstance(x, np.ndarray) for name, x in numbers.items() if name != "confusion"}
+    error = metrics.accuracy().readings["error"]
+    assert (error.better, error.unit) == ("min", "%") and mean.readings == {"cross_entropy": Reading("min", "nats")}
 
 
 def test_readings_do_not_import_jax():
