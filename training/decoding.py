@@ -31,10 +31,17 @@ def sample(keys: jax.Array, temperature: float | jax.Array = 1.0, top_k: int | N
       keys: [B], one for each example, so that its sequence does not depend on the others.
       temperature: above 0; may be traced.
       top_k: only the k most probable tokens are picked; None: all.
+
+    Raises:
+      TrainingError: `temperature` is a number that is not above 0; while tracing, `top_k` is not in 1 … V.
     """
+    if isinstance(temperature, int | float) and not temperature > 0:
+        raise TrainingError(f"temperature={temperature} is not above 0: greedy decoding picks the most probable token")
 
     def pick(logits, position):
         if top_k is not None:
+            if not 1 <= top_k <= logits.shape[-1]:
+                raise TrainingError(f"top_k={top_k}: there are {logits.shape[-1]} tokens, so it is 1 to that many")
             least = jax.lax.top_k(logits, top_k)[0][:, -1:]
             logits = jnp.where(logits < least, -jnp.inf, logits)
         own = jax.vmap(jax.random.fold_in, (0, None))(keys, position)

@@ -4,14 +4,13 @@ The pass serves metrics, whose sums are added on the devices and on the host, an
 the host. No full split is held in memory unless an evaluator holds it.
 """
 
-import difflib
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from typing import Any
 
 import jax
 import numpy as np
 
-from training.errors import TrainingError
+from training.errors import TrainingError, nearest
 from training.evaluators import Draw, Evaluator, Sink
 from training.metrics.readings import Reading
 from training.step import TrainState, fetch
@@ -67,8 +66,8 @@ def make_evaluate_step(task: Task, prepare: Callable, needs: Collection[str] = (
 
 def _found(fields, name):
     if name not in fields:
-        near = difflib.get_close_matches(name, fields, n=1) or fields
-        raise TrainingError(f"an evaluator needs {name!r}, which is neither an output nor a field: {', '.join(near)}")
+        hint = nearest(name, fields)
+        raise TrainingError(f"an evaluator needs {name!r}, which is neither an output nor a field: {hint}")
     return fields[name]
 
 
@@ -105,8 +104,7 @@ def score(task: Task, numbers: Mapping[str, Any], evaluators: Mapping[str, Evalu
         return None
     known = readings(task, evaluators)
     if task.best not in numbers or task.best not in known:
-        near = difflib.get_close_matches(task.best, numbers, n=1)
-        hint = f"did you mean {near[0]!r}?" if near else f"there is {', '.join(known)}"
+        hint = nearest(task.best, [name for name in numbers if name in known] or known)
         raise TrainingError(f"the task ranks checkpoints by {task.best!r}, which it does not compute: {hint}")
     if known[task.best].each:
         raise TrainingError(f"the task ranks checkpoints by {task.best!r}, which is an array and not one number")
@@ -220,15 +218,6 @@ def evaluate_slots(
         for place, evaluation in evaluations.items():
             evaluation.add(*jax.tree.map(lambda x, place=place: x[place], found))
     return {place: evaluation.compute() for place, evaluation in evaluations.items()}
-
-
-def totals(step: Callable[[Any], tuple[dict, dict]], feeds: Iterable[Any], devices: Any) -> dict[str, Any]:
-    """The sums of the task's metrics over all of `feeds`, without evaluators."""
-    found = None
-    for sums, _ in _on_host(step, feeds, devices):
-        sums = jax.tree.map(_widen, sums)
-        found = sums if found is None else jax.tree.map(np.add, found, sums)
-    return found
 
 
 def compute(task: Task, sums: dict[str, Any]) -> dict[str, Any]:

@@ -5,7 +5,6 @@ A supervised network has one player, a GAN has two, and in style transfer the pa
 """
 
 import dataclasses
-import difflib
 import functools
 import zlib
 from collections.abc import Callable, Mapping
@@ -14,7 +13,7 @@ from typing import Any, Literal
 import jax
 
 from models.interfaces import Conditional, with_rates
-from training.errors import TrainingError
+from training.errors import TrainingError, nearest
 from training.evaluators import Evaluator
 from training.metrics.sums import Metric
 from training.views import View
@@ -139,9 +138,7 @@ def check_asked(makes: Makes, asked: Mapping[str, Any], options: Mapping[str, An
     for what, names, known in (("condition", asked, makes.given), ("option", options, makes.options)):
         for name in names:
             if name not in known:
-                near = difflib.get_close_matches(name, known, n=1, cutoff=0.5)
-                has = f"it has {', '.join(known)}" if known else f"it takes no {what}"
-                hint = f"did you mean {near[0]!r}?" if near else has
+                hint = nearest(name, known) if known else f"it takes no {what}"
                 raise TrainingError(f"the task has no {what} {name!r} for what it makes: {hint}")
 
 

@@ -12,7 +12,6 @@ import jax
 import numpy as np
 from PIL import Image
 
-from data.fields import of_kind
 from data.pipeline import examples, in_order
 from data.source import Source
 from experiments.build.parts import Parts
@@ -159,11 +158,6 @@ def blank_fields(parts: Parts, images: np.ndarray) -> dict[str, np.ndarray]:
         shape = (*size, *field.shape[2:]) if field.kind in ("image", "mask", "map") else field.shape
         batch[name] = np.full((count, *shape), field.outside, field.dtype)
     return batch
-
-
-def truth_free(parts: Parts, batch: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
-    """The images of a batch: what a user's own pictures have."""
-    return {name: batch[name] for name in of_kind(parts.info.fields, "image") if name in batch}
 
 
 def save_snapshots(pictures: Mapping[str, np.ndarray], workdir: pathlib.Path, step: int, records) -> None:

@@ -150,3 +150,16 @@ def test_one_compilation_whatever_the_length():
 def test_a_beam_without_width():
     with pytest.raises(TrainingError, match="a beam of width 0"):
         beam(step, start(), FIRST, T, 0)
+
+
+@pytest.mark.parametrize("top_k", (0, 6))
+def test_more_tokens_than_there_are_is_one_line(top_k):
+    pick = sample(jax.random.split(jax.random.key(0), 2), top_k=top_k)
+    with pytest.raises(TrainingError, match=f"top_k={top_k}: there are 5 tokens, so it is 1 to that many"):
+        jax.jit(pick)(jnp.zeros((2, 5)), 0)
+
+
+@pytest.mark.parametrize("temperature", (0, -1.0, float("nan")))
+def test_a_temperature_is_above_zero(temperature):
+    with pytest.raises(TrainingError, match="is not above 0"):
+        sample(jax.random.split(jax.random.key(0), 2), temperature)

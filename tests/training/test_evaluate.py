@@ -160,7 +160,8 @@ def test_checkpoints_are_ranked_by_the_reading():
 
 def test_a_need_that_is_not_there_is_one_clear_line():
     step = make_evaluate_step(task(), lambda batch: batch, ("squares",))
-    with pytest.raises(TrainingError, match="needs 'squares', which is neither an output nor a field: square"):
+    message = "needs 'squares', which is neither an output nor a field: did you mean 'square'"
+    with pytest.raises(TrainingError, match=message):
         jax.eval_shape(step, {"model": {"scale": 1.0}}, {}, {}, next(feeds()), {}, KEY)
 
 

@@ -15,7 +15,7 @@ MAKES = Makes(lambda *arguments: {}, given={"label": Condition("label")}, option
     [
         ({"labels": 3}, {}, "no condition 'labels' for what it makes: did you mean 'label'"),
         ({}, {"step": 3}, "no option 'step' for what it makes: did you mean 'steps'"),
-        ({"prompt": ""}, {}, "no condition 'prompt' for what it makes: it has label"),
+        ({"prompt": ""}, {}, "no condition 'prompt' for what it makes: there is label"),
     ],
 )
 def test_asking_for_what_a_task_cannot_make_is_one_clear_line(given, options, message):
