@@ -6,7 +6,7 @@ import functools
 import math
 import signal
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any, Protocol
 
 import jax
@@ -205,7 +205,7 @@ class Placed(Protocol):
     def advance(self, feed: Any) -> Any:
         """Dispatches the step; returns the metrics of `steps_per_call` steps, on the devices."""
 
-    def numbers(self, recent: list[Any]) -> list[list[dict[str, Any]]]:
+    def numbers(self, recent: list[Any]) -> list[Iterable[dict[str, Any]]]:
         """What the metrics of recent calls are on the host: for each run, for each call, name -> number or array."""
 
     def evaluate(self, n: int) -> tuple[dict[str, float], float | None]:
@@ -249,7 +249,8 @@ class Alone:
     def numbers(self, recent):
         for number in jax.tree.leaves(recent):
             number.copy_to_host_async()
-        return [self._devices.get(recent)]
+        # One call after the other: the host reads the first while the devices compute the last.
+        return [map(self._devices.get, recent)]
 
     def evaluate(self, n):
         return self._evaluate(self._state)
@@ -339,11 +340,12 @@ def train(
             **counted,
         }
 
-    def settle(n, run, calls_done, stops):
-        first = run.done - len(calls_done) * calls + 1
-        for step in range(first, run.done + 1):
-            call, i = divmod(step - first, calls)
-            run.journal.add(step, {name: float(np.ravel(x)[i]) for name, x in calls_done[call].items()})
+    def settle(n, run, numbers, stops):
+        first = run.done - len(recent) * calls + 1
+        for call, metrics in enumerate(numbers):
+            host = {name: np.ravel(values) for name, values in metrics.items()}
+            for i in range(calls):
+                run.journal.add(first + call * calls + i, {name: float(values[i]) for name, values in host.items()})
         if stops or intervals.pauses(run.done):
             own = dict(evaluate=functools.partial(placed.evaluate, n), state=functools.partial(placed.state, n))
             run.journal.settle(run.done, speed=functools.partial(speed, run), stops=stops, **own)
