@@ -177,7 +177,7 @@ class Journal:
         self.watch(done, numbers)
 
 
-@dataclasses.dataclass
+@dataclasses.dataclass(eq=False)
 class Progress:
     """One run that is trained, alone or with others.
 
@@ -279,9 +279,11 @@ class Clock:
     def paused(self):
         """Time in this context does not count."""
         self._paused = time.perf_counter()
-        yield
-        self._began += time.perf_counter() - self._paused
-        self._paused = None
+        try:
+            yield
+        finally:
+            self._began += time.perf_counter() - self._paused
+            self._paused = None
 
 
 class InFlight:
@@ -344,11 +346,15 @@ def train(
         first = run.done - len(recent) * calls + 1
         for call, metrics in enumerate(numbers):
             host = {name: np.ravel(values) for name, values in metrics.items()}
+            for name, values in host.items():
+                if len(values) != calls:
+                    raise TrainingError(f"the metric {name!r} of a step is not one number, but {len(values) // calls}")
             for i in range(calls):
                 run.journal.add(first + call * calls + i, {name: float(values[i]) for name, values in host.items()})
         if stops or intervals.pauses(run.done):
             own = dict(evaluate=functools.partial(placed.evaluate, n), state=functools.partial(placed.state, n))
-            run.journal.settle(run.done, speed=functools.partial(speed, run), stops=stops, **own)
+            with clock.paused():
+                run.journal.settle(run.done, speed=functools.partial(speed, run), stops=stops, **own)
         if stops and not run.ended:
             raise Interrupted(run.done)
 
@@ -370,12 +376,12 @@ def train(
         in_flight.add(metrics)
         stops = stop(any(intervals.logs(run.done) for run in runs))
         if stops or any(intervals.pauses(run.done) for run in runs):
-            with clock.paused():
-                for n, (run, numbers) in enumerate(zip(runs, placed.numbers(recent), strict=True)):
-                    try:
-                        settle(n, run, numbers, stops)
-                    except (TrainingError, Pruned, Interrupted) as error:
-                        run.error = error
+            # Reading the metrics waits for the devices: that is training, not a pause.
+            for n, (run, numbers) in enumerate(zip(runs, placed.numbers(recent), strict=True)):
+                try:
+                    settle(n, run, numbers, stops)
+                except (TrainingError, Pruned, Interrupted) as error:
+                    run.error = error
             recent.clear()
         for run in runs:
             run.journal.advance(run.done)

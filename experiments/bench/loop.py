@@ -177,6 +177,8 @@ def loop_blocks(parts: Parts, calls: int, blocks: int, between: Callable[[], Non
         progress = loop.Progress(loop.Journal(intervals, Unsaved(), records, window=[], body={}), 0)
         examples = page.train.batch_size
         loop.train(placed, [progress], feeds=parts.feeds(0), stop=lambda _: False, examples_per_step=examples)
+        if progress.error:
+            raise progress.error
         records.close()
     return [end - begin for begin, end in zip(begins, ends[1:], strict=False)]
 

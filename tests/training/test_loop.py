@@ -1,6 +1,7 @@
 """The loop with a step that only counts: what it records and saves when, and how it stops."""
 
 import itertools
+import time
 
 import jax
 import jax.numpy as jnp
@@ -129,3 +130,48 @@ def test_intervals_are_whole_calls(name):
     key = {"steps": "train.steps=15"}.get(name, f"train.{name}_every=15")
     with pytest.raises(TrainingError, match=f"{key} is not a positive multiple of train.steps_per_call=10"):
         Intervals(**{**dict(steps=20, steps_per_call=10, log=20, evaluate=20, checkpoint=20), name: 15})
+
+
+class Slow:
+    """A step that the device takes `SECONDS` for: dispatched at once, awaited when its metrics are read."""
+
+    SECONDS = 0.01
+
+    def __init__(self):
+        self.free = 0.0
+
+    def count_macs(self, feed):
+        return 0
+
+    def advance(self, feed):
+        self.free = max(self.free, time.perf_counter()) + self.SECONDS
+        return {"loss": np.float32(1), "parameter_norm": np.float32(1)}
+
+    def numbers(self, recent):
+        time.sleep(max(0.0, self.free - time.perf_counter()))
+        return [recent]
+
+    def evaluate(self, n):
+        time.sleep(10 * self.SECONDS)
+        return {}, None
+
+    def state(self, n):
+        return self.step
+
+
+def test_the_recorded_speed_is_that_of_the_devices_without_evaluation():
+    """At most what the device can do; an evaluation as long as the training in between would halve it."""
+    records, placed = Written(), Slow()
+    progress = loop.Progress(loop.Journal(Intervals(40, 1, 10, 10, 80), Kept(), records, [], body={}), 0)
+    placed.step = 40
+    loop.train(placed, [progress], feeds=itertools.repeat({}), stop=lambda _: False, examples_per_step=1)
+    speeds = [values["time/examples_per_s"] for _, values in records.rows if "time/examples_per_s" in values]
+    assert len(speeds) == 4 and max(speeds[1:]) <= 1.02 / Slow.SECONDS
+
+
+def test_a_metric_of_a_step_is_one_number():
+    step = lambda state, *_: (state + 1, {"loss": state, "parameter_norm": state, "each": jnp.zeros(3)})
+    placed = loop.Alone(step, jnp.asarray(0.0), ({}, {}, {}), Device(), lambda state: ({}, None))
+    progress = loop.Progress(loop.Journal(Intervals(2, 1, 2, 2, 2), Kept(), Written(), [], body={}), 0)
+    loop.train(placed, [progress], feeds=itertools.repeat({}), stop=lambda _: False, examples_per_step=1)
+    assert "'each' of a step is not one number, but 3" in str(progress.error)
