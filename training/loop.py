@@ -4,14 +4,12 @@ import contextlib
 import dataclasses
 import functools
 import math
-import signal
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any, Protocol
 
 import jax
 import numpy as np
-from jax.experimental import multihost_utils
 
 from training.checkpoint import Checkpoints
 from training.errors import TrainingError
@@ -63,33 +61,6 @@ class Intervals:
     def pauses(self, done: int) -> bool:
         """Whether anything is to be done once `done` steps are."""
         return self.logs(done) or self.evaluates(done) or self.saves(done)
-
-
-class StopSignal:
-    """True once SIGTERM or SIGINT has come (to any process); a second signal stops at once."""
-
-    def __enter__(self):
-        self._received = False
-        self._before = {s: signal.signal(s, self._handle) for s in (signal.SIGTERM, signal.SIGINT)}
-        return self
-
-    def __exit__(self, *_):
-        for number, handler in self._before.items():
-            signal.signal(number, handler)
-            outer = getattr(handler, "__self__", None)
-            if self._received and isinstance(outer, StopSignal):  # a run of several: it may have ended all the same
-                outer._received = True
-
-    def _handle(self, number, frame):
-        if self._received:
-            raise KeyboardInterrupt
-        self._received = True
-
-    def __call__(self, boundary: bool) -> bool:
-        """Asked after each dispatch; several processes agree at log boundaries only, where all of them ask."""
-        if jax.process_count() == 1:
-            return self._received
-        return boundary and bool(multihost_utils.process_allgather(np.array(self._received)).any())
 
 
 @dataclasses.dataclass
@@ -333,8 +304,9 @@ def train(
     def speed(run):
         before, now = marks[id(run)], (run.done, *clock.read())
         steps, seconds, waited = (b - a for a, b in zip(before, now, strict=True))
-        seconds = max(seconds, 1e-9)  # at the first step, which compiles
         marks[id(run)] = now
+        if not steps:  # the first dispatch compiles, and is not timed
+            return {}
         counted = {"time/macs_per_s": steps * macs / seconds} if macs else {}
         return {
             "time/examples_per_s": steps * examples_per_step / seconds,

@@ -38,7 +38,7 @@ def curves(records: Sequence[Mapping], readings: Mapping[str, Reading] = types.M
     """
     known = {**STEP, **readings}
     panels: dict[str, dict[str, list[tuple[float, float]]]] = {}
-    logarithmic, usual = set(), set()
+    units, logarithmic, usual = {}, set(), set()
     for record in records:
         for key, value in record.items():
             split, _, rest = key.partition("/")
@@ -48,8 +48,11 @@ def curves(records: Sequence[Mapping], readings: Mapping[str, Reading] = types.M
             drawn = isinstance(value, int | float) and math.isfinite(value)
             if not panel or not drawn or split == "time":
                 continue
-            line = " ".join([*player, reading.line or split])
-            panels.setdefault(panel, {}).setdefault(line, []).append((record["step"], value))
+            names = [split, reading.line] if split != "train" else [reading.line or split]
+            line = " ".join(filter(None, [*player, *names]))
+            shown = 100 * value if reading.unit == "%" else value
+            panels.setdefault(panel, {}).setdefault(line, []).append((record["step"], shown))
+            units.setdefault(panel, set()).add(reading.unit)
             if reading.scale == "log":
                 logarithmic.add(panel)
             if split in ("train", "validation"):
@@ -61,10 +64,9 @@ def curves(records: Sequence[Mapping], readings: Mapping[str, Reading] = types.M
     }
     figure, axes = _grid(len(panels), 2 if len(panels) in (2, 4) else min(3, len(panels)), width=4.4, height=3.1)
     for ax, (name, lines) in zip(axes, panels.items(), strict=True):
-        unit = known.get(name, _NO_READING).unit
+        unit = units[name].pop() if len(units[name]) == 1 else ""
         for i, (label, points) in enumerate(sorted(lines.items())):
             x, y = np.array(points, float).T
-            y = 100 * y if unit == "%" else y
             colour = _COLOURS[1 if label == "validation" else i % len(_COLOURS)]
             sparse = len(x) <= 40 and "validation" in label
             ax.plot(x, y, color=colour, lw=1.6, marker="o" if sparse else None, ms=3, label=label)

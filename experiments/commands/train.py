@@ -72,8 +72,9 @@ def together(options: argparse.Namespace) -> int:
     """Trains the page with consecutive seeds from its own on, as one program: DIR/seed0, DIR/seed1, …"""
     from experiments.runs.run import build
     from experiments.runs.together import Program, Trial, use_cores
-    from training.loop import Interrupted, StopSignal
+    from training.loop import Interrupted
     from training.records import table
+    from training.stop import StopSignal
 
     for name in ("profile", "debug", "fork", "distributed", "coordinator"):
         if getattr(options, name):

@@ -29,8 +29,9 @@ from experiments.pages.stored import SUMMARY, canonical
 from experiments.runs.run import build
 from experiments.runs.workdir import state
 from experiments.terminal import say
-from training.loop import Interrupted, StopSignal
+from training.loop import Interrupted
 from training.records import read
+from training.stop import StopSignal
 
 GRACE = 30.0  # seconds at the end of a budget in which a run saves; at most a tenth of the budget
 START = 15.0  # seconds that a process may need for a first step: it is not started with less

@@ -1,13 +1,9 @@
 """A run: the verbs of an experiment. Train, resume, evaluate, predict, sample."""
 
 import contextlib
-import errno
-import fcntl
 import functools
 import json
-import os
 import pathlib
-import platform
 import sys
 import tempfile
 import time
@@ -21,8 +17,9 @@ from experiments.build.parts import Parts
 from experiments.errors import PageError
 from experiments.evaluation.evaluations import Evaluations
 from experiments.evaluation.snapshots import Snapshots, blank_fields, save_gifs, save_snapshots
-from experiments.pages.stored import LOCK, READINGS, STORED, SUMMARY, canonical, check_stored, hyperparameters
+from experiments.pages.stored import READINGS, STORED, SUMMARY, canonical, check_stored, hyperparameters
 from experiments.runs.provenance import note, origin
+from experiments.runs.workdir import locked
 from models.counting import count_macs
 from training import loop, parallel
 from training.atomic import replace
@@ -32,6 +29,7 @@ from training.evaluate import score, variables
 from training.metrics.readings import STEP, Reading
 from training.records import Records, plain
 from training.step import TrainState
+from training.stop import StopSignal
 from training.task import check_asked
 
 Watch = Callable[[int, dict[str, float]], None] | None
@@ -77,7 +75,7 @@ class Run:
           Interrupted: after SIGTERM or SIGINT; the state is saved.
         """
         began, parts, devices = began or time.perf_counter(), self.parts, self.devices
-        with loop.StopSignal() as stop, self.opened(began, watch, quiet) as (start, host, journal):
+        with StopSignal() as stop, self.opened(began, watch, quiet) as (start, host, journal):
             state = devices.put_state(host)
             arguments = (parts.resident("train"), parts.placed_frozen, devices.put(parts.hyper))
             step = devices.train_step(parts.step, state)
@@ -107,7 +105,7 @@ class Run:
             parts.source(name)
             self.evaluations.measures(one.also)
         _ = parts.frozen
-        with self._locked():
+        with locked(self.workdir) if parallel.is_main() else contextlib.nullcontext():
             self._check_page()
             (self.workdir / SUMMARY).unlink(missing_ok=True)
             restored = self.checkpoints.restore(parts.abstract_state)
@@ -280,36 +278,6 @@ class Run:
         if parallel.is_main():
             replace(self.workdir / STORED, json.dumps(canonical(self.page), indent=1))
 
-    @contextlib.contextmanager
-    def _locked(self):
-        """Makes the work directory and holds its lock file, which records the owner and how the run ended."""
-        if not parallel.is_main():
-            yield
-            return
-        try:
-            self.workdir.mkdir(parents=True, exist_ok=True)
-            handle = (self.workdir / LOCK).open("a")
-        except OSError as error:
-            raise TrainingError(f"cannot write the work directory {self.workdir}: {error.strerror}") from error
-        with handle:
-            try:
-                fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except OSError as error:
-                raise TrainingError(f"the work directory {self.workdir} is in use by another run") from error
-            holder = {"pid": os.getpid(), "host": platform.node()}
-            _write(handle, holder)
-            try:
-                yield
-            except Exception as error:
-                ended = getattr(error, "ended", f"failed: {error}")
-                with contextlib.suppress(OSError):  # of a full disk, which `error` reports
-                    _write(handle, {**holder, "ended": ended})
-                if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
-                    raise TrainingError(
-                        f"cannot write in {self.workdir}: {error.strerror}; checkpoints stay"
-                    ) from error
-                raise
-
 
 def _scalar(value) -> bool:
     return isinstance(value, float | int)
@@ -324,12 +292,6 @@ def _count_macs(function, *arguments) -> int:
         return count_macs(function, *arguments)
     except ValueError:  # products in a loop of unknown length, such as L-BFGS's line search
         return 0
-
-
-def _write(handle, content: dict) -> None:
-    handle.truncate(0)  # opened for appending: this writes at the beginning
-    handle.write(json.dumps(content))
-    handle.flush()
 
 
 def _warn(line: str) -> None:

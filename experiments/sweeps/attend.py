@@ -13,6 +13,7 @@ from experiments.sweeps.sweep import BEST, Sweep
 from experiments.sweeps.worker import Worker
 from experiments.terminal import say
 from training import loop, pictures
+from training.stop import StopSignal
 
 SLOTS = {"cpu": 16}  # trials of one program: more are not faster on a CPU, and are chosen from fewer results
 MANY = 32  # on accelerators
@@ -25,7 +26,7 @@ def work(sweep: Sweep, vectorize: str) -> int:
     slots = _slots(vectorize, sweep.limit)
     progress = Progress(sweep)
     try:
-        with loop.StopSignal() as stop, progress:
+        with StopSignal() as stop, progress:
             Worker(sweep, slots, progress.show).work(stop)
     except loop.Interrupted:
         say(f"fovea: interrupted; saved: the same command, or `fovea sweep --worker --workdir {sweep.folder}`, resumes")

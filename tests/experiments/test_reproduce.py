@@ -16,7 +16,8 @@ from experiments.ledger import rows as ledger
 from experiments.ledger.reproduce import Job, carry_out, end_within, gather
 from experiments.pages import catalogue
 from experiments.pages.catalogue import load
-from training.loop import Interrupted, StopSignal
+from training.loop import Interrupted
+from training.stop import StopSignal
 
 PAGE = """
 from experiments.pages import page

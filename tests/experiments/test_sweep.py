@@ -29,8 +29,9 @@ from experiments.sweeps.attend import attend, conclude
 from experiments.sweeps.spaces import combinations, space, spaces
 from experiments.sweeps.sweep import Plan, Sweep, begin
 from experiments.sweeps.worker import Worker
-from training.loop import Interrupted, StopSignal
+from training.loop import Interrupted
 from training.records import read
+from training.stop import StopSignal
 
 PAGE = "mlp_digits"
 SMALL = {"steps": 8, "log_every": 4, "evaluate_every": 4, "checkpoint_every": 4, "batch_size": 32}

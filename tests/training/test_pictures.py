@@ -39,7 +39,15 @@ def test_readings_give_the_panels_and_the_scale_of_the_curves():
     assert {ax.get_title(loc="left"): ax.get_yscale() for ax in figure.axes} == {"loss": "log", "kl": "linear"}
     figure = pictures.curves(records, {"kl": Reading(scale="log"), "error": Reading(panel="loss", line="error")})
     assert {ax.get_title(loc="left"): ax.get_yscale() for ax in figure.axes} == {"loss": "log", "kl": "log"}
-    assert lines(figure)["loss"].keys() == {"train", "error"}
+    assert lines(figure)["loss"].keys() == {"train", "validation error"}
+
+
+def test_numbers_of_one_panel_keep_their_units_and_their_sets():
+    records = [{"step": s, "validation/ap": 0.5, "other/ap": 0.25, "validation/speed": 7.0} for s in (1, 2)]
+    readings = {"ap": Reading("max", "%", panel="quality", line="AP"), "speed": Reading(panel="quality")}
+    found = lines(pictures.curves(records, readings))["quality"]
+    assert found.keys() == {"validation AP", "other AP", "validation"}
+    assert [list(found[name].get_ydata()) for name in found] == [[25, 25], [7, 7], [50, 50]]
 
 
 def test_curves_of_two_players_are_two_lines():

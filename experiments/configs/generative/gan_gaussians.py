@@ -31,7 +31,7 @@ def get_config(size="full"):
             table="fig. 1",
             metric="test/covered",
             steps=100_000,
-            note="drawn in the paper as missing modes, of which there are 25; no published figure",
+            note="The paper draws which of the 25 modes are missing; it prints no figure.",
         ),
         model=dict(
             generator=dict(name="gan_generator", latent=2, hidden=of["hidden"]),

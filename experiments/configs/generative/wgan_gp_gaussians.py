@@ -35,7 +35,7 @@ def get_config(size="full"):
             published=25.0,
             tolerance=0.0,
             steps=100_000,
-            note="a picture in the paper: 25 modes is how many there are",
+            note="The paper draws all 25 modes; it prints no figure.",
         ),
         model=dict(
             generator=dict(name="gan_generator", latent=2, hidden=of["hidden"]),
