@@ -5,22 +5,23 @@ A process is a linear stochastic differential equation, whose marginals are Gaus
     dx = f(t) x dt + g(t) dw,  t from 0 to 1         Song et al. 2021, "Score-based generative modeling through SDEs"
     x_t = a(t) x_0 + s(t) ε,   a' = f a,  (s²)' = 2 f s² + g²
 
-DDPM's is a chain of steps that preserves variance, a = √ᾱ and s = √(1 − ᾱ). With ᾱ falling from almost 1 to almost 0,
-ᾱ' = ᾱ_{t−1}, α = ᾱ/ᾱ' and β = 1 − α:
+With a' and s' at an earlier time t', and r = a/a':
 
-    q(x_t | x_0)          = N(√ᾱ x_0, (1 − ᾱ) I)                                       Ho et al. 2020, eq. 4
-    q(x_{t−1} | x_t, x_0) = N(√ᾱ' β/(1 − ᾱ) x_0 + √α (1 − ᾱ')/(1 − ᾱ) x_t, β̃ I)        eq. 7
-    β̃                     = β (1 − ᾱ')/(1 − ᾱ)
-    v                     = √ᾱ ε − √(1 − ᾱ) x_0                                        Salimans & Ho 2022
+    q(x_t | x_0)       = N(a x_0, s² I)                                                Ho et al. 2020, eq. 4
+    q(x_t | x_t')      = N(r x_t', β I),  β = s² − r² s'²
+    q(x_t' | x_t, x_0) = N((a' β x_0 + r s'² x_t)/s², β̃ I),  β̃ = β s'²/s²              eq. 7
+    v                  = a ε − s x_0                                                   Salimans & Ho 2022
 
-A network that predicts one of ε, x_0, v gives the others too; here x_0 is passed on, as `start`. The steps of a
-schedule are counted from 0: ᾱ_0 belongs to the least noisy image, and before it, at the image itself, ᾱ' = 1.
+DDPM's is a chain of steps that preserves variance, a = √ᾱ and s = √(1 − ᾱ), where ᾱ is the product of all 1 − β. A
+network that predicts one of ε, x_0, v gives the others too; here x_0 is passed on, as `start`. The steps of a schedule
+are counted from 0, the least noisy image; before it is the image itself, a' = 1 and s' = 0.
 """
 
 import dataclasses
 import functools
 import math
 from collections.abc import Callable
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -51,6 +52,13 @@ class Process:
     diffusion: Callable
     prior: float = 1.0
     range: Range = IMAGES
+
+    def schedule(self, steps: int) -> "Schedule":
+        """The process at the times (i + 1)/steps, i = 0, 1, …: step i of a network that is told the step."""
+        with jax.enable_x64(True):  # β is a small difference
+            times = jnp.arange(1, steps + 1, dtype=jnp.float64) / steps
+            mean, noise = np.asarray(self.mean(times)), np.asarray(self.noise(times))
+        return Schedule(np.arange(steps), mean, noise, self.prior, self.range)
 
 
 def variance_preserving(beta_min: float = 0.1, beta_max: float = 20.0, range: Range = IMAGES) -> Process:
@@ -107,80 +115,95 @@ def _linear_beta(low, high):
     return lambda t: low + t * (high - low), lambda t: -t * low / 2 - t**2 * (high - low) / 4
 
 
+class Move(NamedTuple):
+    """One step of sampling, from x_t to the earlier x_t'; or arrays of many steps.
+
+    Attributes:
+      mean, noise: a and s at t.
+      mean_before, noise_before: a' and s' at t'; 1 and 0 at the data themselves.
+      variance: β, of x_t given x_t'.
+    """
+
+    mean: Any
+    noise: Any
+    mean_before: Any
+    noise_before: Any
+    variance: Any
+
+
 @dataclasses.dataclass(frozen=True, eq=False)
 class Schedule:
-    """DDPM's process in discrete steps: all steps of training, or fewer of them for sampling.
+    """A process in discrete steps: all steps of training, or fewer of them for sampling.
 
     Attributes:
       time: [S] int, ascending: the steps of training.
-      alpha_bar: [S] float64, ᾱ.
+      mean, noise: [S] float64, a and s.
+      prior: the standard deviation of the noise that sampling starts with.
       range: what denoised values are clipped to; None for data without bounds (latents).
     """
 
     time: np.ndarray
-    alpha_bar: np.ndarray
+    mean: np.ndarray
+    noise: np.ndarray
+    prior: float = 1.0
     range: Range = IMAGES
 
     @functools.cached_property
-    def before(self) -> np.ndarray:
-        """ᾱ' [S]."""
-        return np.concatenate([[1.0], self.alpha_bar[:-1]])
+    def moves(self) -> Move:
+        """The steps back [S] float64, each to the step before it."""
+        mean, noise = np.append(1.0, self.mean[:-1]), np.append(0.0, self.noise[:-1])
+        return Move(self.mean, self.noise, mean, noise, self.noise**2 - (self.mean / mean * noise) ** 2)
 
-    @functools.cached_property
-    def beta(self) -> np.ndarray:
-        return 1 - self.alpha_bar / self.before
-
-    @functools.cached_property
+    @property
     def posterior_variance(self) -> np.ndarray:
         """β̃ [S]; 0 at the first step."""
-        return self.beta * (1 - self.before) / (1 - self.alpha_bar)
+        return self.moves.variance * (self.moves.noise_before / self.noise) ** 2
 
     def respaced(self, steps: int) -> "Schedule":
         """The steps ⌊i S/steps⌋, i = 0, 1, …, all along the schedule (Song et al. 2021, appendix D.2, "linear")."""
         kept = np.arange(steps) * len(self.time) // steps
-        return dataclasses.replace(self, time=self.time[kept], alpha_bar=self.alpha_bar[kept])
+        return dataclasses.replace(self, time=self.time[kept], mean=self.mean[kept], noise=self.noise[kept])
 
     def scales(self, index, dtype, ndim: int = 1) -> tuple[jax.Array, jax.Array]:
         """a and s at steps `index` [B] of the schedule, [B, 1, ...] with `ndim` axes."""
-        alpha_bar = jnp.asarray(self.alpha_bar, dtype)[index].reshape(-1, *[1] * (ndim - 1))
-        return jnp.sqrt(alpha_bar), jnp.sqrt(1 - alpha_bar)
+        return picked((self.mean, self.noise), index, dtype, ndim)
 
     def clip(self, start):
         """Denoised values within the range of the data."""
         return start if self.range is None else jnp.clip(start, *self.range)
 
-    @property
-    def process(self) -> Process:
-        """The process in continuous time, log ᾱ being linear between steps; step i is the time (i + 1)/S."""
-        count = len(self.time)
-        knots, log = np.arange(count + 1) / count, np.log(np.concatenate([[1.0], self.alpha_bar]))
-        log_alpha_bar = lambda t: jnp.interp(t, knots, log)
 
-        def beta(t):
-            return -count * jnp.asarray(np.diff(log))[jnp.clip(jnp.floor(t * count).astype(int), 0, count - 1)]
-
-        return Process(
-            mean=lambda t: jnp.exp(log_alpha_bar(t) / 2),
-            noise=lambda t: jnp.sqrt(-jnp.expm1(log_alpha_bar(t))),
-            drift=lambda t: -beta(t) / 2,
-            diffusion=lambda t: jnp.sqrt(beta(t)),
-            range=self.range,
-        )
+def picked(values: Any, index, dtype, ndim: int = 1) -> Any:
+    """The entries `index` [B] of each array [S] of a pytree, [B, 1, ...] with `ndim` axes."""
+    return jax.tree.map(lambda x: jnp.asarray(x, dtype)[index].reshape(-1, *[1] * (ndim - 1)), values)
 
 
 def linear(steps: int) -> Schedule:
     """β from 1e-4 to 0.02 for 1000 steps (Ho et al. 2020, section 4); of fewer, each does as much more."""
-    beta = np.minimum(np.linspace(1e-4, 0.02, steps) * (1000 / steps), 0.999)
-    return Schedule(np.arange(steps), np.cumprod(1 - beta))
+    return _of_betas(np.minimum(np.linspace(1e-4, 0.02, steps) * (1000 / steps), 0.999))
 
 
 def cosine(steps: int) -> Schedule:
     """ᾱ = cos²((t/T + s)/(1 + s) π/2), s = 0.008, and β at most 0.999 (Nichol & Dhariwal 2021, eq. 17)."""
     curve = np.cos((np.arange(steps + 1) / steps + 0.008) / 1.008 * np.pi / 2) ** 2
-    return Schedule(np.arange(steps), np.cumprod(np.maximum(curve[1:] / curve[:-1], 1e-3)))
+    return _of_betas(1 - np.maximum(curve[1:] / curve[:-1], 1e-3))
 
 
-SCHEDULES = {"linear": linear, "cosine": cosine}
+def _of_betas(beta: np.ndarray) -> Schedule:
+    """The steps of a process that preserves variance, of their β [S]."""
+    alpha_bar = np.cumprod(1 - beta)
+    return Schedule(np.arange(len(beta)), np.sqrt(alpha_bar), np.sqrt(1 - alpha_bar))
+
+
+# name -> (number of steps -> Schedule).
+SCHEDULES = {
+    "linear": linear,
+    "cosine": cosine,
+    "variance_preserving": variance_preserving().schedule,
+    "sub_variance_preserving": sub_variance_preserving().schedule,
+    "variance_exploding": variance_exploding().schedule,
+    "rectified_flow": rectified_flow().schedule,
+}
 
 
 def diffuse(start, noise, a, s):
@@ -194,7 +217,6 @@ def noise_of(x, start, a, s):
 
 
 # What a network may be trained to predict: (x_0, ε, a, s) -> target, and (output, x_t, a, s) -> x_0.
-# The velocity is for processes that preserve variance, a² + s² = 1.
 TARGETS = {
     "noise": (
         lambda start, noise, a, s: noise,
@@ -206,57 +228,56 @@ TARGETS = {
     ),
     "velocity": (
         lambda start, noise, a, s: a * noise - s * start,
-        lambda output, x, a, s: a * x - s * output,
+        lambda output, x, a, s: (a * x - s * output) / (a**2 + s**2),
     ),
 }
 
 
-def posterior_mean(start, x, alpha_bar, before):
-    """The mean of q(x_{t−1} | x_t, x_0)."""
-    alpha = alpha_bar / before
-    return (jnp.sqrt(before) * (1 - alpha) * start + jnp.sqrt(alpha) * (1 - before) * x) / (1 - alpha_bar)
+def posterior_mean(start, x, move: Move):
+    """The mean of q(x_t' | x_t, x_0)."""
+    weighted = move.mean_before * move.variance * start + move.mean / move.mean_before * move.noise_before**2 * x
+    return weighted / move.noise**2
 
 
-def ancestral_step(x, start, noise, alpha_bar, before, variance: str = "large"):
-    """x_{t−1} ~ p(x_{t−1} | x_t), of variance β ("large") or β̃ ("small"): Ho et al. 2020, algorithm 2.
+def ancestral_step(x, start, noise, move: Move, variance: str = "large"):
+    """x_t' ~ p(x_t' | x_t), of variance β ("large") or β̃ ("small"): Ho et al. 2020, algorithm 2.
 
-    The last step, to ᾱ' = 1, adds no noise.
+    The last step, to the data, adds no noise.
     """
-    small = (1 - alpha_bar / before) * (1 - before) / (1 - alpha_bar)
-    large = jnp.where(before < 1, 1 - alpha_bar / before, 0)
-    scale = jnp.sqrt({"large": large, "small": small}[variance])
-    return posterior_mean(start, x, alpha_bar, before) + scale * noise
+    small = move.variance * (move.noise_before / move.noise) ** 2
+    large = jnp.where(move.noise_before > 0, move.variance, 0)
+    return posterior_mean(start, x, move) + jnp.sqrt({"large": large, "small": small}[variance]) * noise
 
 
-def ddim_step(x, start, noise, alpha_bar, before, eta: float = 0.0):
-    """√ᾱ' x_0 + √(1 − ᾱ' − σ²) ε + σ z, σ = η √β̃: Song et al. 2021, eqs. 12 and 16. η = 0 is deterministic.
+def ddim_step(x, start, noise, move: Move, eta: float = 0.0):
+    """a' x_0 + √(s'² − σ²) ε + σ z, σ = η √β̃: Song et al. 2021, eqs. 12 and 16. η = 0 is deterministic.
 
     ε is computed from the given `start`, so that it stays consistent with a clipped x_0.
     """
-    sigma = eta * jnp.sqrt((1 - alpha_bar / before) * (1 - before) / (1 - alpha_bar))
-    direction = jnp.sqrt(1 - before - sigma**2) * noise_of(x, start, jnp.sqrt(alpha_bar), jnp.sqrt(1 - alpha_bar))
-    return jnp.sqrt(before) * start + direction + sigma * noise
+    sigma = eta * jnp.sqrt(move.variance) * move.noise_before / move.noise
+    direction = jnp.sqrt(move.noise_before**2 - sigma**2) * noise_of(x, start, move.mean, move.noise)
+    return move.mean_before * start + direction + sigma * noise
 
 
 def sample(denoise: Callable, step: Callable, schedule: Schedule, keys: jax.Array, shape: tuple[int, ...]):
     """Samples [B, *shape] from noise, in one scan over the schedule.
 
     Args:
-      denoise: (x_t [B, ...], time [], ᾱ []) -> x_0 [B, ...].
-      step: (x_t, x_0, noise, ᾱ, ᾱ') -> x_{t−1}.
+      denoise: (x_t [B, ...], time [], a [], s []) -> x_0 [B, ...].
+      step: (x_t, x_0, noise, Move) -> x_t'.
       keys: [B], one for each sample.
       shape: of one sample.
     """
     draw = lambda number: jax.vmap(lambda key: jax.random.normal(jax.random.fold_in(key, number), shape))(keys)
 
     def body(x, now):
-        time, alpha_bar, before = now
-        start = denoise(x, time, alpha_bar)
-        return step(x, start, draw(time + 1), alpha_bar, before), None
+        time, move = now
+        start = denoise(x, time, move.mean, move.noise)
+        return step(x, start, draw(time + 1), move), None
 
-    x = draw(0)
-    ascending = schedule.time, schedule.alpha_bar.astype(x.dtype), schedule.before.astype(x.dtype)
-    x, _ = jax.lax.scan(body, x, jax.tree.map(jnp.asarray, ascending), reverse=True)
+    x = schedule.prior * draw(0)
+    ascending = jnp.asarray(schedule.time), jax.tree.map(lambda v: jnp.asarray(v, x.dtype), schedule.moves)
+    x, _ = jax.lax.scan(body, x, ascending, reverse=True)
     return x
 
 
@@ -273,21 +294,18 @@ def bound_term(start, estimate, x, index, schedule: Schedule, variance: str = "l
       index: [B] int, the step in the schedule.
       variance: "large" or "small", of p.
     """
-    first = schedule.posterior_variance[1:2]
-    small = np.log(np.concatenate([first, schedule.posterior_variance[1:]]))
-    large = np.log(np.concatenate([first, schedule.beta[1:]]))
-    pick = lambda values: jnp.asarray(values, x.dtype)[index].reshape(-1, *[1] * (x.ndim - 1))
-    alpha_bar, before, true, model = map(
-        pick, (schedule.alpha_bar, schedule.before, small, {"large": large, "small": small}[variance])
-    )
-    mean = posterior_mean(estimate, x, alpha_bar, before)
-    difference = posterior_mean(start, x, alpha_bar, before) - mean
+    small = schedule.posterior_variance
+    own = {"large": schedule.moves.variance, "small": small}[variance]
+    logs = [np.log(np.append(small[1], values[1:])) for values in (small, own)]
+    move, true, model = picked((schedule.moves, *logs), index, x.dtype, x.ndim)
+    mean = posterior_mean(estimate, x, move)
+    difference = posterior_mean(start, x, move) - mean
     divergence = 0.5 * (model - true + jnp.exp(true - model) - 1 + difference**2 * jnp.exp(-model))
     decoder = -discretised_gaussian(mean, model / 2, start)
-    return jnp.where(before < 1, divergence, decoder)
+    return jnp.where(move.noise_before > 0, divergence, decoder)
 
 
 def prior_term(start, schedule: Schedule):
-    """KL(q(x_T | x_0) ‖ N(0, I)) in nats, elementwise."""
-    alpha_bar = float(schedule.alpha_bar[-1])
-    return 0.5 * (alpha_bar * start**2 - alpha_bar - math.log1p(-alpha_bar))
+    """KL(q(x_T | x_0) ‖ N(0, prior² I)) in nats, elementwise."""
+    mean, noise = float(schedule.mean[-1]) / schedule.prior, float(schedule.noise[-1]) / schedule.prior
+    return 0.5 * (mean**2 * start**2 + noise**2 - 1) - math.log(noise)

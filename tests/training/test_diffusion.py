@@ -20,8 +20,8 @@ GOLDENS = pathlib.Path(__file__).parents[1] / "goldens"
 
 def test_linear_schedule():
     schedule = process.linear(1000)
-    np.testing.assert_allclose(schedule.alpha_bar[[0, 499, 999]], [0.9999, 0.0785872, 4.03583e-5], rtol=1e-5)
-    np.testing.assert_allclose(schedule.beta[1], 1.19920e-4, rtol=1e-5)
+    np.testing.assert_allclose(schedule.mean[[0, 499, 999]] ** 2, [0.9999, 0.0785872, 4.03583e-5], rtol=1e-5)
+    np.testing.assert_allclose(schedule.moves.variance[1], 1.19920e-4, rtol=1e-5)
     variance = schedule.posterior_variance[[0, 1, 2, 999]]
     np.testing.assert_allclose(variance, [0, 5.4532e-5, 8.5489e-5, 0.0199999640], rtol=1e-4)
     bits = process.prior_term(np.ones(1), schedule) / np.log(2)
@@ -30,9 +30,9 @@ def test_linear_schedule():
 
 def test_cosine_schedule():
     schedule = process.cosine(1000)
-    np.testing.assert_allclose(schedule.alpha_bar[[499, 999]], [0.49384, 2.4288e-9], rtol=1e-4)
-    np.testing.assert_allclose(schedule.beta[0], 4.1284e-5, rtol=1e-4)
-    np.testing.assert_allclose(process.cosine(4000).beta[0], 9.8658e-6, rtol=1e-4)
+    np.testing.assert_allclose(schedule.mean[[499, 999]] ** 2, [0.49384, 2.4288e-9], rtol=1e-4)
+    np.testing.assert_allclose(schedule.moves.variance[0], 4.1284e-5, rtol=1e-4)
+    np.testing.assert_allclose(process.cosine(4000).moves.variance[0], 9.8658e-6, rtol=1e-4)
 
 
 def test_fewer_steps():
@@ -40,9 +40,9 @@ def test_fewer_steps():
     np.testing.assert_array_equal(schedule.time, np.arange(0, 1000, 100))
     # Also a number that does not divide 1000 reaches up to where there is nothing but noise.
     np.testing.assert_array_equal(process.linear(1000).respaced(600).time[[0, 1, 2, 3, -1]], [0, 1, 3, 5, 998])
-    np.testing.assert_allclose(np.cumprod(1 - schedule.beta), schedule.alpha_bar)
+    np.testing.assert_allclose(np.cumprod(1 - schedule.moves.variance), schedule.mean**2)
     short = process.linear(100)
-    np.testing.assert_allclose(np.log(short.alpha_bar[-1]), np.log(process.linear(1000).alpha_bar[-1]), rtol=0.1)
+    np.testing.assert_allclose(np.log(short.mean[-1]), np.log(process.linear(1000).mean[-1]), rtol=0.1)
 
 
 @pytest.mark.parametrize("target", process.TARGETS)
@@ -75,33 +75,39 @@ def test_steps_are_those_of_diffusers(name, step, target, schedule):
     few = schedule(1000).respaced(50)
     for time, expected in zip(golden["time"], golden[name], strict=True):
         (place,) = np.flatnonzero(few.time == time)
-        alpha_bar, before = few.alpha_bar[place], few.before[place]
-        scales = jnp.sqrt(alpha_bar), jnp.sqrt(1 - alpha_bar)
-        start = few.clip(process.TARGETS[target][1](output, x, *scales))
-        np.testing.assert_allclose(step(x, start, noise, alpha_bar, before), expected, rtol=2e-3, atol=2e-4)
+        move = jax.tree.map(lambda values, place=place: values[place], few.moves)
+        start = few.clip(process.TARGETS[target][1](output, x, move.mean, move.noise))
+        np.testing.assert_allclose(step(x, start, noise, move), expected, rtol=2e-3, atol=2e-4)
 
 
 MEAN, STD = np.array([0.3, -0.2]), np.array([0.5, 0.1])
 
 
-def posterior_start(x, time, alpha_bar):
+def posterior_start(x, time, a, s):
     """E[x_0 | x_t] for x_0 ~ N(MEAN, STD²): the exact denoiser."""
-    gain = jnp.sqrt(alpha_bar) * STD**2 / (alpha_bar * STD**2 + 1 - alpha_bar)
-    return MEAN + gain * (x - jnp.sqrt(alpha_bar) * MEAN)
+    return MEAN + a * STD**2 / (a**2 * STD**2 + s**2) * (x - a * MEAN)
 
 
+@pytest.mark.parametrize("name", process.SCHEDULES)
 @pytest.mark.parametrize(
-    ("step", "steps"),
+    "step",
     [
-        (process.ancestral_step, 1000),
-        (partial(process.ancestral_step, variance="small"), 1000),
-        (process.ddim_step, 1000),
-        (process.ddim_step, 500),
-        (partial(process.ddim_step, eta=1.0), 1000),
+        process.ancestral_step,
+        partial(process.ancestral_step, variance="small"),
+        process.ddim_step,
+        partial(process.ddim_step, eta=1.0),
     ],
+    ids=["ancestral", "ancestral small", "ddim", "ddim noisy"],
 )
-def test_samplers_recover_a_gaussian(step, steps):
-    schedule = process.linear(1000).respaced(steps)
+def test_samplers_recover_a_gaussian_by_every_process(name, step):
+    recovers(step, process.SCHEDULES[name](1000))
+
+
+def test_ddim_recovers_a_gaussian_in_half_of_the_steps():
+    recovers(process.ddim_step, process.linear(1000).respaced(500))
+
+
+def recovers(step, schedule):
     keys = jax.random.split(jax.random.key(0), 4000)
     draw = jax.jit(lambda keys: process.sample(posterior_start, step, schedule, keys, (2,)))
     x = np.asarray(draw(keys))
@@ -114,7 +120,7 @@ def test_samplers_recover_a_gaussian(step, steps):
 def test_bound_of_a_gaussian(variance):
     """Σ_t E KL_t + E KL_T in closed form; the decoder's term by integration over the residual."""
     schedule, m, s = process.linear(1000), 0.3, 0.5
-    a, before, beta = schedule.alpha_bar, schedule.before, schedule.beta
+    a, before, beta = schedule.mean**2, schedule.moves.mean_before**2, schedule.moves.variance
     true = np.concatenate([schedule.posterior_variance[1:2], schedule.posterior_variance[1:]])
     model = {"small": true, "large": np.concatenate([true[:1], beta[1:]])}[variance]
     left = s**2 * (1 - a) / (a * s**2 + 1 - a)  # the variance of x_0 given x_t
@@ -151,8 +157,6 @@ PROCESSES = {
     "sub-variance preserving": process.sub_variance_preserving(),
     "variance exploding": process.variance_exploding(),
     "rectified flow": process.rectified_flow(),
-    "linear schedule": process.linear(1000).process,
-    "cosine schedule": process.cosine(1000).process,
 }
 
 
@@ -160,7 +164,7 @@ PROCESSES = {
 def test_scales_and_coefficients_of_a_process_are_consistent(name):
     """a' = f a and (s²)' = 2 f s² + g², and at t = 1 only noise is left, as the prior has it."""
     with jax.enable_x64(True):
-        p, times = PROCESSES[name], jnp.linspace(0.00037, 0.99, 200, dtype=jnp.float64)  # between steps of a schedule
+        p, times = PROCESSES[name], jnp.linspace(0.00037, 0.99, 200, dtype=jnp.float64)
         derivative = lambda f: jax.vmap(jax.grad(f))(times)
         drift, squared = p.drift(times), p.noise(times) ** 2
         np.testing.assert_allclose(derivative(p.mean), drift * p.mean(times), rtol=1e-7)
@@ -172,18 +176,10 @@ def test_scales_and_coefficients_of_a_process_are_consistent(name):
         assert p.range == (-1, 1)
 
 
-def test_a_schedule_is_its_process_at_the_steps():
-    schedule = process.linear(100)
-    times = jnp.asarray((schedule.time + 1) / 100, jnp.float32)
-    a, s = schedule.scales(schedule.time, jnp.float32)
-    np.testing.assert_allclose(schedule.process.mean(times), a, rtol=1e-4)
-    np.testing.assert_allclose(schedule.process.noise(times), s, rtol=1e-3)
-
-
 def test_the_linear_schedule_is_the_variance_preserving_process_in_steps():
-    p, limit, times = process.linear(1000).process, process.variance_preserving(), jnp.linspace(0.1, 0.9, 9)
-    np.testing.assert_allclose(p.mean(times), limit.mean(times), rtol=0.06)
-    np.testing.assert_allclose(p.drift(times), limit.drift(times), rtol=0.02)
+    linear, limit = process.linear(1000), process.variance_preserving().schedule(1000)
+    np.testing.assert_allclose(linear.mean[100:900], limit.mean[100:900], rtol=0.06)
+    np.testing.assert_allclose(linear.moves.variance[100:900], limit.moves.variance[100:900], rtol=0.02)
 
 
 class Net(nn.Module):
@@ -336,6 +332,7 @@ def test_latents_have_no_range_and_no_bound():
         (dict(steps=10, sampling_steps=11), "task.sampling_steps=11 is not between 1 and the 10 steps of training"),
         (dict(bound_terms=0), "task.bound_terms=0"),
         (dict(sampler="ddim", eta=1.5), "task.eta=1.5 is not between 0 and 1"),
+        (dict(schedule="rectified_flow"), "is noise alone: task.target='velocity' or 'image'"),
     ],
 )
 def test_bad_pages_are_one_clear_line(keys, message):

@@ -61,7 +61,8 @@ def diffusion(
     Args:
       shape: (H, W, C) of what is denoised, as the network sees it.
       scale: data.scale; images that are clipped must be "symmetric".
-      schedule: "linear" or "cosine".
+      schedule: DDPM's "linear" or "cosine"; or in T steps "variance_preserving", "sub_variance_preserving",
+        "variance_exploding" or "rectified_flow".
       steps: T of training.
       target: what the network predicts: "noise", "image" or "velocity".
       drop_label: the share of labels that are hidden from a conditional network in training.
@@ -95,6 +96,10 @@ def diffusion(
             raise TrainingError(f"task.{name}={number} is not between 1 and the {steps} steps of training")
     if not 0 <= eta <= 1:
         raise TrainingError(f"task.eta={eta} is not between 0 and 1")
+    if target == "noise" and not full.mean[-1]:
+        raise TrainingError(
+            f"at the end of task.schedule={schedule!r} is noise alone: task.target='velocity' or 'image'"
+        )
 
     def evaluate(params, stats, x, time, label):
         """The network's output, not in training; a label where it is conditional."""
@@ -138,8 +143,6 @@ def diffusion(
             simple = per_example(squared_error(output, target_of(start, noise, *scales)))
             if not clip:
                 return simple, jnp.zeros_like(simple)
-            # Computed again: reusing `scales` changes how XLA fuses this, and the last bit of existing figures.
-            scales = full.scales(index, start.dtype, start.ndim)
             estimate = full.clip(start_of(output, x, *scales))
             nats = process.bound_term(start, estimate, x, index, full, variance)
             return simple, (high - low) * total(nats)
@@ -157,9 +160,9 @@ def diffusion(
         _check_guidance(guidance, drop_label, conditional)
         label = sample_labels(model, condition)
 
-        def denoise(x, time, alpha_bar):
+        def denoise(x, time, *scales):
             output = guided(partial(evaluate, params, stats), x, jnp.full(len(x), time), label, guidance, model)
-            return full.clip(start_of(output, x, jnp.sqrt(alpha_bar), jnp.sqrt(1 - alpha_bar)))
+            return full.clip(start_of(output, x, *scales))
 
         keys = example_keys(key, condition["id"])
         return {"image": process.sample(denoise, step_back, full.respaced(steps), keys, shape)}
