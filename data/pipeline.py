@@ -85,16 +85,13 @@ def examples(source: Source, sample: Mapping[str, np.ndarray], seed: int | None 
 
 
 def in_order(source: Source, positions: np.ndarray) -> dict[str, np.ndarray]:
-    """ "id" [B] of the examples at `positions`; groups of unpaired examples, "id/GROUP", begin again at their end."""
-    return {
-        joined("id", group): positions if group == "" else positions % len(part)
-        for group, part in _groups(source).items()
-    }
+    """ "id" [B], and "id/GROUP" of unpaired groups: the examples at `positions`, beginning again at the end of each."""
+    return {joined("id", group): positions % len(part) for group, part in _groups(source).items()}
 
 
 def first_batch(source: Source, size: int) -> dict[str, np.ndarray]:
     """The first `size` examples as a batch, with ids and without random crops, to show shapes to a model."""
-    sample = in_order(source, np.arange(size, dtype=np.int64) % len(source))
+    sample = in_order(source, np.arange(size, dtype=np.int64))
     return {**examples(source, sample), **_as_int32(sample)}
 
 
@@ -178,18 +175,19 @@ class Feed(_Feed):
 class EvaluationFeed(_Feed):
     """Every example exactly once, in order. `mask` [B] bool is False on the padding of the last batch.
 
-    Groups of unpaired examples go along in their order and begin again at their end.
+    Of unpaired groups, `mask/GROUP` is that of each by itself: the longest group decides how many batches there are,
+    and a shorter one is padding from its end on. Padding repeats examples, which compute as well as any other.
     """
 
     def __len__(self):
-        return -(-len(self.source) // self.batch_size)
+        return -(-max(map(len, _groups(self.source).values())) // self.batch_size)
 
     def __getitem__(self, step):
         positions = step * self.batch_size + np.arange(self.batch_size, dtype=np.int64)[self._rows()]
-        # Padding repeats the last example, which computes as well as any other.
-        sample = in_order(self.source, np.minimum(positions, len(self.source) - 1))
+        sample = in_order(self.source, positions)
         arrays = {} if self.resident else examples(self.source, sample)
-        return {**arrays, **_as_int32(sample), "mask": positions < len(self.source)}
+        masks = {joined("mask", group): positions < len(part) for group, part in _groups(self.source).items()}
+        return {**arrays, **_as_int32(sample), **masks}
 
     def __iter__(self):
         return self._read(0, len(self))

@@ -35,7 +35,7 @@ def sample(keys: jax.Array, temperature: float | jax.Array = 1.0, top_k: int | N
     Raises:
       TrainingError: `temperature` is a number that is not above 0; while tracing, `top_k` is not in 1 … V.
     """
-    if isinstance(temperature, int | float) and not temperature > 0:
+    if not isinstance(temperature, jax.core.Tracer) and not temperature > 0:
         raise TrainingError(f"temperature={temperature} is not above 0: greedy decoding picks the most probable token")
 
     def pick(logits, position):

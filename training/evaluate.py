@@ -161,6 +161,7 @@ class Evaluation:
         results = compute(self._task, self._sums)
         for sink in self._sinks.values():
             results |= sink.compute()
+        results = {name: x.item() if isinstance(x, np.generic) else x for name, x in results.items()}
         for name, value in results.items():
             number, reading = isinstance(value, float | int), self._readings.get(name)
             if number and reading is None:

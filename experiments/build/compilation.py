@@ -8,7 +8,7 @@ import platform
 import jax
 
 from data.cache import cache_folder
-from experiments.build.compilation_faults import avoid_faults
+from experiments.build.compilation_faults import avoid_faults, check_reductions
 
 JAX_DEFAULT = 1.0  # seconds: what compiles in less jax does not keep
 
@@ -18,9 +18,10 @@ def keep_compiled() -> None:
     """Has jax keep what it compiles, for the processor at hand: a home may be shared by several kinds.
 
     A folder set by JAX_COMPILATION_CACHE_DIR or `jax.config` is used instead. If the cache cannot be written, nothing
-    is kept. Faults of the installed jaxlib are avoided first, before it compiles anything.
+    is kept. Faults of the installed jaxlib are avoided first, before it compiles anything, or refused by a PageError.
     """
     avoid_faults()
+    check_reductions()
     if jax.config.jax_compilation_cache_dir is None:
         folder = cache_folder(f"jax/{_processor()}")
         if folder is None:

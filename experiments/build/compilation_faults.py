@@ -11,7 +11,10 @@ import re
 import sys
 from collections.abc import Mapping
 
+import jax
 import jaxlib
+
+from experiments.errors import PageError
 
 # Fused reductions: some sums are wrong without a message (jax-ml/jax#39103), some crash (jax-ml/jax#40412).
 WRONG_REDUCTIONS = ("0.10.2", "0.11.0")
@@ -25,7 +28,7 @@ _FEATURES = re.compile(rb"[+-][\w.-]+(?:,[+-][\w.-]+)*,\+prefer-no-(?:gather|sca
 
 def avoid_faults() -> None:
     """Applies what the installed jaxlib needs; to be called before jax starts its backend."""
-    flags = safe_flags(jaxlib.__version__, os.environ, _has_accelerator())
+    flags = safe_flags(jaxlib.__version__, os.environ, jax.config.jax_platforms, _has_accelerator())
     if flags is not None:
         os.environ["XLA_FLAGS"] = flags
         change = f"{FUSION_FLAG}=-reduce added to XLA_FLAGS (slower; 0.10.1 does not need it)"
@@ -34,14 +37,27 @@ def avoid_faults() -> None:
         _load_without_false_alarms()
 
 
-def safe_flags(version: str, environment: Mapping[str, str], accelerator: bool) -> str | None:
+def check_reductions() -> None:
+    """Raises PageError where the backend, which has started, is a CPU on which jaxlib reduces wrongly.
+
+    That is so where an accelerator's plugin is installed and no device is found: `safe_flags` cannot know it.
+    """
+    wrong = jaxlib.__version__ in WRONG_REDUCTIONS and FUSION_FLAG not in os.environ.get("XLA_FLAGS", "")
+    if wrong and jax.default_backend() == "cpu":
+        raise PageError(
+            f"jaxlib {jaxlib.__version__} computes some sums wrongly on the CPU, and jax found no accelerator:"
+            " set JAX_PLATFORMS=cpu, and fovea adds the flag that avoids it"
+        )
+
+
+def safe_flags(version: str, environment: Mapping[str, str], platforms: str | None, accelerator: bool) -> str | None:
     """XLA_FLAGS with which jaxlib `version` reduces correctly on the CPU; None if the flags may stay as they are.
 
     Args:
-      environment: read for JAX_PLATFORMS and XLA_FLAGS. A value that the user gave to the flag stays.
-      accelerator: whether jax takes an accelerator where JAX_PLATFORMS is unset. Its compiler may reject CPU flags.
+      environment: read for XLA_FLAGS. A value that the user gave to the flag stays.
+      platforms: those that jax is told to try, in order, "cuda,cpu"; empty: all that there are.
+      accelerator: whether a plugin for an accelerator is installed. Its compiler may reject CPU flags.
     """
-    platforms = environment.get("JAX_PLATFORMS", "")
     on_cpu = platforms == "cpu" if platforms else not accelerator
     flags = environment.get("XLA_FLAGS", "")
     if version not in WRONG_REDUCTIONS or not on_cpu or FUSION_FLAG in flags:

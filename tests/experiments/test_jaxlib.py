@@ -4,9 +4,17 @@ import os
 import subprocess
 import sys
 
+import jaxlib
 import pytest
 
-from experiments.build.compilation_faults import FUSION_FLAG, processor_features, safe_flags, without_preferences
+from experiments.build.compilation_faults import (
+    FUSION_FLAG,
+    check_reductions,
+    processor_features,
+    safe_flags,
+    without_preferences,
+)
+from experiments.errors import PageError
 
 WRONG_SUM = """
 import jax, jax.numpy as jnp, numpy as np
@@ -56,19 +64,30 @@ def test_loading_compiled_programs_prints_nothing(tmp_path):
 @pytest.mark.parametrize("version", ["0.10.2", "0.11.0"])
 def test_faulty_versions_reduce_without_fusion_on_the_cpu(version):
     added = f"{FUSION_FLAG}=-reduce"
-    assert safe_flags(version, {}, accelerator=False) == added
-    assert safe_flags(version, {"JAX_PLATFORMS": "cpu", "XLA_FLAGS": "--a=1"}, accelerator=True) == f"--a=1 {added}"
+    assert safe_flags(version, {}, None, accelerator=False) == added
+    assert safe_flags(version, {"XLA_FLAGS": "--a=1"}, "cpu", accelerator=True) == f"--a=1 {added}"
 
 
 @pytest.mark.parametrize("version", ["0.10.1", "0.10.3", "0.11.1", "0.10.20"])
 def test_other_versions_are_left_alone(version):
-    assert safe_flags(version, {}, accelerator=False) is None
+    assert safe_flags(version, {}, None, accelerator=False) is None
 
 
 def test_flags_of_the_user_and_of_accelerators_are_left_alone():
-    assert safe_flags("0.10.2", {"XLA_FLAGS": f"{FUSION_FLAG}="}, accelerator=False) is None
-    assert safe_flags("0.10.2", {"JAX_PLATFORMS": "cuda,cpu"}, accelerator=False) is None
-    assert safe_flags("0.10.2", {}, accelerator=True) is None
+    assert safe_flags("0.10.2", {"XLA_FLAGS": f"{FUSION_FLAG}="}, None, accelerator=False) is None
+    assert safe_flags("0.10.2", {}, "cuda,cpu", accelerator=False) is None
+    assert safe_flags("0.10.2", {}, None, accelerator=True) is None
+
+
+def test_a_cpu_in_place_of_an_accelerator_is_refused_where_it_would_compute_wrongly(monkeypatch):
+    """A CUDA plugin is installed, so no flag was added, but there is no device."""
+    check_reductions()
+    monkeypatch.setattr(jaxlib, "__version__", "0.10.2")
+    monkeypatch.setenv("XLA_FLAGS", "")
+    with pytest.raises(PageError, match=r"jaxlib 0\.10\.2 .* no accelerator: set JAX_PLATFORMS=cpu"):
+        check_reductions()
+    monkeypatch.setenv("XLA_FLAGS", f"{FUSION_FLAG}=-reduce")
+    check_reductions()
 
 
 def test_preferences_are_dropped_with_avx512_that_the_processor_has():

@@ -159,7 +159,7 @@ def test_more_tokens_than_there_are_is_one_line(top_k):
         jax.jit(pick)(jnp.zeros((2, 5)), 0)
 
 
-@pytest.mark.parametrize("temperature", (0, -1.0, float("nan")))
+@pytest.mark.parametrize("temperature", (0, -1.0, float("nan"), np.float32(0), jnp.zeros(())))
 def test_a_temperature_is_above_zero(temperature):
     with pytest.raises(TrainingError, match="is not above 0"):
         sample(jax.random.split(jax.random.key(0), 2), temperature)

@@ -9,6 +9,9 @@ import numpy as np
 import optax
 import pytest
 
+from data.fields import Field
+from data.pipeline import EvaluationFeed
+from data.source import ArraySource, Info
 from models.generative.cyclegan import Discriminator, Generator
 from training.errors import TrainingError
 from training.step import init_state, make_train_step
@@ -85,10 +88,40 @@ def test_losses_are_those_of_the_paper():
         if player == "generators":
             np.testing.assert_allclose(sums["cycle"], cycle.sum(), rtol=1e-4)
     outputs = task.predict(params, stats, examples, jax.random.key(0), {})
-    np.testing.assert_allclose(outputs["cycle"], cycle, rtol=1e-4)
-    np.testing.assert_allclose(outputs["identity"], same, rtol=1e-4)
+    np.testing.assert_allclose(outputs["cycle_loss_image"] + outputs["cycle_loss_other"], cycle, rtol=1e-4)
+    np.testing.assert_allclose(outputs["identity_loss_image"] + outputs["identity_loss_other"], same, rtol=1e-4)
     np.testing.assert_allclose(outputs["to_other"], g(a), rtol=1e-4)
     np.testing.assert_allclose(outputs["to_image"], f(b), rtol=1e-4)
+
+
+@pytest.mark.parametrize("sizes", [(7, 3), (3, 7)])
+def test_evaluation_sees_all_of_both_sets(sizes):
+    """Each loss is averaged over its own set, however long the other is, whatever the batch."""
+    task = translation(affine(), gather=alone)
+    draw = lambda count: RANDOM.uniform(-1, 1, (count, 2, 2, 3)).astype(np.float32)
+    arrays = dict(zip(("image", "other"), map(draw, sizes), strict=True))
+    fields = {
+        "image": Field("image", (2, 2, 3), "float32"),
+        "other": Field("image", (2, 2, 3), "float32", group="other"),
+    }
+    other = ArraySource({"other": arrays["other"]}, Info({"other": fields["other"]}, (), ()))
+    source = ArraySource({"image": arrays["image"]}, Info(fields, (), ()), {"other": other})
+    params, stats = task.init(jax.random.key(0), arrays)
+    whole = {}
+    for field in arrays:  # the outputs of a field do not depend on the other one
+        outputs = task.predict(params, stats, dict.fromkeys(arrays, arrays[field]), jax.random.key(0), {})
+        whole |= {name: x for name, x in outputs.items() if name.endswith(f"_loss_{field}")}
+    for size in (2, 5, 8):
+        feed = EvaluationFeed(source, size)
+        assert len(feed) == -(-7 // size)
+        sums = []
+        for batch in feed:
+            outputs = task.predict(params, stats, batch, jax.random.key(0), {})
+            sums.append({name: metric.update(outputs, batch) for name, metric in task.metrics.items()})
+        total = jax.tree.map(lambda *x: np.sum(x, axis=0), *sums)
+        for name, metric in task.metrics.items():
+            expected = whole[f"{name}_loss_image"].mean() + whole[f"{name}_loss_other"].mean()
+            np.testing.assert_allclose(metric.compute(total[name])[name], expected, rtol=1e-5)
 
 
 def test_a_history_fills_in_order_and_then_swaps_half():

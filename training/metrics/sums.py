@@ -80,6 +80,7 @@ def mean(
     better: Literal["max", "min"] | None = None,
     unit: str = "",
     label: str | None = None,
+    group: str = "",
     panel: str = "",
     scale: Literal["linear", "log"] = "linear",
 ) -> Metric:
@@ -88,6 +89,7 @@ def mean(
     Args:
       better, unit, panel, scale: of the Reading.
       label: a field [B] of the batch; examples where it is −1 do not count.
+      group: of unpaired examples, the one whose examples the output is about.
 
     Raises:
       TrainingError: while tracing, if the output or the field `label` does not hold one number per example.
@@ -95,7 +97,8 @@ def mean(
 
     def update(outputs, batch):
         values = outputs[output]
-        counts = valid(batch, label) if label else batch.get("mask", jnp.ones(values.shape[0], bool))
+        mask = f"mask/{group}" if group else "mask"
+        counts = valid(batch, label) if label else batch.get(mask, jnp.ones(values.shape[0], bool))
         for what, x in ((f"the output {output!r}", values), (f"the field {label!r}", counts)):
             if x.ndim != 1:
                 raise TrainingError(f"metric {name!r} needs one number per example, {what} has the shape {x.shape}")

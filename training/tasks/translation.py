@@ -22,11 +22,13 @@ import jax.numpy as jnp
 from training import metrics
 from training.errors import TrainingError
 from training.losses import absolute_error, per_example, squared_error
+from training.metrics.readings import Reading
 from training.task import Condition, Makes, Task, example_keys, init_network, module_key, stream, trained
 from training.views import image
 
 GENERATORS = {"image": "to_other", "other": "to_image"}  # field of the batch -> the network that translates it
 OPPOSITE = {"image": "other", "other": "image"}
+GROUPS = {"image": "", "other": "other"}  # field -> its group of examples
 PLAYERS = {
     "generators": ("to_other", "to_image"),
     "discriminators": ("discriminator_other", "discriminator_image"),
@@ -73,7 +75,8 @@ def translation(
 
     The batch has `image` and `other` [B, H, W, C] in [-1, 1] (data.scale="symmetric"), which are not pairs. The two
     generators are one player, the discriminators the other, and both see the same batch. Predictions are `to_other`,
-    `to_image`, `cycle_image` = F(G(image)), `cycle_other` = G(F(other)), and the losses `cycle` and `identity` [B].
+    `to_image`, `cycle_image` = F(G(image)), `cycle_other` = G(F(other)), and of both fields the losses
+    `cycle_loss_FIELD` and `identity_loss_FIELD` [B].
 
     Args:
       gather: the rows of all devices, [B, ...] -> [global B, ...].
@@ -148,15 +151,15 @@ def translation(
         return values.sum(), jnp.asarray(len(values), values.dtype), ({player: moved}, sums)
 
     def predict(params, stats, batch, key, frozen):
-        outputs, returned, kept = {}, 0.0, 0.0
+        outputs = {}
         for field, opposite in OPPOSITE.items():
             real = batch[field]
             made = translate(networks, params, field, real)
-            back = translate(networks, params, opposite, made)
+            back, same = (translate(networks, params, opposite, x) for x in (made, real))
             outputs |= {GENERATORS[field]: made, f"cycle_{field}": back}
-            returned += per_example(absolute_error(back, real))
-            kept += per_example(absolute_error(translate(networks, params, opposite, real), real))
-        return {**outputs, "cycle": returned, "identity": kept}
+            outputs[f"cycle_loss_{field}"] = per_example(absolute_error(back, real))
+            outputs[f"identity_loss_{field}"] = per_example(absolute_error(same, real))
+        return outputs
 
     def draw(params, stats, key, condition, frozen):
         return {"image": translate(networks, params, "image", condition["image"])}
@@ -166,7 +169,7 @@ def translation(
         init=init,
         loss=loss,
         predict=predict,
-        metrics={name: metrics.mean(name, name, better="min") for name in ("cycle", "identity")},
+        metrics={name: over_both(name) for name in ("cycle", "identity")},
         numbers=("cycle", "identity"),
         makes=Makes(draw, given={"image": Condition("image", required=True)}),
         views=(
@@ -180,3 +183,11 @@ def translation(
         ),
         outputs={"to_other": "image"},
     )
+
+
+def over_both(name: str) -> metrics.Metric:
+    """`name`: the mean of a loss over all of A plus its mean over all of B."""
+    parts = {field: metrics.mean(f"{name}_loss_{field}", name, group=group) for field, group in GROUPS.items()}
+    update = lambda outputs, batch: {field: part.update(outputs, batch) for field, part in parts.items()}
+    compute = lambda sums: {name: sum(part.compute(sums[field])[name] for field, part in parts.items())}
+    return metrics.Metric(update, compute, {name: Reading("min")})
