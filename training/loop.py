@@ -13,6 +13,7 @@ import numpy as np
 
 from training.checkpoint import Checkpoints
 from training.errors import TrainingError
+from training.hardware import peak_memory
 from training.records import Records
 
 AHEAD = 4  # keep 4-8 dispatches in flight to hide host latency and bound memory
@@ -279,6 +280,7 @@ def train(
     feeds: Iterator[Any],
     stop: Callable[[bool], bool],
     examples_per_step: int,
+    peak: float | None = None,
 ) -> None:
     """Trains the runs, of equal intervals, until the first of them ends.
 
@@ -290,6 +292,7 @@ def train(
       feeds: placed feeds of all runs, from the step after `done` on.
       stop: whether to save all runs and end them.
       examples_per_step: of each run.
+      peak: operations/s that all devices can do at most; None: unknown.
 
     Raises:
       TrainingError: a run has done a number of steps that is not a multiple of the steps per call.
@@ -308,12 +311,12 @@ def train(
         marks[id(run)] = now
         if not steps:  # the first dispatch compiles, and is not timed
             return {}
-        counted = {"time/macs_per_s": steps * macs / seconds} if macs else {}
-        return {
-            "time/examples_per_s": steps * examples_per_step / seconds,
-            "time/wait_share": waited / seconds,
-            **counted,
-        }
+        found = {"time/examples_per_s": steps * examples_per_step / seconds, "time/wait_share": waited / seconds}
+        if macs:
+            found["time/macs_per_s"] = steps * macs / seconds
+        if macs and peak:
+            found["time/utilisation"] = 2 * found["time/macs_per_s"] / peak
+        return found | {"memory/peak_mb": peak_memory() / 2**20}
 
     def settle(n, run, numbers, stops):
         first = run.done - len(recent) * calls + 1

@@ -46,7 +46,7 @@ def curves(records: Sequence[Mapping], readings: Mapping[str, Reading] = types.M
             reading = known.get(name, _NO_READING)
             panel = name if reading.panel == "" else reading.panel
             drawn = isinstance(value, int | float) and math.isfinite(value)
-            if not panel or not drawn or split == "time":
+            if not panel or not drawn or split in ("time", "memory"):
                 continue
             names = [split, reading.line] if split != "train" else [reading.line or split]
             line = " ".join(filter(None, [*player, *names]))

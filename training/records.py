@@ -152,7 +152,7 @@ def table(summary: Mapping, title: str = "") -> Table:
 
 
 def _shown(name: str) -> bool:
-    quiet = ("_norm", "learning_rate", "time/wait_share", "time/macs_per_s", "seconds", "weights")
+    quiet = ("_norm", "learning_rate", "time/wait_share", "time/macs_per_s", "seconds", "weights", "peak_mb")
     return not name.endswith(quiet)
 
 

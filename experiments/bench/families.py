@@ -43,6 +43,7 @@ from experiments.build.parts import Parts
 from experiments.pages.overrides import override
 from experiments.terminal import say
 from training.errors import TrainingError
+from training.hardware import forget_peak, peak_memory
 
 TURNS = 3
 TORCH = pathlib.Path(__file__).with_name("torch.py")  # a program for a Python that has torch
@@ -94,20 +95,6 @@ def rows(time_of: Callable[[int], float], first: float, parameters: int, batch: 
             "peak_memory_mb": peak_memory() / 2**20,
             "parameters": parameters,
         }
-
-
-def forget_peak() -> None:
-    """Resets the record of resident memory."""
-    pathlib.Path("/proc/self/clear_refs").write_text("5")
-
-
-def peak_memory() -> int:
-    """Bytes at most: allocated on the device, or on a CPU resident in this process."""
-    allocated = jax.devices()[0].memory_stats()
-    if allocated:
-        return allocated["peak_bytes_in_use"]
-    status = pathlib.Path("/proc/self/status").read_text()
-    return next(int(line.split()[1]) * 1024 for line in status.splitlines() if line.startswith("VmHWM"))
 
 
 # What is measured.

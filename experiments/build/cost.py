@@ -4,6 +4,7 @@ import functools
 import inspect
 import math
 import re
+from collections.abc import Iterator
 from typing import Any
 
 import jax
@@ -76,6 +77,20 @@ def memory(parts: Parts) -> dict[str, int]:
         "batch": sum(x.size * x.dtype.itemsize for x in batch.values()) * page.accumulate,
         "activations": max(_kept(parts, player, state, batch, frozen) for player in parts.task.names),
     }
+
+
+def with_remat(page: ConfigDict) -> ConfigDict | None:
+    """The page with remat in every network that can; None where none can, or all do."""
+    keys = [path for path, value in _flat(page.model, "model") if path.endswith(".remat") and not value]
+    return override(page, [(key, "true") for key in keys]) if keys else None
+
+
+def _flat(section: ConfigDict, path: str) -> Iterator[tuple[str, Any]]:
+    for key, value in section.items():
+        if isinstance(value, ConfigDict):
+            yield from _flat(value, f"{path}.{key}")
+        else:
+            yield f"{path}.{key}", value
 
 
 def _kept(parts: Parts, player: str, state, batch, frozen) -> int:

@@ -26,6 +26,7 @@ from experiments.errors import PageError, near
 from models.layers.conv import gradients_written_out
 from training import loop
 from training.errors import TrainingError
+from training.hardware import peak_operations
 from training.parallel import check_batch, devices
 from training.step import TrainState, init_state, make_train_step, several_steps
 from training.task import Task, stream
@@ -236,6 +237,12 @@ class Parts:
         return evaluation_feed(self.page, self.source(name), bool(self.resident(name)))
 
     # Step and state.
+
+    @property
+    def peak_operations(self) -> float | None:
+        """Operations/s that all devices can do at most, as the page says or as is known of their kind."""
+        each = self.page.devices.peak_operations or peak_operations(jax.devices()[0].device_kind)
+        return each and each * jax.device_count()
 
     @functools.cached_property
     def step(self) -> Callable:

@@ -23,18 +23,21 @@ def run(options: argparse.Namespace) -> None:
     root = pathlib.Path(options.root)
     if not root.is_dir():
         raise PageError(f"there is no folder {root}")
-    table = Table("run", "state", "step", "examples/s", "best")
+    table = Table("run", "state", "step", "examples/s", "of peak", "memory", "best")
     for workdir in sorted(find(root)):
         try:
             found = look(workdir)
         except (KeyError, TypeError, ValueError):  # a config.json of another program
             continue
-        table.add_row(str(workdir.relative_to(root)), *(found[name] for name in ("state", "step", "speed", "best")))
+        table.add_row(str(workdir.relative_to(root)), *found.values())
     show(table)
 
 
 def look(workdir: pathlib.Path) -> dict[str, str]:
-    """State, step, speed and best validation (of a finished run: the test's) of a run, as text."""
+    """State, step, speed, share of the devices' peak where it is known, peak memory and best validation, as text.
+
+    The best of a finished run is the test's.
+    """
     records, config = read(workdir), read_stored(workdir)
     trained = [record for record in records if "time/examples_per_s" in record]
     last = trained[-1] if trained else {"step": 0, "time/examples_per_s": 0.0}
@@ -42,6 +45,8 @@ def look(workdir: pathlib.Path) -> dict[str, str]:
         "state": state(workdir),
         "step": f"{last['step']:,} of {config['train']['steps']:,}",
         "speed": f"{last['time/examples_per_s']:,.0f}",
+        "utilisation": f"{last['time/utilisation']:.0%}" if "time/utilisation" in last else "",
+        "memory": f"{last['memory/peak_mb']:,.0f} MB" if "memory/peak_mb" in last else "",
         "best": _best(records, config["paper"]["metric"].rpartition("/")[2], of_run(workdir)),
     }
 

@@ -19,7 +19,7 @@ def arguments(parser: argparse.ArgumentParser) -> None:
 def run(options: argparse.Namespace) -> None:
     import jax
 
-    from experiments.build.cost import layers, macs, memory, outline
+    from experiments.build.cost import layers, macs, memory, outline, with_remat
 
     page = options.page
     for name in SECTIONS:
@@ -41,6 +41,10 @@ def run(options: argparse.Namespace) -> None:
     sizes = memory(parts)
     for name, size in {**sizes, "total": sum(sizes.values())}.items():
         print(f"{name:24} {size / 2**20:12,.2f} MiB")
+    if lighter := with_remat(page):
+        kept = memory(outline(lighter))["activations"]
+        saved = sizes["activations"] - kept
+        print(f"{'activations with remat':24} {kept / 2**20:12,.2f} MiB, {saved / 2**20:,.2f} MiB less")
 
 
 def _against(found: int, published: int | None) -> str:

@@ -71,7 +71,11 @@ PLAIN = {
         also=(),  # measures besides the task's
     ),
     "track": dict(to=("tensorboard",), project="fovea"),  # trackers; also "wandb", "mlflow"
-    "devices": dict(kind="auto", fsdp=1),  # "pmap", or "mesh" where `fsdp` devices share the parameters
+    "devices": dict(
+        kind="auto",  # "pmap", or "mesh"
+        fsdp=1,  # of a mesh: how many devices share the parameters
+        peak_operations=0.0,  # of one device a second, for time/utilisation; 0: as known of its kind
+    ),
 }
 SECTIONS = (
     "paper",

@@ -26,7 +26,7 @@ from training.atomic import replace
 from training.checkpoint import Checkpoints
 from training.errors import TrainingError
 from training.evaluate import score, variables
-from training.metrics.readings import STEP, Reading
+from training.metrics.readings import RUN, STEP, Reading
 from training.records import Records, plain
 from training.step import TrainState
 from training.stop import StopSignal
@@ -83,8 +83,8 @@ class Run:
             macs = functools.partial(_count_macs, step)
             placed = loop.Alone(wrap(step) if wrap else step, state, arguments, devices, evaluate, macs)
             progress = loop.Progress(journal, start)
-            examples = self.page.train.batch_size
-            loop.train(placed, [progress], feeds=parts.feeds(start), stop=stop, examples_per_step=examples)
+            rate = dict(examples_per_step=self.page.train.batch_size, peak=parts.peak_operations)
+            loop.train(placed, [progress], feeds=parts.feeds(start), stop=stop, **rate)
             self.checkpoints.wait()
             if progress.error:
                 raise progress.error
@@ -226,7 +226,7 @@ class Run:
         """name -> Reading of what is recorded: "train/loss", "validation/accuracy", and arrays (`each`)."""
         prefixes = [""] if len(self.task.names) == 1 else [f"{player}/" for player in self.task.names]
         steps = {f"train/{prefix}{name}": reading for prefix in prefixes for name, reading in STEP.items()}
-        return steps | self.evaluations.readings()
+        return RUN | steps | self.evaluations.readings()
 
     def _learning_rates(self, done: int) -> dict[str, float]:
         """The learning rate of each player in the last step done, as the record names it."""

@@ -2,7 +2,6 @@
 
 import stat
 
-import numpy as np
 import pytest
 
 from experiments import cli
@@ -59,14 +58,6 @@ def test_a_row_of_sampling():
     }
     row = next(families.sampling(override(load("ddpm_mnist_small"), overrides.items()), seconds=0.01))
     assert row.keys() == COLUMNS and row["examples_per_s"] == pytest.approx(8 / row["seconds"])
-
-
-def test_the_record_of_memory_begins_anew():
-    ballast = np.ones(2**26, np.uint8)  # 64 MiB
-    del ballast
-    before = families.peak_memory()
-    families.forget_peak()
-    assert families.peak_memory() < before
 
 
 def test_variants_take_turns_and_one_that_fails_says_why(torch, monkeypatch):

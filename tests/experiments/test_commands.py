@@ -19,6 +19,8 @@ from models.layers.patches import interpolate_positions
 from training.checkpoint import Checkpoints, leaves
 from training.debug import origin
 
+REMAT = "activations with remat"
+
 
 def texts(page, **values):
     return override(page, [(key, str(value)) for key, value in values.items()])
@@ -117,6 +119,17 @@ def test_the_memory_of_the_state_is_that_of_its_arrays():
     # What backward needs of relu(W x): the 128 hidden units and their signs; then a few numbers of each class.
     examples = 128 // jax.device_count()
     assert 5 * 128 * examples <= sizes["activations"] <= 4 * examples * (2 * 128 + 16 * 10)
+
+
+def test_show_says_what_remat_saves(fovea):
+    """From shapes, so on any backend: what differentiation keeps of a ViT, and of it with remat."""
+    out = fovea("show", "--config", "vit_fashion_mnist_small", **{"model.depth": 2}).out
+    kept, lighter = (float(re.search(rf"^{name} +([\d.]+) MiB", out, re.M)[1]) for name in ("activations", REMAT))
+    assert lighter < 0.3 * kept
+    saved = float(re.search(r"([\d.]+) MiB less$", out, re.M)[1])
+    assert saved == pytest.approx(kept - lighter, abs=0.011)
+    assert REMAT not in fovea("show", "--config", "lenet5_digits").out  # which has no such option
+    assert REMAT not in fovea("show", "--config", "vit_fashion_mnist_small", **{"model.remat": "true"}).out
 
 
 def test_data_draws_the_first_batch(fovea, tmp_path):

@@ -31,7 +31,7 @@ def folder(path, seed=0, lr=0.1, **summary) -> pathlib.Path:
     records = [
         {"step": 2, "train/loss": 2.0, "time/examples_per_s": 100.0},
         {"step": 2, "validation/accuracy": 0.5, "validation/error": 0.5},
-        {"step": 4, "train/loss": 1.0, "time/examples_per_s": 120.0},
+        {"step": 4, "train/loss": 1.0, "time/examples_per_s": 120.0, "time/utilisation": 0.4, "memory/peak_mb": 900.4},
         {"step": 4, "validation/accuracy": 0.4, "validation/error": 0.6},
     ]
     (path / "readings.json").write_text(json.dumps({"validation/accuracy": {"better": "max", "unit": "%"}}))
@@ -63,7 +63,7 @@ def test_a_line_for_each_run(fovea, tmp_path):
     assert [line[1].strip() for line in lines] == ["a/seed0", "a/seed1", "b"]
     steps = catalogue.load("mlp_digits").train.steps
     best = "validation/accuracy 0.5"
-    assert [cell.strip() for cell in lines[0][2:6]] == ["killed", f"4 of {steps:,}", "120", best]
+    assert [cell.strip() for cell in lines[0][2:8]] == ["killed", f"4 of {steps:,}", "120", "40%", "900 MB", best]
     assert fovea("ps", tmp_path / "nowhere").error == f"fovea: there is no folder {tmp_path / 'nowhere'}\n"
 
 

@@ -175,3 +175,17 @@ def test_a_metric_of_a_step_is_one_number():
     progress = loop.Progress(loop.Journal(Intervals(2, 1, 2, 2, 2), Kept(), Written(), [], body={}), 0)
     loop.train(placed, [progress], feeds=itertools.repeat({}), stop=lambda _: False, examples_per_step=1)
     assert "'each' of a step is not one number, but 3" in str(progress.error)
+
+
+@pytest.mark.parametrize(("macs", "peak", "recorded"), [(5, 100.0, True), (5, None, False), (0, 100.0, False)])
+def test_records_say_the_share_of_the_peak_where_it_is_known(macs, peak, recorded):
+    """Two operations for each multiply-add; and every record says the memory in use at most."""
+    records, step = Written(), lambda state, *_: (state + 1, {"loss": state, "parameter_norm": state})
+    count = lambda *arguments: macs
+    placed = loop.Alone(step, jnp.asarray(0.0), ({}, {}, {}), Device(), lambda state: ({}, None), count)
+    progress = loop.Progress(loop.Journal(Intervals(4, 1, 2, 4, 4), Kept(), records, [], body={}), 0)
+    loop.train(placed, [progress], feeds=itertools.repeat({}), stop=lambda _: False, examples_per_step=1, peak=peak)
+    (_, values), *_ = records.rows
+    assert ("time/utilisation" in values) == recorded and values["memory/peak_mb"] > 50
+    if recorded:
+        assert values["time/utilisation"] == pytest.approx(2 * 5 * values["time/examples_per_s"] / 100)

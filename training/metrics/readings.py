@@ -43,3 +43,10 @@ STEP = {
     "parameter_norm": Reading(panel="norms", line="parameter", scale="log"),
     "learning_rate": Reading(),
 }
+
+# Numbers about the run itself.
+RUN = {
+    "time/utilisation": Reading("max", "%", panel=None),
+    "time/wait_share": Reading("min", "%", panel=None),
+    "memory/peak_mb": Reading("min", "MB", panel=None),
+}
