@@ -25,6 +25,9 @@ def arguments(parser: argparse.ArgumentParser) -> None:
     what = parser.add_mutually_exclusive_group(required=True)
     add_config(what, required=False)
     what.add_argument("--suite", metavar="NAME", help=", ".join(SUITES))
+    parser.add_argument(
+        "--tune", action="store_true", help="with --config: which choices of XLA's CPU backend are fastest"
+    )
     parser.add_argument("--torch", metavar="PYTHON", help="families: a Python that has torch; default: this one")
     parser.add_argument("--out", default="bench.json", metavar="FILE", help="the numbers as JSON")
 
@@ -37,6 +40,8 @@ def run(options: argparse.Namespace) -> None:
         raise PageError(f"unknown suite {options.suite!r}{near(options.suite, SUITES)}")
     if options.torch and options.suite != "families":
         raise PageError("--torch is for the suite 'families'")
+    if options.tune and not options.config:
+        raise PageError("--tune needs --config: it tries choices for one page")
     report, out = {"what": options.suite or options.config, "rows": []}, pathlib.Path(options.out)
     for row in _suite(options) if options.suite else _one(options):
         say("  ".join(f"{name} {_text(value)}" for name, value in row.items()))
@@ -58,6 +63,11 @@ def _suite(options):
 
 
 def _one(options):
+    if options.tune:
+        from experiments.bench.tune import tune
+
+        yield from tune(options.config, options.overrides)
+        return
     from experiments.bench.loop import loop_against_step
 
     say(f"loop against step: {options.config} …")

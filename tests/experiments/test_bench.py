@@ -7,6 +7,7 @@ import pytest
 
 from experiments import cli
 from experiments.bench import loop as bench
+from experiments.bench import tune
 from experiments.build.parts import Parts
 from experiments.pages.catalogue import load
 from experiments.pages.overrides import override
@@ -55,6 +56,40 @@ def test_measurements_in_a_process_of_its_own():
     with bench.Elsewhere(bench.step_time, "mlp_digits", SMALL, XLA_FLAGS=flags, JAX_PLATFORMS="cpu") as child:
         rows = [child.ask(), child.ask()]
     assert all(row["step_seconds"] > 0 for row in rows)
+
+
+def test_choices_of_the_compiler_take_turns_and_the_fastest_is_first(monkeypatch, fovea, tmp_path):
+    """Seconds by choice are made up; what is measured runs in a process whose environment is the choice."""
+    asked, seconds = [], {"": 2.0, tune.HUGE: 1.0}
+
+    class Child:
+        def __init__(self, measure, page, overrides, **environment):
+            self.choice = environment.get("GLIBC_TUNABLES", ""), environment["XLA_FLAGS"]
+            assert (measure, page, overrides) == (bench.step_time, "mlp_digits", [("train.seed", "1")])
+
+        def ask(self):
+            asked.append(self.choice)
+            return {"step_seconds": seconds[self.choice[0]] + 0.1 * ("convolution" in self.choice[1])}
+
+        __enter__, __exit__ = (lambda self: self), (lambda self, *_: None)
+
+    monkeypatch.setattr(tune, "Elsewhere", Child)
+    monkeypatch.setenv("XLA_FLAGS", "")
+    out = tmp_path / "bench.json"
+    result = fovea("bench", "--config", "mlp_digits", "--tune", "--out", out, **{"train.seed": 1})
+    rows = json.loads(out.read_text())["rows"]
+    assert result.code == 0 and len(asked) == len(tune.CHOICES) * (1 + tune.TURNS)
+    assert asked[: len(tune.CHOICES)] == asked[len(tune.CHOICES) : 2 * len(tune.CHOICES)]  # one after the other
+    assert rows[0]["gain"] == pytest.approx(1.0) and rows[-1] == {
+        "choice": "as it is",
+        "step_seconds": 2.0,
+        "gain": 0.0,
+        "environment": "",
+    }
+    assert (
+        fovea("bench", "--suite", "loop", "--tune").error
+        == "fovea: --tune needs --config: it tries choices for one page\n"
+    )
 
 
 def test_a_measurement_that_fails_says_why():
