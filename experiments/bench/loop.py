@@ -31,6 +31,7 @@ from experiments.pages.stored import SUMMARY
 from experiments.terminal import say
 from training import loop
 from training.errors import TrainingError
+from training.journal import Intervals, Journal
 from training.records import Records
 
 BLOCK_SECONDS = 1.0
@@ -171,10 +172,10 @@ def loop_blocks(parts: Parts, calls: int, blocks: int, between: Callable[[], Non
     state = devices.put_state(parts.initial_state())
     with tempfile.TemporaryDirectory() as folder:
         records = Records(pathlib.Path(folder), total, 0)
-        intervals = loop.Intervals(total, page.train.steps_per_call, log=steps, evaluate=steps, checkpoint=total)
+        intervals = Intervals(total, page.train.steps_per_call, log=steps, evaluate=steps, checkpoint=total)
         arguments = (parts.resident("train"), parts.placed_frozen, devices.put(parts.hyper))
         placed = loop.Alone(devices.train_step(parts.step, state), state, arguments, devices, evaluate)
-        progress = loop.Progress(loop.Journal(intervals, Unsaved(), records, window=[], body={}), 0)
+        progress = loop.Progress(Journal(intervals, Unsaved(), records, window=[], body={}), 0)
         examples = page.train.batch_size
         loop.train(placed, [progress], feeds=parts.feeds(0), stop=lambda _: False, examples_per_step=examples)
         if progress.error:

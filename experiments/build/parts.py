@@ -24,9 +24,9 @@ from experiments.build.task import make_task
 from experiments.build.warm_start import take_parameters
 from experiments.errors import PageError, near
 from models.layers.conv import gradients_written_out
-from training import loop
 from training.errors import TrainingError
 from training.hardware import peak_operations
+from training.journal import Intervals
 from training.parallel import check_batch, devices
 from training.step import TrainState, init_state, make_train_step, several_steps
 from training.task import Task, stream
@@ -65,7 +65,7 @@ class Parts:
         if "float64" in (page.train.dtype, page.train.param_dtype):
             jax.config.update("jax_enable_x64", True)
         self.devices = devices(page.devices.kind, page.devices.fsdp)
-        self.intervals = loop.Intervals(
+        self.intervals = Intervals(
             page.train.steps,
             page.train.steps_per_call,
             page.train.log_every,

@@ -26,6 +26,7 @@ from training.atomic import replace
 from training.checkpoint import Checkpoints
 from training.errors import TrainingError
 from training.evaluate import score, variables
+from training.journal import Journal
 from training.metrics.readings import RUN, STEP, Reading
 from training.records import Records, plain
 from training.step import TrainState
@@ -33,7 +34,7 @@ from training.stop import StopSignal
 from training.task import check_asked
 
 Watch = Callable[[int, dict[str, float]], None] | None
-Opened = tuple[int, TrainState, loop.Journal]
+Opened = tuple[int, TrainState, Journal]
 
 
 def build(page: ConfigDict, workdir: str | pathlib.Path | None = None, *, fork: bool = False):
@@ -122,7 +123,7 @@ class Run:
             if records and restored:
                 records.say(f"resuming from step {start}")
             own = dict(describe=self._learning_rates, began=began) | ({"watch": watch} if watch else {})
-            journal = loop.Journal(parts.intervals, self.checkpoints, records, body["window"], fixed, **own)
+            journal = Journal(parts.intervals, self.checkpoints, records, body["window"], fixed, **own)
             try:
                 yield start, host, journal
             finally:
@@ -241,7 +242,7 @@ class Run:
         other.snapshots = self.snapshots.sibling(other.parts)
         return other
 
-    def finish(self, journal: loop.Journal, draw: bool = True) -> dict[str, Any]:
+    def finish(self, journal: Journal, draw: bool = True) -> dict[str, Any]:
         """Measures the sets that are measured once, with the best checkpoint by validation, else with the last one.
 
         Leaves the pictures and, at last, `summary.json` in the work directory.

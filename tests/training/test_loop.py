@@ -10,7 +10,8 @@ import pytest
 
 from training import loop
 from training.errors import TrainingError
-from training.loop import Interrupted, Intervals
+from training.journal import Intervals, Journal
+from training.loop import Interrupted
 
 
 class Device:
@@ -68,7 +69,7 @@ def run(intervals, *, start=0, window=(), broken=None, stop_at=None):
     window = [{"accuracy": t, "loss": t, "parameter_norm": t} for t in window]
     evaluate = lambda state: ({"validation/accuracy": 0.5}, float(state))
     placed = loop.Alone(step, jnp.asarray(start), ({}, {}, {}), Device(), evaluate)
-    progress = loop.Progress(loop.Journal(intervals, checkpoints, records, window, body={}), start)
+    progress = loop.Progress(Journal(intervals, checkpoints, records, window, body={}), start)
     stop = lambda boundary: next(asked) == stop_at
     try:
         loop.train(placed, [progress], feeds=itertools.repeat({}), stop=stop, examples_per_step=8)
@@ -162,7 +163,7 @@ class Slow:
 def test_the_recorded_speed_is_that_of_the_devices_without_evaluation():
     """At most what the device can do; an evaluation as long as the training in between would halve it."""
     records, placed = Written(), Slow()
-    progress = loop.Progress(loop.Journal(Intervals(40, 1, 10, 10, 80), Kept(), records, [], body={}), 0)
+    progress = loop.Progress(Journal(Intervals(40, 1, 10, 10, 80), Kept(), records, [], body={}), 0)
     placed.step = 40
     loop.train(placed, [progress], feeds=itertools.repeat({}), stop=lambda _: False, examples_per_step=1)
     speeds = [values["time/examples_per_s"] for _, values in records.rows if "time/examples_per_s" in values]
@@ -172,7 +173,7 @@ def test_the_recorded_speed_is_that_of_the_devices_without_evaluation():
 def test_a_metric_of_a_step_is_one_number():
     step = lambda state, *_: (state + 1, {"loss": state, "parameter_norm": state, "each": jnp.zeros(3)})
     placed = loop.Alone(step, jnp.asarray(0.0), ({}, {}, {}), Device(), lambda state: ({}, None))
-    progress = loop.Progress(loop.Journal(Intervals(2, 1, 2, 2, 2), Kept(), Written(), [], body={}), 0)
+    progress = loop.Progress(Journal(Intervals(2, 1, 2, 2, 2), Kept(), Written(), [], body={}), 0)
     loop.train(placed, [progress], feeds=itertools.repeat({}), stop=lambda _: False, examples_per_step=1)
     assert "'each' of a step is not one number, but 3" in str(progress.error)
 
@@ -183,7 +184,7 @@ def test_records_say_the_share_of_the_peak_where_it_is_known(macs, peak, recorde
     records, step = Written(), lambda state, *_: (state + 1, {"loss": state, "parameter_norm": state})
     count = lambda *arguments: macs
     placed = loop.Alone(step, jnp.asarray(0.0), ({}, {}, {}), Device(), lambda state: ({}, None), count)
-    progress = loop.Progress(loop.Journal(Intervals(4, 1, 2, 4, 4), Kept(), records, [], body={}), 0)
+    progress = loop.Progress(Journal(Intervals(4, 1, 2, 4, 4), Kept(), records, [], body={}), 0)
     loop.train(placed, [progress], feeds=itertools.repeat({}), stop=lambda _: False, examples_per_step=1, peak=peak)
     (_, values), *_ = records.rows
     assert ("time/utilisation" in values) == recorded and values["memory/peak_mb"] > 50
