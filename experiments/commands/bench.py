@@ -19,6 +19,7 @@ SUITES = {
     "families": "experiments.bench.families:families_suite",
     "sweep": "experiments.bench.sweep:sweep_suite",
 }
+BESIDE_TORCH = ("families", "stream")
 
 
 def arguments(parser: argparse.ArgumentParser) -> None:
@@ -28,7 +29,9 @@ def arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--tune", action="store_true", help="with --config: which choices of XLA's CPU backend are fastest"
     )
-    parser.add_argument("--torch", metavar="PYTHON", help="families: a Python that has torch; default: this one")
+    parser.add_argument(
+        "--torch", metavar="PYTHON", help="families, stream: a Python that has torch; default: this one"
+    )
     parser.add_argument("--out", default="bench.json", metavar="FILE", help="the numbers as JSON")
 
 
@@ -38,8 +41,8 @@ def run(options: argparse.Namespace) -> None:
 
     if options.suite and options.suite not in SUITES:
         raise PageError(f"unknown suite {options.suite!r}{near(options.suite, SUITES)}")
-    if options.torch and options.suite != "families":
-        raise PageError("--torch is for the suite 'families'")
+    if options.torch and options.suite not in BESIDE_TORCH:
+        raise PageError(f"--torch is for the suites {' and '.join(map(repr, BESIDE_TORCH))}")
     if options.tune and not options.config:
         raise PageError("--tune needs --config: it tries choices for one page")
     report, out = {"what": options.suite or options.config, "rows": []}, pathlib.Path(options.out)

@@ -1,9 +1,11 @@
 """The benches measure what they say: alternating blocks, streamed images, a process's own memory. Not how fast."""
 
 import json
+import sys
 
 import numpy as np
 import pytest
+from PIL import Image
 
 from experiments import cli
 from experiments.bench import loop as bench
@@ -42,6 +44,22 @@ def test_the_pause_is_not_the_loops_time(page):
 
 def test_streamed_images_per_second(page):
     assert bench.stream(page, blocks=1, seconds=0.05)["images_per_s"] > 0
+
+
+def test_files_are_streamed_beside_a_loader_of_torch(tmp_path, monkeypatch):
+    """The loader is made up: a program that answers each line with a row."""
+    monkeypatch.setattr(bench, "BLOCKS", 2)
+    bench.write_photos(tmp_path, count=4)
+    assert {Image.open(file).size for file in tmp_path.rglob("*.jpg")} == {bench.PHOTO}
+    loader = tmp_path / "loader.py"
+    loader.write_text("import sys\nfor _ in sys.stdin:\n    print('{\"images_per_s\": 0.5}', flush=True)\n")
+    monkeypatch.setattr(bench, "LOADER", loader)
+    ours, theirs, against = bench._files_suite(str(tmp_path), sys.executable, cores=2)
+    assert (ours["by"], theirs["by"], theirs["images_per_s_and_core"]) == ("fovea", "torch", 0.25)
+    assert against["ratio"] == pytest.approx(2 * ours["images_per_s"]) and against["ok"] == (against["ratio"] >= 1.2)
+    loader.write_text("raise SystemExit('no torch here')")
+    beside, alone = bench._files_suite(str(tmp_path), sys.executable, cores=2)
+    assert beside["beside"].endswith("no torch here") and alone["images_per_s"] > 0
 
 
 def test_anonymous_memory_grows_with_what_is_allocated():
