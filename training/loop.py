@@ -11,7 +11,7 @@ import jax
 import numpy as np
 
 from training.errors import TrainingError
-from training.hardware import peak_memory
+from training.hardware import peak_memory, release_memory
 from training.journal import Journal
 
 AHEAD = 4  # keep 4-8 dispatches in flight to hide host latency and bound memory
@@ -225,6 +225,7 @@ def train(
             run.done += calls
         if compiles:  # compilation is not timed
             jax.block_until_ready(metrics)
+            release_memory()
             for run in runs:
                 run.journal.started()
                 marks[id(run)] = (run.done, *clock.read())

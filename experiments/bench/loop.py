@@ -34,6 +34,7 @@ from experiments.pages.stored import SUMMARY
 from experiments.terminal import say
 from training import loop
 from training.errors import TrainingError
+from training.hardware import release_memory
 from training.journal import Intervals, Journal
 from training.records import Records
 
@@ -150,6 +151,7 @@ class BareStep:
         self._arguments = (parts.resident("train"), feed, frozen, hyper)
         self.parameters = number_of(self._state.params)
         self.first_seconds = self.time(1)  # with compilation
+        release_memory()  # as the loop does
 
     def time(self, calls: int) -> float:
         """Seconds that `calls` calls take."""

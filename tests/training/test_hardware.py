@@ -1,5 +1,9 @@
 """What devices can do at most, and the record of memory."""
 
+import platform
+import subprocess
+import sys
+
 import numpy as np
 import pytest
 
@@ -28,3 +32,19 @@ def test_the_record_of_memory_can_be_reset():
     before = hardware.peak_memory()
     hardware.forget_peak()
     assert hardware.peak_memory() < before
+
+
+@pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="glibc keeps what is freed in the middle of its heap")
+def test_memory_that_was_freed_goes_back_to_the_system():
+    code = """
+from experiments.bench.loop import rss_anon
+from training.hardware import release_memory
+pieces = [bytearray(4096) for _ in range(2**15)]  # 128 MiB in the heap
+last = bytearray(4096)  # above them, so that the heap does not shrink by itself
+del pieces
+before = rss_anon()
+release_memory()
+print(before - rss_anon())
+"""
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert int(done.stdout) > 100 * 2**20
