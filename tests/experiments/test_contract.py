@@ -20,7 +20,7 @@ from experiments.build.parts import Parts
 from experiments.errors import PageError
 from experiments.pages.catalogue import pages
 from experiments.pages.component import find
-from experiments.runs.run import build
+from experiments.runs.run import Run, build
 from models.layers.conv import gradients_written_out
 from tests.experiments.tiny import NETWORKS, TEST, MissingLine, few_blocks, networks, programs, tiny
 from tests.flags import AS_FOR_USERS
@@ -266,6 +266,19 @@ def test_the_number_of_devices_changes_nothing(case, kind, x64):
     assert jax.device_count() == 8
     assert_close(moved(state, devices.get(new)), moved(state, case.stepped[0]))
     assert_close(devices.get(metrics), case.stepped[1])
+
+
+@pytest.mark.parametrize("case", ON_DEVICES, indirect=True)
+def test_padding_changes_nothing(case, x64, tmp_path):
+    """One batch of the whole split, and one and a half batches filled up with rows that do not count."""
+    found = []
+    for size in (TEST, 16):
+        run = Run(case.exact(evaluate_batch_size=size), tmp_path)
+        state = run.devices.put_state(case.arguments(run.parts)[0])
+        numbers = run.evaluations.measure(state, "test", functools.partial(run.snapshots.draw, state))
+        found.append({name: x for name, x in numbers.items() if isinstance(x, float)})
+    assert found[0]
+    assert_close(*found)
 
 
 @pytest.mark.parametrize(("kind", "backend"), [("pmap", "gpu"), ("mesh", "tpu")])
