@@ -38,7 +38,8 @@ import jax
 import jax.numpy as jnp
 from ml_collections import ConfigDict
 
-from experiments.bench.loop import BLOCK_SECONDS, BareStep, Elsewhere, Process, median_of, number_of, run
+from experiments.bench.loop import BLOCK_SECONDS, BareStep, number_of
+from experiments.bench.processes import Elsewhere, Process, median_of, run
 from experiments.build.parts import Parts
 from experiments.pages.overrides import override
 from experiments.terminal import say

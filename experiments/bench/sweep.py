@@ -18,7 +18,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from data import open_source
-from experiments.bench.loop import run
+from experiments.bench.processes import run
 from experiments.launch import FOVEA
 from experiments.pages.catalogue import load
 from experiments.pages.stored import RESULTS, SUMMARY

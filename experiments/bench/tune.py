@@ -8,7 +8,8 @@ from typing import Any
 
 import jax
 
-from experiments.bench.loop import Elsewhere, step_time
+from experiments.bench.loop import step_time
+from experiments.bench.processes import Elsewhere
 from experiments.build.compilation_faults import FUSION_FLAG
 from experiments.terminal import say
 from training.errors import TrainingError

@@ -13,9 +13,9 @@ from experiments.terminal import say, show
 
 SUITES = {
     "loop": "experiments.bench.loop:loop_suite",
-    "stream": "experiments.bench.loop:stream_suite",
-    "scale": "experiments.bench.loop:scale_suite",
-    "startup": "experiments.bench.loop:startup_suite",
+    "stream": "experiments.bench.stream:stream_suite",
+    "scale": "experiments.bench.scale:scale_suite",
+    "startup": "experiments.bench.startup:startup_suite",
     "families": "experiments.bench.families:families_suite",
     "sweep": "experiments.bench.sweep:sweep_suite",
 }

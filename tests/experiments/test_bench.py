@@ -9,7 +9,7 @@ from PIL import Image
 
 from experiments import cli
 from experiments.bench import loop as bench
-from experiments.bench import tune
+from experiments.bench import processes, scale, startup, stream, tune
 from experiments.build.parts import Parts
 from experiments.pages.catalogue import load
 from experiments.pages.overrides import override
@@ -43,35 +43,35 @@ def test_the_pause_is_not_the_loops_time(page):
 
 
 def test_streamed_images_per_second(page):
-    assert bench.stream(page, blocks=1, seconds=0.05)["images_per_s"] > 0
+    assert stream.stream(page, blocks=1, seconds=0.05)["images_per_s"] > 0
 
 
 def test_files_are_streamed_beside_a_loader_of_torch(tmp_path, monkeypatch):
     """The loader is made up: a program that answers each line with a row."""
-    monkeypatch.setattr(bench, "BLOCKS", 2)
-    bench.write_photos(tmp_path, count=4)
-    assert {Image.open(file).size for file in tmp_path.rglob("*.jpg")} == {bench.PHOTO}
+    monkeypatch.setattr(stream, "BLOCKS", 2)
+    stream.write_photos(tmp_path, count=4)
+    assert {Image.open(file).size for file in tmp_path.rglob("*.jpg")} == {stream.PHOTO}
     loader = tmp_path / "loader.py"
     loader.write_text("import sys\nfor _ in sys.stdin:\n    print('{\"images_per_s\": 0.5}', flush=True)\n")
-    monkeypatch.setattr(bench, "LOADER", loader)
-    ours, theirs, against = bench._files_suite(str(tmp_path), sys.executable, cores=2)
+    monkeypatch.setattr(stream, "LOADER", loader)
+    ours, theirs, against = stream._files_suite(str(tmp_path), sys.executable, cores=2)
     assert (ours["by"], theirs["by"], theirs["images_per_s_and_core"]) == ("fovea", "torch", 0.25)
     assert against["ratio"] == pytest.approx(2 * ours["images_per_s"]) and against["ok"] == (against["ratio"] >= 1.2)
     loader.write_text("raise SystemExit('no torch here')")
-    beside, alone = bench._files_suite(str(tmp_path), sys.executable, cores=2)
+    beside, alone = stream._files_suite(str(tmp_path), sys.executable, cores=2)
     assert beside["beside"].endswith("no torch here") and alone["images_per_s"] > 0
 
 
 def test_anonymous_memory_grows_with_what_is_allocated():
-    before = bench.rss_anon()
+    before = scale.rss_anon()
     ballast = np.ones(2**26, np.uint8)  # 64 MiB
-    assert 60 * 2**20 < bench.rss_anon() - before < 80 * 2**20
+    assert 60 * 2**20 < scale.rss_anon() - before < 80 * 2**20
     del ballast
 
 
 def test_measurements_in_a_process_of_its_own():
     flags = "--xla_force_host_platform_device_count=2"
-    with bench.Elsewhere(bench.step_time, "mlp_digits", SMALL, XLA_FLAGS=flags, JAX_PLATFORMS="cpu") as child:
+    with processes.Elsewhere(bench.step_time, "mlp_digits", SMALL, XLA_FLAGS=flags, JAX_PLATFORMS="cpu") as child:
         rows = [child.ask(), child.ask()]
     assert all(row["step_seconds"] > 0 for row in rows)
 
@@ -112,30 +112,30 @@ def test_choices_of_the_compiler_take_turns_and_the_fastest_is_first(monkeypatch
 
 def test_a_measurement_that_fails_says_why():
     with (
-        bench.Elsewhere(bench.step_time, "mlp_digit", SMALL) as child,
+        processes.Elsewhere(bench.step_time, "mlp_digit", SMALL) as child,
         pytest.raises(TrainingError, match=r"step_time of mlp_digit .* failed: .*did you mean 'mlp_digits'"),
     ):
         child.ask()
 
 
 def test_a_large_source_reports_speed_and_memory(page):
-    rows = bench.large_source(page, seconds=0.05)
+    rows = scale.large_source(page, seconds=0.05)
     assert next(rows).keys() == {"images_per_s", "rss_anon_mb"}
 
 
 def test_a_second_start_is_measured_with_what_the_first_kept(tmp_path):
-    cold, warm = (bench.startup("mlp_digits", SMALL, tmp_path / "cache")["startup_seconds"] for _ in range(2))
+    cold, warm = (startup.startup("mlp_digits", SMALL, tmp_path / "cache")["startup_seconds"] for _ in range(2))
     assert 0 < warm < 60 and 0 < cold < 60
     assert any((tmp_path / "cache" / "fovea" / "jax").rglob("*-cache"))
 
 
 def test_a_start_that_fails_says_why(tmp_path):
     with pytest.raises(TrainingError, match=r"bench: mlp_digit failed: .*did you mean 'mlp_digits'"):
-        bench.startup("mlp_digit", [], tmp_path)
+        startup.startup("mlp_digit", [], tmp_path)
 
 
 def test_command_prints_and_writes(tmp_path, capsys, monkeypatch):
-    monkeypatch.setattr(bench, "stream_suite", lambda: iter([{"images_per_s": 1234.5, "ok": True}, {"batch": 3}]))
+    monkeypatch.setattr(stream, "stream_suite", lambda: iter([{"images_per_s": 1234.5, "ok": True}, {"batch": 3}]))
     assert cli.main(["bench", "--suite", "stream", "--out", str(tmp_path / "b.json")]) == 0
     assert "1,23" in capsys.readouterr().out
     report = json.loads((tmp_path / "b.json").read_text())

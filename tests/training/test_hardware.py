@@ -37,7 +37,7 @@ def test_the_record_of_memory_can_be_reset():
 @pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="glibc keeps what is freed in the middle of its heap")
 def test_memory_that_was_freed_goes_back_to_the_system():
     code = """
-from experiments.bench.loop import rss_anon
+from experiments.bench.scale import rss_anon
 from training.hardware import release_memory
 pieces = [bytearray(4096) for _ in range(2**15)]  # 128 MiB in the heap
 last = bytearray(4096)  # above them, so that the heap does not shrink by itself
