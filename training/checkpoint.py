@@ -204,6 +204,11 @@ class Checkpoints:
         return TrainingError(f"cannot save {what} in {self.directory}: {_line(error)}; {last}")
 
 
+def has_checkpoints(workdir: pathlib.Path) -> bool:
+    """Whether a run has saved a checkpoint in its work directory."""
+    return any(path.name.isdigit() for path in (workdir / "checkpoints").glob("*"))
+
+
 def trained(workdir: str | pathlib.Path) -> dict[str, dict]:
     """What a run learnt: {"params": ..., "stats": ...}, keyed by player, of its best checkpoint, else its newest.
 
