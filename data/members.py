@@ -22,10 +22,8 @@ def of_rows(array: np.ndarray) -> np.ndarray:
 
 def of_places(slices: Sequence[tuple[str, int, int]]) -> np.ndarray:
     """Of a fixed set: the places of its examples in their splits; `slices` as in data/splits.py."""
-    parts = [
-        (zlib.crc32(name.encode()) << 32) + np.arange(start, stop, dtype=np.uint64) for name, start, stop in slices
-    ]
-    return np.concatenate(parts)
+    split = lambda name: zlib.crc32(name.encode()) << 32
+    return np.concatenate([split(name) + np.arange(start, stop, dtype=np.uint64) for name, start, stop in slices])
 
 
 def _numbers(contents: Iterable) -> np.ndarray:

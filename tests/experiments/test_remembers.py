@@ -1,4 +1,4 @@
-"""A run remembers its data: it answers without them, by the names that were trained, and says when they have changed."""
+"""A run remembers its data: it answers without them, by the names that were trained, and says what has changed."""
 
 import json
 import shutil
@@ -140,7 +140,7 @@ def test_examples_do_not_move_from_training_to_test_unsaid_when_files_are_added(
     add_files(root)
     with pytest.raises(PageError, match=r"\d+ of the \d+ examples of 'test' have been trained on"):
         build(resumable(root), workdir).evaluate("test")
-    with pytest.raises(PageError, match="have been trained on|would be trained on"):
+    with pytest.raises(PageError, match=r"have been trained on|would be trained on"):
         build(resumable(root), workdir).train(quiet=True)
     assert build(resumable(root), workdir).evaluate("train[80%:]")["accuracy"] >= 0, "asked for by name"
     for file in root.rglob("new*.png"):

@@ -55,7 +55,7 @@ def segmentation(
     def loss_of(player, params, stats, batch, key, frozen, hyper):
         _check_fit(batch["image"].shape[1:3], sides)
         network = trained(networks, hyper)["model"]
-        logits, moved = apply_in_training(network, params["model"], stats["model"], key, batch["id"], batch["image"])
+        logits, moved = apply_in_training(network, params["model"], stats["model"], key, batch, batch["image"])
         target = _centre(batch["masks"], logits).astype(jnp.int32)
         pixels = (target >= 0).astype(logits.dtype)
         if "weight_map" in batch:
