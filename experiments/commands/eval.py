@@ -73,8 +73,8 @@ def _measure(build: Callable, options, overrides) -> tuple[dict, Readings]:
 
 
 def _shown(record):
-    """The names of the numbers and texts of a record."""
-    return [name for name, value in record.items() if isinstance(value, float | int | str)]
+    """The names of the numbers and texts of a record; a number that could not be measured is None."""
+    return [name for name, value in record.items() if value is None or isinstance(value, float | int | str)]
 
 
 def _reading(readings, record, name):
@@ -84,7 +84,7 @@ def _reading(readings, record, name):
 def _cell(readings, record, name):
     """A number in the unit of its reading, of a list the range; other values as they are."""
     value = record.get(name)
-    measured = value is not None and _reading(readings, record, name)
+    measured = value is None or _reading(readings, record, name)
     return shown(readings, f"{record['split']}/{name}", value) if measured else value
 
 

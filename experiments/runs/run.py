@@ -213,9 +213,13 @@ class Run:
         pictures = self.snapshots.take(state)
         if records:
             save_snapshots(pictures, self.workdir, done, records)
-        due = [name for name, one in self.parts.sets.items() if one.every and done % one.every == 0]
-        numbers = {name: self._measure(state, name) for name in due}
+        numbers = {name: self._measure(state, name) for name in self.due(done)}
         return self.ranked(numbers, state)
+
+    def due(self, done: int) -> list[str]:
+        """The sets that are measured after `done` steps; those of an interval also after the last step."""
+        last = done == self.page.train.steps
+        return [name for name, one in self.parts.sets.items() if one.every and (last or done % one.every == 0)]
 
     def ranked(
         self, numbers: Mapping[str, Mapping[str, Any]], state: TrainState
