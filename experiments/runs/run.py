@@ -26,7 +26,7 @@ from training import loop, parallel
 from training.atomic import replace
 from training.checkpoint import Checkpoints, has_checkpoints
 from training.errors import TrainingError
-from training.evaluate import score, variables
+from training.evaluate import makes_nothing, score, variables
 from training.journal import Journal
 from training.metrics.readings import RUN, STEP, Reading
 from training.records import Records, plain
@@ -104,10 +104,10 @@ class Run:
           quiet: whether its records are not printed.
         """
         parts = self.parts
-        parts.source("train")
+        _ = parts.source("train"), parts.feed
         for name, one in parts.sets.items():  # what is missing is an error now, not after hours
-            parts.source(name)
-            self.evaluations.measures(one.also)
+            for evaluator in self.evaluations.measures(one.also).evaluators.values():
+                evaluator.start(parts.source(name), makes_nothing)
         _ = parts.frozen
         with locked(self.workdir) if parallel.is_main() else contextlib.nullcontext():
             self._check_page()
