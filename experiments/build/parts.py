@@ -11,7 +11,7 @@ import numpy as np
 from ml_collections import ConfigDict
 
 from data.augment import make_augment, make_prepare, make_restore
-from data.fields import of_kind
+from data.fields import group_number, of_kind
 from data.pipeline import EvaluationFeed, Feed, first_batch
 from data.source import Info, Source, blank_source
 from experiments.build.compilation import keep_compiled
@@ -41,7 +41,7 @@ def check_page(page: ConfigDict) -> None:
     for key in ("dtype", "param_dtype"):
         if train[key] not in DTYPES:
             raise PageError(f"train.{key}={train[key]!r}{near(train[key], DTYPES)}")
-    for key, least in (("seed", 0), ("accumulate", 1), ("steps_per_call", 1)):
+    for key, least in (("seed", 0), ("accumulate", 1), ("steps_per_call", 1), ("samples", 1)):
         if train[key] < least:
             raise PageError(f"train.{key}={train[key]} is less than {least}")
     check_batch("train.batch_size", train.batch_size)
@@ -121,7 +121,9 @@ class Parts:
     def members(self, name: str) -> np.ndarray | None:
         """[N] uint64: the examples of a set; see experiments/build/memory.py."""
         data = self.sets[name].data if name in self.sets else self.page.data
-        return members_of(data, self.source(name))
+        found = members_of(data, self.source(name))
+        # A file of another data set is not that of the same name in this one.
+        return found if found is None or data is self.page.data else found ^ np.uint64(group_number(name))
 
     @functools.cached_property
     def prepare(self) -> Callable:

@@ -108,6 +108,8 @@ class Run:
         for name, one in parts.sets.items():  # what is missing is an error now, not after hours
             for evaluator in self.evaluations.measures(one.also).evaluators.values():
                 evaluator.start(parts.source(name), makes_nothing)
+        if parts.has("validation"):  # that the task computes the number that ranks checkpoints
+            score(self.task, dict.fromkeys(self.evaluations.measures(()).readings, 0.0))
         _ = parts.frozen
         with locked(self.workdir) if parallel.is_main() else contextlib.nullcontext():
             self._check_page()

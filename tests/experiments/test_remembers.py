@@ -178,3 +178,33 @@ def test_a_moved_folder_is_the_same_data(trained):
     run = build(config(moved), workdir)
     run.evaluate("test")
     np.testing.assert_array_equal(run.parts.members("test"), recall(workdir).members["test"])
+
+
+def test_other_options_of_the_data_open_them_again(trained):
+    root, workdir = trained
+    config_of_another_size = config(root, data=dict(image_size=4))
+    assert build(config_of_another_size, workdir).parts.info.shape == (4, 4, 3)
+    assert build(config(root), workdir).parts.info.shape == (8, 8, 3)
+
+
+def test_a_fork_begins_another_memory(trained):
+    root, workdir = trained
+    add_files(root)
+    forked = config(root, train=dict(steps=4))
+    build(forked, workdir, fork=True).train(quiet=True)
+    assert sum(len(x) for x in recall(workdir).members.values()) == 33
+
+
+def test_a_set_of_another_folder_may_have_files_of_the_same_names(tmp_path):
+    root, other = classes(tmp_path / "set", "ant", "bee"), classes(tmp_path / "other", "ant", "bee", count=4)
+    more = dict(evaluate=dict(other=dict(name=f"folder:{other}", split="train")))
+    build(config(root, **more), tmp_path / "run").train(quiet=True)
+    classes(other, "ant", "bee", count=10)
+    assert build(config(root, **more), tmp_path / "run").evaluate("other")["accuracy"] >= 0
+
+
+def test_data_that_are_not_readable_are_one_line(trained, fovea):
+    _, workdir = trained
+    (workdir / "data.json").write_text("{}")
+    result = fovea("eval", "--workdir", workdir)
+    assert result.code == 2 and "data.json is not readable" in result.error and result.error.count("\n") == 1
