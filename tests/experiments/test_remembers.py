@@ -208,3 +208,13 @@ def test_data_that_are_not_readable_are_one_line(trained, fovea):
     (workdir / "data.json").write_text("{}")
     result = fovea("eval", "--workdir", workdir)
     assert result.code == 2 and "data.json is not readable" in result.error and result.error.count("\n") == 1
+
+
+def test_changed_data_are_one_line_and_nothing_is_lost(trained, fovea):
+    root, workdir = trained
+    kept = {path.name: path.read_bytes() for path in workdir.iterdir() if path.is_file() and path.name != "lock"}
+    add_files(root)
+    for command in (("eval", "--workdir", workdir), ("eval", "--workdir", workdir, "--split", "validation")):
+        result = fovea(*command)
+        assert result.code == 2 and "the data have changed" in result.error and result.error.count("\n") == 1
+    assert {name: (workdir / name).read_bytes() for name in kept} == kept and not (workdir / "eval.json").exists()
