@@ -10,7 +10,7 @@ from collections.abc import Callable, Mapping, Sequence
 
 import numpy as np
 
-from data import geometry
+from data import geometry, members
 from data.decode import Size, check_crop, picture_size, place, read_image, sides
 from data.errors import DataError
 from data.fields import Field
@@ -166,6 +166,9 @@ class ListedImages(Source):
 
     def resident(self):
         return None if self.listed.varies or self.read.keywords["crop"] == "random" else self.read_all()
+
+    def members(self, root):
+        return members.of_files(self.files, root)
 
     def truth(self, ids):
         found = []

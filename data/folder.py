@@ -8,6 +8,7 @@ import warnings
 
 import numpy as np
 
+from data import members
 from data.decode import Size, check_crop, picture_size, place, read_image, sides
 from data.errors import DataError
 from data.source import Info, Source, in_threads, labelled_images, normalisation
@@ -91,6 +92,9 @@ class ImageFiles(Source):
 
     def resident(self):
         return None if self.read.keywords["crop"] == "random" else self.read_all()
+
+    def members(self, root):
+        return members.of_files(self.files, root)
 
     def truth(self, ids):
         found = []

@@ -7,6 +7,7 @@ import numpy as np
 from PIL import Image
 from scipy import ndimage
 
+from data import members
 from data.decode import CORRUPT, place, read_image
 from data.errors import DataError
 from data.fields import Field
@@ -100,6 +101,9 @@ class PairFiles(Source):
         # The last entry of `balance`, at the place −1, is the weight of void.
         maps = [weight_map(ndimage.label(m == 1)[0], self.balance[m], self.border_weight) for m in masks]
         return {"image": image, "masks": masks, "weight_map": np.stack(maps)}
+
+    def members(self, root):
+        return members.of_files([image for image, _ in self.pairs], root)
 
     def truth(self, ids):
         found = []

@@ -140,7 +140,7 @@ class _Feed:
 class Feed(_Feed):
     """The endless training stream: `feed[step]` is a batch, `feed.start(step)` reads ahead from there.
 
-    A batch has `id` [B] int32 (and `id/GROUP` of unpaired groups, and `use` where the sampler repeats examples) and,
+    A batch has `id` and `use` [B] int32, which no two rows share (and `id/GROUP`, `use/GROUP` of unpaired groups), and,
     unless resident, the fields of the source. B is the batch size over the number of processes.
 
     sampler: its specification, see data/samplers.py.
@@ -162,9 +162,8 @@ class Feed(_Feed):
     def __getitem__(self, step):
         drawn = self._sampler.draw(self.seed, step, self.batch_size)
         sample = {name: x[self._rows()] for name, x in drawn.items()}
-        kept = {name: x for name, x in sample.items() if self._sampler.repeats or not name.startswith("use")}
         arrays = {} if self.resident else examples(self.source, sample, self.seed)
-        return {**arrays, **_as_int32(kept)}
+        return {**arrays, **_as_int32(sample)}
 
     def start(self, step: int = 0) -> Iterator[dict[str, np.ndarray]]:
         """Batches of steps step, step + 1, …; close() it to stop the reading threads."""

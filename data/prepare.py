@@ -8,13 +8,16 @@ TFDS's stock builders need TensorFlow for this (pip install 'fovea[tensorflow]')
 
 import argparse
 import contextlib
+import difflib
 import io
 import logging
 import pathlib
+import re
 import textwrap
 import urllib.parse
+from collections.abc import Sequence
 
-from data.errors import DataError, unknown
+from data.errors import DataError
 
 
 def find_builder(name: str, data_dir: str | None = None):
@@ -26,11 +29,19 @@ def find_builder(name: str, data_dir: str | None = None):
     try:
         builder = tfds.builder(name, data_dir=data_dir and pathlib.Path(data_dir).expanduser())
     except tfds.core.DatasetNotFoundError as error:
-        known = tfds.list_builders(with_community_datasets=False)
-        raise unknown("TFDS data set", name, known) from error
+        close = near_sets(name, tfds.list_builders(with_community_datasets=False))  # offline, and without TensorFlow
+        hint = f"did you mean {' or '.join(map(repr, close))}?" if close else "none has a name like it"
+        raise DataError(f"no TFDS data set {name!r}: {hint}") from error
     except ValueError as error:  # a configuration or a version that the set does not have
         raise DataError(f"tfds:{name}: {_brief(error)}") from error
     return builder
+
+
+def near_sets(name: str, known: Sequence[str]) -> list[str]:
+    """At most three names of the catalogue that are like `name`, the nearest first; case and configuration are free."""
+    word = re.split("[/:]", name.lower().replace("-", "_"))[0]
+    close = difflib.get_close_matches(word, known, n=3, cutoff=0.6)
+    return list(dict.fromkeys([*close, *(other for other in known if other.startswith(word))]))[:3]
 
 
 def prepare(name: str, data_dir: str | None = None, manual_dir: str | None = None):

@@ -21,15 +21,13 @@ from data.table import SAMPLERS
 class Sampler:
     """draw: (seed, step, batch_size) -> {"id": [B] int64, "use": [B] int64}, and "id/GROUP", "use/GROUP" [B].
 
-    `use` differs between two uses of an example: random crops are drawn from it.
+    `use` differs between two uses of an example: all that is random about an example is drawn from both numbers.
 
-    repeats: an example may be in a batch twice; the batch then carries `use`, so that the two are varied differently.
     batch_size: the only one that it makes; None: any.
     groups: of unpaired examples, for which it draws as well.
     """
 
     draw: Callable[[int, int, int], dict[str, np.ndarray]]
-    repeats: bool = False
     batch_size: int | None = None
     groups: tuple[str, ...] = ()
 
@@ -77,7 +75,7 @@ def balanced(*, source: Source) -> Sampler:
         ids = [members[c][int(p * len(members[c]))] for c, p in zip(of_class, place, strict=True)]
         return {"id": np.array(ids, np.int64), "use": _rows(step, batch_size)}
 
-    return Sampler(draw, repeats=True)
+    return Sampler(draw)
 
 
 def weighted(weights: tuple = (), file: str = "", *, source: Source) -> Sampler:
@@ -109,7 +107,7 @@ def weighted(weights: tuple = (), file: str = "", *, source: Source) -> Sampler:
         ids = np.minimum(np.searchsorted(ends, place, side="right"), used[-1])
         return {"id": ids.astype(np.int64), "use": _rows(step, batch_size)}
 
-    return Sampler(draw, repeats=True)
+    return Sampler(draw)
 
 
 def pk(p: int, k: int, *, source: Source) -> Sampler:
@@ -134,7 +132,7 @@ def pk(p: int, k: int, *, source: Source) -> Sampler:
             ids.append(members[c][some])
         return {"id": np.concatenate(ids), "use": _rows(step, batch_size)}
 
-    return Sampler(draw, repeats=True, batch_size=p * k)
+    return Sampler(draw, batch_size=p * k)
 
 
 def indices(seed: int, step: int, batch_size: int, num_examples: int) -> np.ndarray:

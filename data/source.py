@@ -2,12 +2,13 @@
 
 import concurrent.futures
 import dataclasses
+import pathlib
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 import numpy as np
 
-from data import geometry, splits
+from data import geometry, members, splits
 from data.errors import DataError
 from data.fields import Field, by_group, check_fields, of_kind
 from data.text import Vocabulary
@@ -97,6 +98,13 @@ class Source:
         batch = self.fetch(np.asarray(ids))
         return [unpadded(self.info, {name: x[i] for name, x in batch.items()}) for i in range(len(ids))]
 
+    def members(self, root: pathlib.Path) -> np.ndarray | None:
+        """[N] uint64, numbers that examples keep when others are added (data/members.py); None: they have no identity.
+
+        root: the folder of the data, to which the names of files are relative.
+        """
+        return None
+
     def labels(self) -> np.ndarray:
         """The class of every example, [N] int32, without decoding images. Raises DataError where there is none."""
         raise DataError("these data have no class per example: they have " + ", ".join(self.info.fields))
@@ -116,6 +124,9 @@ class ArraySource(Source):
 
     def resident(self):
         return self.arrays
+
+    def members(self, root):
+        return members.of_rows(next(iter(self.arrays.values())))
 
     def labels(self):
         found = of_kind(self.info.fields, "label")

@@ -1,6 +1,10 @@
 """The slicing syntax of TensorFlow Datasets: `train`, `train[:90%]`, `train[:99]`, `train[-9:]+test`, `all`.
 
 https://www.tensorflow.org/datasets/splits
+
+Slices are contiguous: where a set gets or loses files, examples move across their bounds. A run remembers which
+examples each of its sets has, and refuses to evaluate on those that it has trained on (experiments/build/memory.py).
+Sets that grow keep their splits in folders of their own.
 """
 
 import re

@@ -50,6 +50,9 @@ class Synthetic(Source):
     def fetch(self, ids, keys=None):
         return self._draw(self._numbers(ids))
 
+    def members(self, root):
+        return self._numbers(np.arange(len(self))).astype(np.uint64)
+
     def labels(self):
         return (self._numbers(np.arange(len(self))) % len(self.gratings)).astype(np.int32)
 

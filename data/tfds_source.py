@@ -11,7 +11,7 @@ import numpy as np
 import PIL
 from PIL import Image
 
-from data import geometry
+from data import geometry, members
 from data.cache import kept
 from data.decode import Size, check_crop, decode, place, sides
 from data.errors import DataError
@@ -91,7 +91,8 @@ def tfds(
                 "needs: prepare it in another data_dir with python -m data.prepare"
             ) from error
         files = [(path.name, path.stat().st_size, path.stat().st_mtime_ns) for path in sorted(folder.iterdir())]
-        return TfdsSource(records, where, canvas, info, (str(folder), files, spec, where, canvas, max_objects))
+        identity = (str(folder), files, spec, where, canvas, max_objects)
+        return TfdsSource(records, where, canvas, info, identity, parts)
 
     def sample() -> np.ndarray:
         image = {"image": fields["image"]}
@@ -141,10 +142,14 @@ class Canvas:
 
 
 class TfdsSource(Source):
-    """Records of a prepared set, decoded and cropped as they are fetched. `identity`: all that the pixels depend on."""
+    """Records of a prepared set, decoded and cropped as they are fetched.
 
-    def __init__(self, records, where: Layout, canvas: Canvas, info: Info, identity: tuple):
-        self.records, self.where, self.canvas, self.info, self.identity = records, where, canvas, info, identity
+    identity: all that the pixels depend on. parts: the slices of splits that the records are.
+    """
+
+    def __init__(self, records, where: Layout, canvas: Canvas, info: Info, identity: tuple, parts: list):
+        self.records, self.where, self.canvas, self.info = records, where, canvas, info
+        self.identity, self.parts = identity, parts
 
     def __len__(self):
         return len(self.records)
@@ -160,6 +165,9 @@ class TfdsSource(Source):
             return None
         code = inspect.getsource(inspect.getmodule(decode)) + inspect.getsource(inspect.getmodule(TfdsSource))
         return kept((self.identity, PIL.__version__, code), self.read_all)
+
+    def members(self, root):
+        return members.of_places(self.parts)
 
     def labels(self):
         if not self.where.label:

@@ -3,7 +3,7 @@
 import pathlib
 
 
-def replace(path: pathlib.Path, text: str) -> None:
+def replace(path: pathlib.Path, content: str | bytes) -> None:
     partial = path.with_name(f"{path.name}.partial")
-    partial.write_text(text)
+    partial.write_bytes(content.encode() if isinstance(content, str) else content)
     partial.replace(path)

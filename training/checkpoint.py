@@ -11,6 +11,7 @@ import functools
 import hashlib
 import json
 import logging
+import math
 import pathlib
 import zlib
 from typing import Any
@@ -67,7 +68,7 @@ class Checkpoints:
         """
         if step in self._manager.all_steps():
             return
-        text = json.dumps({**body, "score": score, "leaves": describe(state)})
+        text = json.dumps({**body, "score": score if _ranks(score) else None, "leaves": describe(state)})
         args = ocp.args.Composite(
             state=ocp.args.StandardSave(leaves(state)),
             body=ocp.args.JsonSave({"text": text, "digest": _sha256(text.encode())}),
@@ -94,8 +95,8 @@ class Checkpoints:
         return sorted(self._manager.all_steps())
 
     def best(self) -> int | None:
-        """The step with the highest score; the earliest of equals. None where no checkpoint has a score."""
-        scored = [step for step in self.steps() if self._scores.get(step) is not None]
+        """The step with the highest score; the earliest of equals. None where no checkpoint has a finite score."""
+        scored = [step for step in self.steps() if _ranks(self._scores.get(step))]
         return max(scored, key=lambda step: (self._scores[step], -step), default=None)
 
     def restore(self, template: Any, step: int | None = None) -> tuple[int, Any, dict] | None:
@@ -204,6 +205,11 @@ class Checkpoints:
         return TrainingError(f"cannot save {what} in {self.directory}: {_line(error)}; {last}")
 
 
+def has_checkpoints(workdir: pathlib.Path) -> bool:
+    """Whether a run has saved a checkpoint in its work directory."""
+    return any(path.name.isdigit() for path in (workdir / "checkpoints").glob("*"))
+
+
 def trained(workdir: str | pathlib.Path) -> dict[str, dict]:
     """What a run learnt: {"params": ..., "stats": ...}, keyed by player, of its best checkpoint, else its newest.
 
@@ -260,6 +266,11 @@ def _shapes(tree) -> dict[str, str]:
 def _digests(folder: pathlib.Path) -> dict[str, str]:
     files = sorted(f for f in folder.rglob("*") if f.is_file() and f.name != _FILES)
     return {str(f.relative_to(folder)): _sha256(f.read_bytes()) for f in files}
+
+
+def _ranks(score: float | None) -> bool:
+    """Whether a score ranks a checkpoint: NaN and infinities do not."""
+    return score is not None and math.isfinite(score)
 
 
 def _sha256(data: bytes) -> str:

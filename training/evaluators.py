@@ -40,9 +40,12 @@ class Evaluator(Protocol):
     readings: Mapping[str, Reading]
 
     def start(self, source: Any, draw: Draw) -> Sink:
-        """Begins a pass over a split.
+        """Begins a pass over a split. It is also called before training, to find out whether the split can be measured.
 
         Args:
           source: the split's data.source.Source, for the ground truth on the host.
           draw: makes samples with the state that is evaluated. Only a sink that judges samples calls it.
+
+        Raises:
+          TrainingError: the split cannot be measured, with the least that works.
         """

@@ -157,4 +157,5 @@ def _shown(name: str) -> bool:
 
 
 def _short(value) -> str:
-    return f"{value:.4g}" if isinstance(value, float) else str(value)
+    """A number or text; "–" for a number that could not be measured."""
+    return "–" if plain(value) is None else f"{value:.4g}" if isinstance(value, float) else str(value)

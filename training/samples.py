@@ -9,9 +9,14 @@ COLUMNS = 10
 SMALLEST = 56  # pixels: images with shorter sides are enlarged, pixel by pixel
 
 
+def as_saved(images: np.ndarray) -> np.ndarray:
+    """Images as a file of 8 bits has them: clipped to [0, 1], in steps of 1/255."""
+    return np.round(255 * np.clip(images, 0, 1)) / np.float32(255)
+
+
 def grid(images: np.ndarray, columns: int = COLUMNS, gap: int = 2) -> np.ndarray:
     """Images [N, H, W, C] in [0, 1], row by row -> one picture, uint8 [h, w, 3]."""
-    images = np.round(255 * np.clip(images, 0, 1)).astype(np.uint8)
+    images = (255 * as_saved(images)).round().astype(np.uint8)
     images = np.broadcast_to(images[..., :3], (*images.shape[:3], 3))
     factor = max(1, -(-SMALLEST // max(images.shape[1:3])))
     images = images.repeat(factor, axis=1).repeat(factor, axis=2)

@@ -128,9 +128,16 @@ def stream(key: jax.Array, name: str) -> jax.Array:
     return jax.random.fold_in(key, zlib.crc32(name.encode()))
 
 
-def example_keys(key: jax.Array, ids: jax.Array) -> jax.Array:
-    """One key per example, [B]. It depends on the example, not on the device that holds it."""
-    return jax.vmap(jax.random.fold_in, (None, 0))(key, ids)
+def example_keys(key: jax.Array, batch: Mapping[str, jax.Array], group: str = "") -> jax.Array:
+    """One key per example, [B]. It depends on the example and its use, not on the device that holds it.
+
+    Args:
+      batch: `id` [B], and in training `use` [B]: a batch may hold an example twice.
+      group: of unpaired examples, whose `id/GROUP` and `use/GROUP` count.
+    """
+    name = lambda kind: f"{kind}/{group}" if group else kind
+    keys = jax.vmap(jax.random.fold_in, (None, 0))(key, batch[name("id")])
+    return jax.vmap(jax.random.fold_in)(keys, batch[name("use")]) if name("use") in batch else keys
 
 
 def check_asked(makes: Makes, asked: Mapping[str, Any], options: Mapping[str, Any]) -> None:
@@ -149,15 +156,15 @@ def init_network(network, key: jax.Array, *inputs, **options) -> tuple[dict, dic
     return params, variables
 
 
-def apply_in_training(network, params, stats, key: jax.Array, ids: jax.Array, *inputs, **options) -> tuple:
-    """(output, new stats) of one network for `inputs`; its dropout is drawn from `key` and the examples' `ids` [B]."""
+def apply_in_training(network, params, stats, key: jax.Array, batch: Mapping, *inputs, **options) -> tuple:
+    """(output, new stats) of one network for `inputs`; its dropout is drawn from `key` and the examples of `batch`."""
     return network.apply(
         {"params": params, **stats},
         *inputs,
         train=True,
         **options,
         mutable=list(stats),
-        rngs={"dropout": module_key(key, ids)},
+        rngs={"dropout": module_key(key, batch)},
     )
 
 
@@ -187,10 +194,11 @@ def sample_labels(network, condition: dict) -> jax.Array | None:
     return None
 
 
-def module_key(key: jax.Array, ids: jax.Array) -> jax.Array:
+def module_key(key: jax.Array, batch: Mapping) -> jax.Array:
     """The key for randomness inside a module (dropout), which is drawn per batch and not per example.
 
     Under `jit` over a mesh it is the same on any number of devices; under `pmap` each device, holding other examples,
     draws its own.
     """
-    return jax.random.fold_in(stream(key, "dropout"), ids[0])
+    first = {name: batch[name][:1] for name in ("id", "use") if name in batch}
+    return example_keys(stream(key, "dropout"), first)[0]

@@ -5,8 +5,8 @@ A page lists augmentations in order, `augment=("pad_crop(4)", "flip", "cutout(16
     training    uint8 → augment (float in [0, 1]) → prepare (scaled for the model)
     evaluation  uint8 → prepare
 
-Each field is treated by its kind (see data/fields.py). Noise is drawn per example from its global index
-(`batch["id"]`), so it does not depend on how a batch is divided among devices.
+Each field is treated by its kind (see data/fields.py). Noise is drawn for each use of an example from its global index
+(`batch["id"]`) and the number of the use (`batch["use"]`), not from how a batch is divided among devices.
 """
 
 from collections.abc import Callable
@@ -27,7 +27,7 @@ def make_augment(specs: tuple[str, ...], info, dtype: str = "float32") -> Callab
 
     Images [B, H, W, C] are uint8, or float in [0, 1]; they come back as `dtype` in [0, 1]. Every field moves with its
     image as its kind says; mixup and cutmix add `label_mix` [B] int and `mix` [B] float, the weight of the own label.
-    `key` and `batch["id"]` [B] decide every draw, and `batch["use"]` [B] where a sampler repeats examples in a batch.
+    `key`, `batch["id"]` [B] and, in training, `batch["use"]` [B] decide every draw.
     Raises DataError for an unknown name, an unsuitable argument, or a field that an augmentation cannot treat.
     """
     import jax

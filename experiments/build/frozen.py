@@ -16,6 +16,7 @@ from ml_collections import ConfigDict
 from data.errors import DataError
 from data.npz import read_arrays
 from data.source import Info
+from experiments.build.memory import recall
 from experiments.build.sets import open_set
 from experiments.errors import PageError
 from experiments.pages.stored import canonical, read, read_page
@@ -69,16 +70,17 @@ def check_trained_so(workdir: pathlib.Path, section: Mapping[str, Any]) -> None:
 def check_scaled_so(workdir: pathlib.Path, data: ConfigDict, info: Info) -> None:
     """Raises PageError where the run's network saw images of another scale than the page's data have.
 
-    The mean and deviation of the run's images are those of its own data. Where these cannot be opened, one line on
-    stderr says that they were not compared.
+    The mean and deviation of the run's images are those that it remembers, or those of its own data where it is of an
+    earlier version. Where these cannot be opened, one line on stderr says that they were not compared.
     """
     theirs = read_page(workdir).data
     if theirs.scale != data.scale:
         raise PageError(f"the run was trained with data.scale={theirs.scale!r}, not {data.scale!r}")
     if data.scale != "standardise":
         return
+    memory = recall(workdir)
     try:
-        found = open_set(theirs, "train", {}, lambda: info).info
+        found = memory.info if memory else open_set(theirs, "train", {}, lambda: info).info
     except (DataError, OSError) as error:
         print(f"fovea: {workdir}: the mean and std of its images are unknown ({error})", file=sys.stderr)
         return

@@ -11,15 +11,16 @@ import numpy as np
 from ml_collections import ConfigDict
 
 from data.augment import make_augment, make_prepare, make_restore
-from data.fields import of_kind
+from data.fields import group_number, of_kind
 from data.pipeline import EvaluationFeed, Feed, first_batch
-from data.source import Info, Source
+from data.source import Info, Source, blank_source
 from experiments.build.compilation import keep_compiled
 from experiments.build.feeds import Dispatch, evaluation_feed, read_resident, train_feed
 from experiments.build.frozen import frozen_variables
 from experiments.build.hyper import make_hyper, make_learning_rates, make_optimizers, swept_numbers
+from experiments.build.memory import Memory, members_of
 from experiments.build.networks import make_networks
-from experiments.build.sets import EvaluationSet, evaluation_sets, open_set
+from experiments.build.sets import EvaluationSet, check_same_fields, evaluation_sets, open_set
 from experiments.build.task import make_task
 from experiments.build.warm_start import take_parameters
 from experiments.errors import PageError, near
@@ -40,7 +41,7 @@ def check_page(page: ConfigDict) -> None:
     for key in ("dtype", "param_dtype"):
         if train[key] not in DTYPES:
             raise PageError(f"train.{key}={train[key]!r}{near(train[key], DTYPES)}")
-    for key, least in (("seed", 0), ("accumulate", 1), ("steps_per_call", 1)):
+    for key, least in (("seed", 0), ("accumulate", 1), ("steps_per_call", 1), ("samples", 1)):
         if train[key] < least:
             raise PageError(f"train.{key}={train[key]} is less than {least}")
     check_batch("train.batch_size", train.batch_size)
@@ -56,12 +57,16 @@ class Parts:
     """What a page names, each part built when it is first asked for.
 
     In the order in which they build on one another: data, networks, task, numbers, feeds, step, state.
+
+    Args:
+      memory: of the run that is gone on with. Where the page opens the data that it remembers, the training data are
+        opened only if their examples are needed.
     """
 
-    def __init__(self, page: ConfigDict):
+    def __init__(self, page: ConfigDict, memory: Memory | None = None):
         keep_compiled()
         check_page(page)
-        self.page = page
+        self.page, self.memory = page, memory
         if "float64" in (page.train.dtype, page.train.param_dtype):
             jax.config.update("jax_enable_x64", True)
         self.devices = devices(page.devices.kind, page.devices.fsdp)
@@ -99,11 +104,26 @@ class Parts:
 
         Raises PageError where the page states another number of classes than the data have.
         """
-        return open_set(self.page.data, name, self.sets, lambda: self.info)
+        source = open_set(self.page.data, name, self.sets, lambda: self.info, self._remembered)
+        if self.memory and name == "train":
+            check_same_fields("the training data", source.info, self.memory.info)
+        return source
 
-    @property
+    @functools.cached_property
     def info(self) -> Info:
-        return self.source("train").info
+        """Of the training data: as the run remembers them, or as they are."""
+        return self._remembered or self.source("train").info
+
+    @functools.cached_property
+    def _remembered(self) -> Info | None:
+        return self.memory.info if self.memory and self.memory.serves(self.page.data) else None
+
+    def members(self, name: str) -> np.ndarray | None:
+        """[N] uint64: the examples of a set; see experiments/build/memory.py."""
+        data = self.sets[name].data if name in self.sets else self.page.data
+        found = members_of(data, self.source(name))
+        # A file of another data set is not that of the same name in this one.
+        return found if found is None or data is self.page.data else found ^ np.uint64(group_number(name))
 
     @functools.cached_property
     def prepare(self) -> Callable:
@@ -133,7 +153,7 @@ class Parts:
 
     def example_batch(self, size: int = 2) -> dict[str, np.ndarray]:
         """Zeros of the shapes of a training batch of `size` examples, augmented and scaled."""
-        batch = first_batch(self.source("train"), size)
+        batch = first_batch(blank_source(self.info), size)
         shapes = jax.eval_shape(self.augment, batch, jax.random.key(0))
         return {name: np.zeros(x.shape, x.dtype) for name, x in shapes.items()}
 

@@ -1,7 +1,7 @@
 """The data of a page: how they are opened, and its evaluation sets: which, how often, by which extra measures."""
 
 import dataclasses
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from ml_collections import ConfigDict
@@ -60,20 +60,34 @@ def evaluation_sets(page: ConfigDict) -> dict[str, EvaluationSet]:
     return found
 
 
-def open_set(section: ConfigDict, name: str, sets: Mapping[str, EvaluationSet], expected: Callable[[], Info]) -> Source:
+def options_of(section: Mapping[str, Any]) -> dict[str, Any]:
+    """The options of the source that a section opens."""
+    return {key: value for key, value in section.items() if key not in NOT_OPTIONS}
+
+
+def open_set(
+    section: ConfigDict,
+    name: str,
+    sets: Mapping[str, EvaluationSet],
+    expected: Callable[[], Info],
+    known: Info | None = None,
+) -> Source:
     """The training split ("train"), an evaluation set by its name, or any split of the page's data ("train[:50%]").
 
     Args:
       section: the page's `data`.
       sets: the evaluation sets of the page, by name.
       expected: () -> the fields that the network is trained on, which an evaluation set must have.
+      known: the info of the page's data where it is known, whose mean and deviation are then not measured again.
 
     Raises PageError for an unknown name, and where the section states another number of classes than the data have.
     """
     chosen = sets.get(name) or EvaluationSet(name, section, section.train if name == "train" else name, 0)
     if chosen.data is not section:
         find("data", chosen.data.name, f"evaluate.{name}")  # whose error names the set
-    options = {key: value for key, value in chosen.data.items() if key not in NOT_OPTIONS}
+    options = options_of(chosen.data)
+    if known and chosen.data is section:
+        options |= {key: getattr(known, key) for key in ("mean", "std") if key in options}
     source = open_source(chosen.data.name, chosen.split, **options)
     stated, found = section.num_classes, source.info.classes
     if stated is not None and stated != len(found):
@@ -82,21 +96,30 @@ def open_set(section: ConfigDict, name: str, sets: Mapping[str, EvaluationSet], 
             f" {', '.join(found[:10])}{' …' if len(found) > 10 else ''}"
         )
     if name in sets:
-        check_same_fields(name, source.info, expected())
+        check_same_fields(f"evaluation set {name!r}", source.info, expected())
     return source
 
 
-def check_same_fields(name: str, found: Info, expected: Info) -> None:
-    """Raises PageError where a set's classes, words or channels differ from those that the network is trained on."""
+def check_same_fields(what: str, found: Info, expected: Info) -> None:
+    """Raises PageError where the classes, words or channels of `what` differ from those that the network is trained on.
+
+    The message names the first difference.
+    """
     for key, field in expected.fields.items():
         other = found.fields.get(key)
         if other is None or other.kind != field.kind:
-            raise PageError(f"evaluation set {name!r} has no {field.kind} {key!r}, which the training data have")
+            raise PageError(f"{what} has no {field.kind} {key!r}, which the training data have")
         if other.names != field.names:
-            new = [word for word in other.names if word not in field.names]
-            what = f"{new[0]!r} is not among those of training" if new else "they are others or in another order"
-            raise PageError(
-                f"evaluation set {name!r}: {len(other.names)} names of {key!r}, {len(field.names)} in training: {what}"
-            )
+            count = f"{len(other.names)} names of {key!r}, {len(field.names)} in training"
+            raise PageError(f"{what}: {count}: {_first_difference(other.names, field.names)}")
         if field.kind == "image" and other.shape[-1] != field.shape[-1]:
-            raise PageError(f"evaluation set {name!r}: {key!r} has {other.shape[-1]} channels, not {field.shape[-1]}")
+            raise PageError(f"{what}: {key!r} has {other.shape[-1]} channels, not {field.shape[-1]}")
+
+
+def _first_difference(found: Sequence[str], expected: Sequence[str]) -> str:
+    if new := [name for name in found if name not in expected]:
+        return f"{new[0]!r} is not among those of training"
+    if missing := [name for name in expected if name not in found]:
+        return f"{missing[0]!r} of training is missing"
+    place = next(i for i, (a, b) in enumerate(zip(found, expected, strict=False)) if a != b)
+    return f"they are in another order: {found[place]!r} is in the place of {expected[place]!r}"

@@ -10,7 +10,7 @@ from rich.table import Table
 
 from experiments.errors import PageError
 from experiments.pages.stored import SUMMARY, completed, difference, read, read_summary
-from experiments.runs.readings import better
+from experiments.runs.readings import NOT_MEASURED, better
 from experiments.runs.workdir import find
 from experiments.terminal import show
 
@@ -27,7 +27,8 @@ def run(options: argparse.Namespace) -> None:
         if not line.startswith("train.seed:"):
             print(line.replace("stored", options.first).replace("given", options.second))
     table = Table("metric", options.first, options.second, "difference", "p (Welch)")
-    shared = [k for k, v in first[0][1].items() if k.startswith("test/") and isinstance(v, float | int)]
+    number = lambda value: value is None or isinstance(value, float | int)
+    shared = [k for k, v in first[0][1].items() if k.startswith("test/") and number(v)]
     for name in shared:
         values = [[summary[name] for _, summary in runs if summary.get(name) is not None] for runs in (first, second)]
         if all(values):
@@ -37,6 +38,8 @@ def run(options: argparse.Namespace) -> None:
             good = {"min": change < 0, "max": change > 0}.get(direction)
             cells[-1] += {True: " (better)", False: " (worse)", None: ""}[good if change else None]
             table.add_row(name, *cells, p)
+        else:  # one of them has no number
+            table.add_row(name, *(f"{statistics.fmean(x):.5g}" if x else NOT_MEASURED for x in values), "", "")
     show(table)
 
 

@@ -12,6 +12,7 @@ from rich.progress import track
 from rich.table import Table
 
 from experiments.commands.page import add_workdir
+from experiments.commands.processes import add_processes, join
 from experiments.commands.values import choices
 from experiments.pages.overrides import override
 from experiments.pages.stored import EVALUATIONS
@@ -25,6 +26,7 @@ def arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--split", default="test", metavar="S", help="test, validation, train, or like test[:50%%]")
     over = "evaluate each value of a key of the page and draw the metrics against it"
     parser.add_argument("--over", action="append", type=choices, metavar="KEY=V,V,…", help=over)
+    add_processes(parser)
 
 
 def run(options: argparse.Namespace) -> None:
@@ -36,10 +38,13 @@ def run(options: argparse.Namespace) -> None:
     from experiments.runs.run import build
     from training import pictures
 
+    main = join(options)
     if not options.over:
         record, readings = _measure(build, options, options.overrides)
         lists = [name for name, value in record.items() if isinstance(value, list) and _reading(readings, record, name)]
-        _print(Table("metric", "value"), ([name, _cell(readings, record, name)] for name in [*_shown(record), *lists]))
+        cells = ([name, _cell(readings, record, name)] for name in [*_shown(record), *lists])
+        if main:
+            _print(Table("metric", "value"), cells)
         return
     keys = [key for key, _ in options.over]
     grid = [list(zip(keys, values, strict=True)) for values in itertools.product(*(v for _, v in options.over))]
@@ -49,6 +54,8 @@ def run(options: argparse.Namespace) -> None:
     progress = track(grid, console=Console(stderr=True))
     measured = [_measure(build, options, [*options.overrides, *chosen]) for chosen in progress]
     records = [record for record, _ in measured]
+    if not main:
+        return
     varying = [name for name in _shown(records[0]) if len({_text(record[name]) for record in records}) > 1]
     rows = [[value for _, value in chosen] for chosen in grid]
     cells = [[_cell(readings, record, name) for name in varying] for record, readings in measured]
@@ -60,21 +67,23 @@ def run(options: argparse.Namespace) -> None:
 
 def _measure(build: Callable, options, overrides) -> tuple[dict, Readings]:
     """The record of one evaluation, after adding it to `eval.json`, and the readings of its numbers."""
+    from training import parallel
     from training.records import plain
 
     run = build(override(options.page, overrides), options.workdir)
     numbers = run.evaluate(options.split, options.step)
     record = {"split": options.split, "given": dict(overrides), **{name: plain(x) for name, x in numbers.items()}}
-    path = run.workdir / EVALUATIONS
-    records = json.loads(path.read_text()) if path.exists() else []
-    same = lambda other: all(other.get(key, {}) == record[key] for key in ("split", "step", "given"))
-    replace(path, json.dumps([*(r for r in records if not same(r)), record], indent=1))
+    if parallel.is_main():
+        path = run.workdir / EVALUATIONS
+        records = json.loads(path.read_text()) if path.exists() else []
+        same = lambda other: all(other.get(key, {}) == record[key] for key in ("split", "step", "given"))
+        replace(path, json.dumps([*(r for r in records if not same(r)), record], indent=1))
     return record, {name: dataclasses.asdict(found) for name, found in run.readings().items()}
 
 
 def _shown(record):
-    """The names of the numbers and texts of a record."""
-    return [name for name, value in record.items() if isinstance(value, float | int | str)]
+    """The names of the numbers and texts of a record; a number that could not be measured is None."""
+    return [name for name, value in record.items() if value is None or isinstance(value, float | int | str)]
 
 
 def _reading(readings, record, name):
@@ -84,7 +93,7 @@ def _reading(readings, record, name):
 def _cell(readings, record, name):
     """A number in the unit of its reading, of a list the range; other values as they are."""
     value = record.get(name)
-    measured = value is not None and _reading(readings, record, name)
+    measured = value is None or _reading(readings, record, name)
     return shown(readings, f"{record['split']}/{name}", value) if measured else value
 
 

@@ -1,7 +1,6 @@
 """`fovea ps`: the runs under a folder, read from their work directories. There is no server, and no jax is needed."""
 
 import argparse
-import math
 import pathlib
 
 from rich.table import Table
@@ -54,11 +53,11 @@ def look(workdir: pathlib.Path) -> dict[str, str]:
 def _best(records, wanted: str, readings: Readings) -> str:
     """The best value of `wanted`, or of the first metric, on the last split measured; the last if none is better."""
     for split in ("test/", "validation/"):
-        rows = [r for r in records if any(name.startswith(split) for name in r)]
-        names = [k for k, v in rows[-1].items() if k.startswith(split) and isinstance(v, float | int)] if rows else []
+        measured = [(k, v) for r in records for k, v in r.items() if k.startswith(split) and isinstance(v, float | int)]
+        names = [name for name, _ in measured]
         if names:
             name = split + wanted if split + wanted in names else names[0]
-            values = [row[name] for row in rows if row.get(name) is not None]
+            values = [value for found, value in measured if found == name]
             best = {"min": min, "max": max}.get(better(readings, name), lambda found: found[-1])
-            return f"{name} {best(values or [math.nan]):.4g}"
+            return f"{name} {best(values):.4g}"
     return ""

@@ -6,6 +6,7 @@ import pathlib
 import numpy as np
 
 from experiments.commands.page import add_workdir
+from experiments.commands.processes import add_processes, join
 from experiments.commands.values import pair, positive
 from experiments.errors import PageError, near
 
@@ -27,6 +28,7 @@ def arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--seed", type=int, default=0, metavar="S")
     parser.add_argument("--step", type=int, metavar="N", help="checkpoint; default: the best one, or the newest")
     parser.add_argument("--out", default="samples.png", metavar="FILE", help="a picture, or an .npz of arrays")
+    add_processes(parser)
 
 
 def run(options: argparse.Namespace) -> None:
@@ -37,6 +39,7 @@ def run(options: argparse.Namespace) -> None:
     from training.pictures import save
     from training.task import check_asked
 
+    main = join(options)
     trained = build(options.page, options.workdir)
     makes, number, columns = trained.task.makes, options.num, samples.COLUMNS
     if makes is None:
@@ -57,6 +60,8 @@ def run(options: argparse.Namespace) -> None:
             given[name] = asked(text, makes.given[name].kind, trained.parts, number)
     chosen = {name: option(name, text, makes.options[name]) for name, text in options.set}
     made = trained.sample(number, given=given, seed=options.seed, step=options.step, **chosen)
+    if not main:
+        return
     out = pathlib.Path(options.out)
     out.parent.mkdir(parents=True, exist_ok=True)
     try:

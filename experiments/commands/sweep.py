@@ -61,6 +61,9 @@ def run(options: argparse.Namespace) -> int:
     plan = planned(options)
     found = begin(folder, plan)
     say(f"{found.limit} trials of {plan.page} for the {plan.goal} of {plan.metric}, in {folder}")
+    if found.limit < plan.trials:
+        seeds = "" if "train.seed" in found.spaces else " (to repeat them with other seeds: --over train.seed=0..4)"
+        say(f"{plan.trials} trials would repeat settings: there are {found.limit}, and each is tried once{seeds}")
     if here:
         return work(found, options.vectorize)
     together = options.vectorize

@@ -8,6 +8,7 @@ import sys
 from rich.console import Console
 
 from experiments.commands.page import add_config
+from experiments.commands.processes import add_processes, join
 from experiments.commands.values import positive
 from experiments.errors import EXIT_BAD_INPUT, EXIT_INTERRUPTED, PageError
 from experiments.pages.overrides import override
@@ -25,22 +26,16 @@ def arguments(parser: argparse.ArgumentParser) -> None:
     overfit = "check that the network can overfit one batch (exit code 0 or 1)"
     parser.add_argument("--overfit", action="store_true", help=overfit)
 
-    several = parser.add_argument_group("several processes, each started with the same command (one per host)")
-    several.add_argument("--distributed", action="store_true", help="join through the cluster: TPU pod, Slurm")
-    several.add_argument("--coordinator", metavar="HOST:PORT", help="or join at the address of process 0,")
-    several.add_argument("--processes", type=positive, metavar="N", help="with the number of processes,")
-    several.add_argument("--process", type=int, metavar="I", help="and the index of this one, from 0")
+    add_processes(parser)
 
 
 def run(options: argparse.Namespace) -> int:
     from experiments.runs.debug import WARM_UP, overfit, profiled, watched
     from experiments.runs.run import build
-    from training import parallel
     from training.loop import Interrupted
     from training.records import table
 
-    if options.distributed or options.coordinator:
-        parallel.initialise(options.coordinator, options.processes, options.process)
+    main = join(options)
     if options.overfit:
         return overfit(options.page)
     if not options.workdir:
@@ -64,7 +59,8 @@ def run(options: argparse.Namespace) -> int:
     except Interrupted as stop:
         print(f"fovea: interrupted at step {stop}; saved: the same command resumes", file=sys.stderr)
         return EXIT_INTERRUPTED
-    Console().print(table(summary))
+    if main:
+        Console().print(table(summary))
     return 0
 
 

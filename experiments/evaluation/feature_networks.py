@@ -2,8 +2,8 @@
 
 import functools
 import hashlib
-import json
 import pathlib
+from collections.abc import Callable, Sequence
 
 import flax.linen as nn
 import jax
@@ -11,9 +11,11 @@ import jax.numpy as jnp
 import numpy as np
 
 from data.npz import read_arrays
+from data.source import Info
+from experiments.build.memory import recall
 from experiments.build.parts import Parts
-from experiments.errors import PageError
-from experiments.pages.stored import STORED, from_canonical
+from experiments.errors import PageError, near
+from experiments.pages.stored import STORED, read_page
 from models.classification.inception_v3 import PORTS, InceptionV3
 from models.port import from_torch
 from training.checkpoint import Checkpoints
@@ -24,7 +26,10 @@ SIDE = 299  # pixels of Inception's input
 
 
 def feature_network(name: str, parts: Parts) -> "Pixels | Trained | Inception":
-    """The network whose features samples of a run are compared in: `features(images)`, `classify(images)` or None.
+    """The network in whose features samples of a run are compared.
+
+    It has `features(images)` [N, width] and `classify(images)` [N], places in the classes of the run's data, −1 for a
+    class that these do not have; `classify` is None where there are no two classes to tell apart.
 
     Args:
       name: a classifier's work directory, "inception:FILE.npz" or "pixels".
@@ -34,7 +39,7 @@ def feature_network(name: str, parts: Parts) -> "Pixels | Trained | Inception":
     """
     if name.startswith("inception:"):
         return Inception(name.removeprefix("inception:"), parts.info.shape)
-    return Pixels(parts) if name == "pixels" else Trained(name, parts.info.shape)
+    return Pixels(parts) if name == "pixels" else Trained(name, parts.info)
 
 
 class Pixels:
@@ -51,6 +56,7 @@ class Pixels:
         images, labels = batch["image"], batch["label"]
         images = self.features(images / np.float32(255) if images.dtype == np.uint8 else images)
         self._means = np.stack([images[labels == c].mean(0) for c in range(len(parts.info.classes))])
+        self.width = images.shape[-1]
 
     def features(self, images):
         return images.reshape(len(images), -1)
@@ -60,25 +66,31 @@ class Pixels:
 
 
 class Trained:
-    """The classifier trained in a work directory. Features are what its last affine layer sees."""
+    """The classifier trained in a work directory. Features are what its last affine layer sees.
+
+    Its classes are those of the run's data by their names, in whatever order it was trained.
+    """
 
     distance = "fd"
 
-    def __init__(self, workdir: str, shape: tuple[int, int, int]):
-        path = pathlib.Path(workdir) / STORED
-        if not path.is_file():
+    def __init__(self, workdir: str, info: Info):
+        path, shape = pathlib.Path(workdir), info.shape
+        if not (path / STORED).is_file():
             raise PageError(
                 f"train.judge={workdir!r} is neither 'pixels' nor the work directory of a classifier, nor"
                 " 'inception:FILE.npz': train one there, name another, or leave it empty and the samples are not judged"
             )
-        parts = Parts(from_canonical(json.loads(path.read_text())))
+        parts = Parts(read_page(path), recall(path))
         if parts.page.task.name != "classification" or parts.info.shape != shape:
             what = f"task {parts.page.task.name!r} on images {parts.info.shape}"
             raise PageError(f"train.judge={workdir!r} is of {what}, not a classification of images {shape}")
-        params, stats, _ = variables(self._restored(parts, path.parent))
+        self._places = places(workdir, parts.info.classes, info.classes)
+        self.classify = self._classify if len(info.classes) > 1 else None
+        params, stats, _ = variables(self._restored(parts, path))
         weights = {"params": params["model"], **stats["model"]}
         self.name = f"{parts.page.model.name}-{fingerprint(weights)}"
-        self._look = forward(parts.networks["model"], weights, lambda x: parts.prepare({"image": x})["image"], 500)
+        self._look = Look(parts.networks["model"], weights, lambda x: parts.prepare({"image": x})["image"], 500)
+        self.width = self._look.width(shape)
 
     @staticmethod
     def _restored(parts, workdir):
@@ -91,8 +103,20 @@ class Trained:
     def features(self, images):
         return self._look(images)[0]
 
-    def classify(self, images):
-        return self._look(images)[1].argmax(-1)
+    def _classify(self, images):
+        return self._places[self._look(images)[1].argmax(-1)]
+
+
+def places(workdir: str, theirs: Sequence[str], ours: Sequence[str]) -> np.ndarray:
+    """[len(theirs)] the place in `ours` of each class of a judge, −1 where it is not among them.
+
+    Raises PageError where the judge was not trained with one of ours.
+    """
+    missing = [name for name in ours if name not in theirs]
+    if missing and len(ours) > 1:
+        hint = near(missing[0], theirs)
+        raise PageError(f"train.judge={workdir!r} was trained without the class {missing[0]!r}{hint}")
+    return np.array([ours.index(name) if name in ours else -1 for name in theirs])
 
 
 class Inception:
@@ -121,7 +145,8 @@ class Inception:
             more = f" (and {len(others)} more)" if others else ""
             raise PageError(f"{judge} does not hold the network's weights: {first}{more}") from error
         self.name = f"inception_v3-{fingerprint(weights)}"
-        self._look = forward(network, weights, self.prepare, 50)
+        self._look = Look(network, weights, self.prepare, 50)
+        self.width = self._look.width(shape)
 
     def features(self, images):
         return self._look(images)[0]
@@ -149,19 +174,25 @@ def fingerprint(weights) -> str:
     return hashlib.sha256(b"".join(np.asarray(x).tobytes() for x in jax.tree.leaves(weights))).hexdigest()[:8]
 
 
-def forward(network: nn.Module, weights, prepare, size: int):
+class Look:
     """images [N, H, W, C] -> (features [N, D] before the last affine layer, logits); `size` images at a time."""
-    weights, trunk = jax.device_put(weights), network.clone(num_classes=0)
 
-    @jax.jit
-    def both(weights, images):
-        # Accelerators would round the products, so that samples would be judged differently there.
-        with jax.default_matmul_precision("float32"):
-            x = prepare(images)
-            return trunk.apply(weights, x, train=False)["pre_logits"], network.apply(weights, x, train=False)
+    def __init__(self, network: nn.Module, weights, prepare: Callable, size: int):
+        trunk = network.clone(num_classes=0)
+        self._weights, self._size = jax.device_put(weights), size
 
-    def look(images):
-        blocks = [both(weights, images[i : i + size]) for i in range(0, len(images), size)]
+        def both(weights, images):
+            # Accelerators would round the products, so that samples would be judged differently there.
+            with jax.default_matmul_precision("float32"):
+                x = prepare(images)
+                return trunk.apply(weights, x, train=False)["pre_logits"], network.apply(weights, x, train=False)
+
+        self._both = jax.jit(both)
+
+    def __call__(self, images: np.ndarray) -> list[np.ndarray]:
+        blocks = [self._both(self._weights, images[i : i + self._size]) for i in range(0, len(images), self._size)]
         return [np.concatenate(x) for x in zip(*jax.device_get(blocks), strict=True)]
 
-    return look
+    def width(self, shape: tuple[int, int, int]) -> int:
+        """D, for images of this shape; computes nothing."""
+        return self._both.eval_shape(self._weights, jnp.zeros((1, *shape)))[0].shape[-1]

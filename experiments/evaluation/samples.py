@@ -13,8 +13,10 @@ from training.errors import TrainingError
 from training.evaluators import Draw
 from training.metrics import generative as distances
 from training.metrics.readings import Reading
+from training.samples import as_saved
 
 REFERENCE = 10_000  # real images that represent the training split
+NEIGHBOURS_OF_EACH = 3  # k of precision and recall
 NEIGHBOURS = 1_000  # images whose nearest training image is searched
 
 
@@ -44,6 +46,8 @@ class SampleQuality:
     lower. A network that classifies also gives `covered`, the number of classes that samples among the real images
     cover, and for a conditional generator `recognised`, the share of samples recognised as their class, and
     `recognised_per_class`.
+
+    Images are judged as they would be saved: clipped, and rounded to 8 bits.
 
     Attributes:
       samples: how many images are drawn, and how many of the split they are compared with: both distances grow as the
@@ -81,6 +85,18 @@ class SampleQuality:
         return found
 
     def start(self, source: Any, draw: Draw) -> "_Drawn":
+        """Raises TrainingError where there are too few images for the distances, with the least that works."""
+        least = max(self.network.width, NEIGHBOURS_OF_EACH) + 1
+        given = {"samples": self.samples, "training images": min(len(self.parts.source("train")), REFERENCE)}
+        for what, count in given.items():
+            if count < least:
+                compares = f"the judge {self.network.name!r} compares {self.network.width} features"
+                raise TrainingError(f"{compares}: it needs {least} {what} or more, there are {count}")
+        if len(source) < self.samples:
+            raise TrainingError(
+                f"the judge compares {self.samples} samples with as many images of the split, which has {len(source)}:"
+                " ask for fewer samples (train.judge_samples)"
+            )
         return _Drawn(self, source, draw)
 
 
@@ -96,7 +112,11 @@ class _Drawn:
     def compute(self) -> dict[str, Any]:
         parts, network, count = self.quality.parts, self.quality.network, self.quality.samples
         train, ids = parts.source("train"), np.arange(count, dtype=np.int32)
-        fake = self.draw({"id": ids})[parts.task.makes.kind]
+        kind = parts.task.makes.kind
+        fake = self.draw({"id": ids})[kind]
+        fake = as_saved(fake) if kind == "image" else fake
+        if not np.isfinite(fake).all():
+            return {name: np.nan for name, reading in self.quality.readings.items() if not reading.each}
         known, held_out = real(train, spread(train)), real(self.source, spread(self.source, count))
         features = {
             "fake": network.features(fake),
@@ -120,7 +140,7 @@ class _Drawn:
         if not network.classify:
             return numbers
         labels, classes = network.classify(fake), len(parts.info.classes)
-        numbers["covered"] = distances.covered(labels, good, classes)
+        numbers["covered"] = distances.covered(labels, good & (labels >= 0), classes)
         if self.quality.conditional:
             hits = labels == ids % classes
             per_class = np.bincount(ids % classes, hits) / np.bincount(ids % classes)

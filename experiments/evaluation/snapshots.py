@@ -5,7 +5,7 @@ They are kept as DIR/samples/step_N.png and DIR/examples/step_N.png, and at the 
 
 import copy
 import pathlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
 import jax
@@ -47,7 +47,7 @@ class Snapshots:
           seed: what a sample's noise depends on, together with the sample's number.
           options: of Makes.options, where they differ from the defaults.
         """
-        condition = {**self.condition(len(condition["id"])), **condition}
+        condition = {**self.condition(len(condition["id"]), given=condition), **condition}
         step = self._make_step(tuple((options or {}).items()))
         made = self._rows(step, state, condition, seed)
         return self.restored(made, [name for name, x in made.items() if x.shape[1:] == self.parts.info.shape])
@@ -82,10 +82,10 @@ class Snapshots:
             found["examples"] = self.examples(state, name, spread(self.parts.source(name)))
         return found
 
-    def condition(self, number: int) -> dict[str, np.ndarray]:
-        """The numbers of samples, and what the task requires, taken from the validation split."""
+    def condition(self, number: int, given: Collection[str] = ()) -> dict[str, np.ndarray]:
+        """The numbers of samples, and what the task requires and is not `given`, taken from the validation split."""
         condition = {"id": np.arange(number, dtype=np.int32)}
-        required = [name for name, given in self.task.makes.given.items() if given.required]
+        required = [name for name, wanted in self.task.makes.given.items() if wanted.required and name not in given]
         if required:
             source = self.parts.source("validation" if self.parts.has("validation") else "train")
             batch = self.parts.view({**source.fetch(np.arange(number) % len(source)), "id": condition["id"]})

@@ -6,5 +6,5 @@ needs the run; it returns a training.metrics.Metric or an Evaluator.
 
 MEASURES = {
     "judge": "experiments.evaluation.samples:judge",
-    "top_k": "training.metrics.sums:top_k",
+    "top_k": "experiments.evaluation.top:top_k",
 }

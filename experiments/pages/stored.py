@@ -11,6 +11,7 @@ from experiments.errors import PageError
 from experiments.pages.schema import page
 
 STORED = "config.json"  # the page of a run
+DATA, MEMBERS = "data.json", "members.npz"  # what the run remembers of its data; see experiments/build/memory.py
 LOCK = "lock"  # held by the process that trains; records its owner, and how the last run ended
 READINGS = "readings.json"  # which direction of each recorded number is better, and its unit
 SUMMARY = "summary.json"  # the final numbers; exists if and only if the run has ended

@@ -11,6 +11,7 @@ from typing import Any
 
 from experiments.pages.stored import READINGS, SUMMARY, read_json, read_summary
 
+NOT_MEASURED = "–"  # a record has null
 Readings = Mapping[str, Mapping[str, Any]]
 
 
@@ -33,10 +34,12 @@ def better(readings: Readings, name: str) -> str | None:
 
 
 def shown(readings: Readings, name: str, value: Any) -> str:
-    """A number in its unit, a text as it is, and of a list its range in the unit; "" of a list without a number."""
+    """A number in its unit, a text as it is, and of a list its range in the unit; "–" where nothing was measured."""
+    if value is None:
+        return NOT_MEASURED
     if isinstance(value, list):
         numbers = [x for x in value if x is not None]  # null: an entry that could not be measured
-        return " to ".join(in_unit(readings, name, end(numbers)) for end in (min, max)) if numbers else ""
+        return " to ".join(in_unit(readings, name, end(numbers)) for end in (min, max)) if numbers else NOT_MEASURED
     return value if isinstance(value, str) else in_unit(readings, name, value)
 
 

@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 from ml_collections import ConfigDict
 
+from experiments.build.memory import Memory, opening, recall
 from experiments.build.parts import Parts
 from experiments.errors import PageError
 from experiments.evaluation.evaluations import Evaluations
@@ -23,9 +24,9 @@ from experiments.runs.workdir import locked
 from models.counting import count_macs
 from training import loop, parallel
 from training.atomic import replace
-from training.checkpoint import Checkpoints
+from training.checkpoint import Checkpoints, has_checkpoints
 from training.errors import TrainingError
-from training.evaluate import score, variables
+from training.evaluate import makes_nothing, score, variables
 from training.journal import Journal
 from training.metrics.readings import RUN, STEP, Reading
 from training.records import Records, plain
@@ -48,7 +49,9 @@ def build(page: ConfigDict, workdir: str | pathlib.Path | None = None, *, fork: 
     Raises:
       PageError, DataError, TrainingError: one line on what does not fit.
     """
-    return Run(Parts(page), pathlib.Path(workdir or tempfile.mkdtemp(prefix="fovea-")), fork)
+    workdir = pathlib.Path(workdir or tempfile.mkdtemp(prefix="fovea-"))
+    memory = recall(workdir) if has_checkpoints(workdir) and not fork else None
+    return Run(Parts(page, memory), workdir, fork)
 
 
 class Run:
@@ -101,10 +104,12 @@ class Run:
           quiet: whether its records are not printed.
         """
         parts = self.parts
-        parts.source("train")
+        _ = parts.source("train"), parts.feed
         for name, one in parts.sets.items():  # what is missing is an error now, not after hours
-            parts.source(name)
-            self.evaluations.measures(one.also)
+            for evaluator in self.evaluations.measures(one.also).evaluators.values():
+                evaluator.start(parts.source(name), makes_nothing)
+        if parts.has("validation"):  # that the task computes the number that ranks checkpoints
+            score(self.task, dict.fromkeys(self.evaluations.measures(()).readings, 0.0))
         _ = parts.frozen
         with locked(self.workdir) if parallel.is_main() else contextlib.nullcontext():
             self._check_page()
@@ -112,6 +117,7 @@ class Run:
             restored = self.checkpoints.restore(parts.abstract_state)
             start, host, body = restored or (0, parts.initial_state(), {"window": []})
             self.checkpoints.cut(start)
+            self._remember(resumes=restored is not None)
             fixed = {"page": canonical(self.page), "origin": origin(self.page, body.get("origin"))}
             once = tuple(name for name, one in parts.sets.items() if not one.every)
             length = parts.intervals.steps
@@ -136,6 +142,8 @@ class Run:
         A set without extra measures and a split get those of the test set.
         """
         state, step = self.placed(step)
+        if self.parts.memory and name in self.parts.sets:
+            self.parts.memory.check(name, self.parts.members(name), _warn)
         also = self.parts.sets["test"].also if "test" in self.parts.sets else ()
         return {"step": step, "weights": variables(state)[2], **self._measure(state, name, also)}
 
@@ -207,9 +215,13 @@ class Run:
         pictures = self.snapshots.take(state)
         if records:
             save_snapshots(pictures, self.workdir, done, records)
-        due = [name for name, one in self.parts.sets.items() if one.every and done % one.every == 0]
-        numbers = {name: self._measure(state, name) for name in due}
+        numbers = {name: self._measure(state, name) for name in self.due(done)}
         return self.ranked(numbers, state)
+
+    def due(self, done: int) -> list[str]:
+        """The sets that are measured after `done` steps; those of an interval also after the last step."""
+        last = done == self.page.train.steps
+        return [name for name, one in self.parts.sets.items() if one.every and (last or done % one.every == 0)]
 
     def ranked(
         self, numbers: Mapping[str, Mapping[str, Any]], state: TrainState
@@ -278,6 +290,18 @@ class Run:
             check_stored(self.workdir, self.page)
         if parallel.is_main():
             replace(self.workdir / STORED, json.dumps(canonical(self.page), indent=1))
+
+    def _remember(self, resumes: bool) -> None:
+        """Stores what the data are; a run that resumes compares them with what they were. Raises PageError."""
+        parts = self.parts
+        members = {name: parts.members(name) for name in ("train", *parts.sets)}
+        known = {name: x for name, x in members.items() if x is not None}
+        memory = Memory(opening(self.page.data), parts.source("train").info, known)
+        before = recall(self.workdir) if resumes and not self.fork else None
+        if before:
+            memory = before.resumed(memory, _warn if parallel.is_main() else lambda line: None)
+        if parallel.is_main():
+            memory.store(self.workdir)
 
 
 def _scalar(value) -> bool:

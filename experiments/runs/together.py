@@ -194,9 +194,9 @@ class Stretch:
 
     def evaluate(self, n):
         """The record and the score of one slot, from the sets that are due after its steps."""
-        slot, sets = self.slots[n], self.program.parts.sets
-        due = [name for name, one in sets.items() if one.every and slot.done % one.every == 0]
-        return slot.run.ranked({name: self._measured(name)[self.places[n]] for name in due}, self.states)
+        slot = self.slots[n]
+        numbers = {name: self._measured(name)[self.places[n]] for name in slot.run.due(slot.done)}
+        return slot.run.ranked(numbers, self.states)
 
     def state(self, n):
         return _of(self._host(), self.places[n])

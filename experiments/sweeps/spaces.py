@@ -7,8 +7,11 @@ log:1e-4..1e-1     a number in the range, uniform in its logarithm
 
 import contextlib
 import dataclasses
+import functools
 import itertools
+import math
 from collections.abc import Iterable, Iterator, Mapping
+from typing import Any
 
 from ml_collections import ConfigDict
 
@@ -31,6 +34,19 @@ class Space:
     log: bool = False
     whole: bool = False  # whether the key is an int
 
+    @property
+    def size(self) -> float:
+        """How many values there are; infinite for a range of real numbers."""
+        return len(self.choices) or (int(self.high) - int(self.low) + 1 if self.whole else math.inf)
+
+    def distribution(self):
+        """The values of a finite space, for optuna."""
+        import optuna  # a second, so only where it is used
+
+        if self.choices:
+            return optuna.distributions.CategoricalDistribution(self.choices)
+        return optuna.distributions.IntDistribution(int(self.low), int(self.high), log=self.log)
+
     def suggest(self, trial, key: str) -> str:
         """The value that an optuna trial suggests, as the text of an override."""
         if self.choices:
@@ -52,9 +68,10 @@ def space(key: str, text: str, page: ConfigDict) -> Space:
         choices = tuple(word.strip() for word in bounds.split(","))
         if log or not all(choices):
             raise PageError(f"{where}: a space is log:LOW..HIGH, LOW..HIGH or A,B,C")
-        if len(set(choices)) < len(choices):
-            raise PageError(f"{where}: duplicate value")
-        _try(page, key, choices)
+        values = _try(page, key, choices)
+        for place, value in enumerate(values):
+            if value in values[:place]:
+                raise PageError(f"{where}: duplicate value {choices[place]}")
         return Space(text, choices)
     try:
         low, high = map(float, bounds.split(".."))
@@ -73,6 +90,11 @@ def space(key: str, text: str, page: ConfigDict) -> Space:
     return Space(text, low=low, high=high, log=log, whole=whole)
 
 
+def settings(spaces: Mapping[str, Space]) -> float:
+    """How many settings of all keys there are; infinite with a range of real numbers."""
+    return math.prod(space.size for space in spaces.values())
+
+
 def combinations(spaces: Mapping[str, Space]) -> list[dict[str, str]]:
     """A grid. Raises PageError for a continuous range."""
     for key, found in spaces.items():
@@ -83,11 +105,11 @@ def combinations(spaces: Mapping[str, Space]) -> list[dict[str, str]]:
     ]
 
 
-def _try(page, key, values: Iterable[str]) -> None:
-    """Raises PageError unless every value fits the key."""
+def _try(page, key, values: Iterable[str]) -> list[Any]:
+    """The values of the key that the texts mean. Raises PageError unless each fits."""
     with _as_over():
-        for value in values:
-            override(page, [(key, value)])
+        pages = [override(page, [(key, value)]) for value in values]
+    return [functools.reduce(lambda section, name: section[name], key.split("."), found) for found in pages]
 
 
 @contextlib.contextmanager

@@ -28,8 +28,9 @@ from experiments.pages.overrides import override
 from experiments.pages.stored import RESULTS, STORED, SWEEP, difference, from_canonical
 from experiments.runs.workdir import make_folder
 from experiments.sweeps.cmaes import CmaEsSampler
-from experiments.sweeps.spaces import combinations, spaces
+from experiments.sweeps.spaces import combinations, settings, spaces
 from experiments.sweeps.storage import reached, storage
+from experiments.sweeps.untried import Untried
 from training.atomic import replace
 
 BEST, TRIALS = "best.py", "trials"
@@ -137,8 +138,8 @@ class Sweep:
 
     @property
     def limit(self) -> int:
-        """The number of trials; a grid has at most its combinations."""
-        return min(self.plan.trials, len(combinations(self.spaces))) if self._grid else self.plan.trials
+        """The number of trials: no more than there are settings, each of which is tried once."""
+        return int(min(self.plan.trials, settings(self.spaces)))
 
     @property
     def _grid(self):
@@ -168,7 +169,7 @@ class Sweep:
         """Records the end of a trial: failed for the reason `why`, pruned, or complete."""
         best = self.value(self.study.get_trials(deepcopy=False)[trial.number])
         if why is None and not pruned and best is None:
-            why = f"it never reported {self.plan.metric}"
+            why = f"it never reported a finite {self.plan.metric}"
         if why is not None:
             trial.set_user_attr("why", why)
             self.study.tell(trial.number, state=TrialState.FAIL, skip_if_finished=True)
@@ -269,12 +270,14 @@ class Sweep:
         if self._made is None or alone:
             with warnings.catch_warnings():
                 warnings.simplefilter("ignore")  # optuna warns of its experimental options
-                self._made = {
+                chosen = {
                     "random": lambda: optuna.samplers.RandomSampler(seed=seed),
                     "grid": optuna.samplers.RandomSampler,  # never asked: all are enqueued
                     "tpe": lambda: optuna.samplers.TPESampler(seed=seed, multivariate=True, constant_liar=True),
                     "cmaes": lambda: CmaEsSampler(seed=seed, warn_independent_sampling=False),
                 }[self.plan.sampler]()
+            finite = math.isfinite(settings(self.spaces)) and not self._grid
+            self._made = Untried(chosen, self.spaces, seed) if finite else chosen
         return self._made
 
     def _pruner(self):

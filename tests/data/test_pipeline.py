@@ -62,7 +62,7 @@ def test_streaming_and_resident_give_the_same_batches(source):
     streaming, ids = Feed(source, 16), Feed(source, 16, resident=True)
     for step in range(6):
         feed = ids[step]
-        assert list(feed) == ["id"]
+        assert list(feed) == ["id", "use"]
         gathered = {**{k: v[feed["id"]] for k, v in arrays.items()}, **feed}
         assert_equal(gathered, streaming[step])
 

@@ -102,6 +102,10 @@ def test_image_size(data_dir):
     ("name", "split", "message"),
     [
         ("mnits", "train", "did you mean 'mnist'"),
+        ("fashion_mnst", "train", "did you mean 'fashion_mnist'"),
+        ("CIFAR10", "train", "did you mean 'cifar10' or 'cifar100'"),
+        ("imagnet", "train", "did you mean 'imagenette' or 'imagenet_"),
+        ("zzzz", "train", "none has a name like it"),
         ("", "train", "which data set"),
         ("fovea_noise", "trian", "did you mean 'train'"),
         ("fovea_noise/big", "train", "fovea_noise/big"),

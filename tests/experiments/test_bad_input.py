@@ -100,7 +100,7 @@ def test_a_train_command_without_a_workdir(fovea):
     ("key", "value", "line"),
     [
         ("data.name", "digts", "data.name='digts' is unknown: did you mean 'digits'?"),
-        ("data.name", "tfds:mnits", "no TFDS data set 'mnits': did you mean 'mnist'?"),
+        ("data.name", "tfds:mnits", "no TFDS data set 'mnits': did you mean 'mnist' or 'kmnist' or 'emnist'?"),
         ("data.name", "npz:nowhere.npz", "no file 'nowhere.npz': write 'npz:path/to/set.npz'"),
         ("data.train", "trian", "no split 'trian': did you mean 'train'?"),
         ("data.train", "train[:90", "cannot read split 'train[:90': write 'train[:90%]' or 'train[100:200]+test'"),

@@ -9,7 +9,10 @@ import sys
 
 import numpy as np
 import pytest
+from PIL import Image
 
+from experiments.pages import page
+from experiments.runs.run import build
 from tests.flags import QUICK
 
 TRAIN = pathlib.Path(__file__).with_name("train_resnet.py")
@@ -67,6 +70,51 @@ def test_all_placements_take_the_same_steps(tmp_path, dtype, steps, tolerance):
     assert len(numbers) == 8, "of each placement and process"
     expected = numbers[pathlib.Path("one/mesh:1.0.json")]
     assert 0.1 < expected["recall_at_1"] < 1 and 0.1 < expected["map"] < 1
+    assert {"test/fd", "test/nelbo", "half/nelbo", "sample/12"} <= expected.keys()
     for file, found in numbers.items():  # in float32 two neighbours may change places
         assert found == pytest.approx(expected, abs=1e-9 if dtype == "float64" else 0.02), file
     assert any(differences.values())  # to the bit would mean that the devices were not used
+
+
+def two_commands(*arguments) -> list[subprocess.Popen]:
+    """`fovea …` in two processes of four devices."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    flags = {"XLA_FLAGS": f"{QUICK} --xla_force_host_platform_device_count=4", "JAX_PLATFORMS": "cpu"}
+    join = ["--coordinator", f"127.0.0.1:{port}", "--processes", "2", "--process"]
+    return [
+        subprocess.Popen(
+            [sys.executable, "-m", "experiments.cli", *map(str, arguments), *join, str(process)],
+            env={**os.environ, **flags},
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+        )
+        for process in (0, 1)
+    ]
+
+
+def test_several_hosts_evaluate_and_sample_as_one_does(tmp_path, fovea):
+    config = page(
+        model=dict(name="vae", hidden=(8,), latent=2),
+        task=dict(name="vae", importance_samples=2),
+        data=dict(name="digits", train="train[:96]", validation="", test="test[:93]", scale="unit"),
+        optimizer=dict(name="sgd"),
+        schedule=dict(name="constant", peak=1e-3),
+        train=dict(batch_size=16, evaluate_batch_size=16, steps=2, log_every=2, evaluate_every=2, checkpoint_every=2),
+    )
+    workdir = tmp_path / "run"
+    build(config, workdir).train(quiet=True)
+    numbers, pictures = [], []
+    for name in ("one", "two"):
+        evaluate = ("eval", "--workdir", workdir)
+        sample = ("sample", "--workdir", workdir, "--num", 13, "--out", tmp_path / f"{name}.png")
+        for arguments in (evaluate, sample):
+            assert set(finish(*two_commands(*arguments)) if name == "two" else [fovea(*arguments).code]) == {0}
+        (record,) = json.loads((workdir / "eval.json").read_text())
+        (workdir / "eval.json").unlink()
+        numbers.append({key: x for key, x in record.items() if isinstance(x, float)})
+        pictures.append(np.asarray(Image.open(tmp_path / f"{name}.png"), float))
+    assert numbers[1] == pytest.approx(numbers[0], rel=1e-4) and "nelbo" in numbers[0]
+    np.testing.assert_allclose(*pictures, atol=1)

@@ -45,7 +45,7 @@ DDPM = page(
         dropout_rate=0.1,
     ),
     task=dict(name="diffusion", steps=20, sampling_steps=10, bound_terms=2, guidance=2.0),
-    data=dict(name="digits", train="train[:64]", validation="test[:16]", test="test[16:32]", scale="symmetric"),
+    data=dict(name="digits", train="train[:80]", validation="test[:16]", test="test[16:100]", scale="symmetric"),
     optimizer=dict(name="adam"),
     schedule=dict(name="constant", peak=1e-2),
     train=dict(ema=0.9, **EVERY),
@@ -185,13 +185,13 @@ CLASSIFIER = page(
 def test_evaluated_for_each_value_of_a_key(trained, capsys, optimised):
     config, workdir = trained
     key, values = {"diffusion": ("task.bound_terms", "1,2,4"), "vae": ("task.importance_samples", "2,4,8")}.get(
-        config.task.name, ("train.judge_samples", "20,40,80")
+        config.task.name, ("train.judge_samples", "20,40,70")
     )
-    judged = "--config.train.judge=pixels"
-    command = ["eval", "--workdir", str(workdir), "--split", "test[:40]", judged, f"--over={key}={values}"]
+    judged = ["--config.train.judge=pixels", "--config.train.judge_samples=70"]
+    command = ["eval", "--workdir", str(workdir), "--split", "test[:70]", *judged, f"--over={key}={values}"]
     assert main([*command, "--over=train.seed=0,1"]) == 0
     records = json.loads((workdir / "eval.json").read_text())[-6:]
-    assert [tuple(r["given"].values())[1:] for r in records] == [(v, s) for v in values.split(",") for s in "01"]
+    assert [tuple(r["given"].values())[-2:] for r in records] == [(v, s) for v in values.split(",") for s in "01"]
     name = {"diffusion": "bits_per_dim", "vae": "nll"}.get(config.task.name, "kd")
     assert len({r[name] for r in records}) > 1
     assert name in capsys.readouterr().out

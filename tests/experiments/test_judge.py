@@ -1,17 +1,23 @@
-"""The Fréchet Inception distance: pytorch-fid's features from the user's weights, and files that do not hold them."""
+"""Judges: the Fréchet Inception distance from the user's weights, and classifiers that match classes by their names."""
 
+import dataclasses
 import pickle
+import shutil
 import zipfile
 
 import numpy as np
 import pytest
+from PIL import Image
 
 from experiments.errors import PageError
-from experiments.evaluation.feature_networks import Inception
-from experiments.pages import page
+from experiments.evaluation.feature_networks import Inception, Trained, places
+from experiments.evaluation.samples import SampleQuality
+from experiments.pages import override, page
 from experiments.runs.run import build
 from tests.goldens.make_classification import seeded_weights
 from tests.models.parity import golden
+from training import samples
+from training.errors import TrainingError
 
 FIRST = "Conv2d_1a_3x3.conv.weight"
 
@@ -86,6 +92,7 @@ def test_what_is_no_image_is_refused():
 def test_a_fid_is_named_so_and_counts_no_classes(tmp_path, monkeypatch):
     """With the first pixels for features: what the network would see is tested above."""
     monkeypatch.setattr(Inception, "__init__", lambda self, file, shape: setattr(self, "name", f"{file} {shape}"))
+    monkeypatch.setattr(Inception, "width", 8, raising=False)
     monkeypatch.setattr(Inception, "features", lambda self, images: images.reshape(len(images), -1)[:, 20:28])
     config = page(
         model=dict(name="vae", hidden=(8,), latent=2),
@@ -100,3 +107,104 @@ def test_a_fid_is_named_so_and_counts_no_classes(tmp_path, monkeypatch):
     assert numbers["judge"] == "its/weights.npz (8, 8, 1)"
     assert numbers["fid"] > numbers["fid_floor"] > 0
     assert not {"fd", "fd_floor", "covered", "recognised"} & numbers.keys()
+
+
+def classifier(root, workdir, *names):
+    """The work directory of an MLP that was trained on squares whose shade is their class."""
+    for name in names:
+        (root / name).mkdir(parents=True)
+        for i in range(6):
+            Image.fromarray(np.full((4, 4), SHADES[name] + i, np.uint8)).save(root / name / f"{i}.png")
+    build(on_folder(root, model=dict(name="mlp", hidden=(4,))), workdir).train(quiet=True)
+    return str(workdir)
+
+
+SHADES = {"dark": 10, "grey": 100, "white": 240}
+
+
+def on_folder(root, **sections):
+    given = dict(
+        task=dict(name="classification"),
+        data=dict(name=f"folder:{root}", train="train", validation="", test="train", channels=1, scale="unit"),
+        optimizer=dict(name="adam"),
+        schedule=dict(name="constant", peak=0.05),
+        train=dict(batch_size=16, steps=60, log_every=60, evaluate_every=60, checkpoint_every=60),
+    )
+    return page(**{name: {**given.get(name, {}), **sections.get(name, {})} for name in {**given, **sections}})
+
+
+@pytest.fixture
+def named(tmp_path):
+    """A judge of the classes dark, grey and white, which their folders name in this order."""
+    return classifier(tmp_path / "judges", tmp_path / "judge", "dark", "grey", "white")
+
+
+def run_on(classes, tmp_path, judge, **train):
+    for name in classes:
+        (tmp_path / "set" / name).mkdir(parents=True)
+        for i in range(6):
+            Image.fromarray(np.full((4, 4), i, np.uint8)).save(tmp_path / "set" / name / f"{i}.png")
+    vae = dict(model=dict(name="vae", hidden=(4,), latent=2), task=dict(name="vae"))
+    return build(on_folder(tmp_path / "set", **vae, train=dict(judge=judge, judge_samples=12, **train)))
+
+
+def test_the_judge_matches_classes_by_name(named, tmp_path):
+    info = run_on(("grey", "dark"), tmp_path, named).parts.info
+    reordered = dataclasses.replace(info.fields["label"], names=("white", "dark"))
+    judge = Trained(named, dataclasses.replace(info, fields={**info.fields, "label": reordered}))
+    images = np.stack([np.full((4, 4, 1), SHADES[name] / 255, np.float32) for name in ("white", "dark")])
+    assert judge.classify(images).tolist() == [0, 1]
+    assert places(named, ("dark", "grey", "white"), ("white", "dark")).tolist() == [1, -1, 0], "the run has no grey"
+
+
+def test_a_judge_that_was_trained_without_a_class_is_refused(named, tmp_path):
+    with pytest.raises(PageError, match="was trained without the class 'gray': did you mean 'grey'"):
+        run_on(("gray", "dark"), tmp_path, named).train(quiet=True)
+
+
+def test_the_judge_needs_no_training_set_of_its_own(named, tmp_path):
+    shutil.rmtree(tmp_path / "judges")
+    run = run_on(("dark", "white"), tmp_path, named, steps=1, log_every=1, evaluate_every=1, checkpoint_every=1)
+    assert run.train(quiet=True)["test/covered"] >= 0
+
+
+def test_the_judge_sees_what_would_be_saved(named, tmp_path):
+    run, seen = run_on(("dark", "grey"), tmp_path, named), []
+
+    class Judge(Trained):
+        def features(self, images):
+            seen.append(images)
+            return super().features(images)
+
+    quality = SampleQuality(run.parts, Judge(named, run.parts.info), 12)
+    made = np.random.default_rng(0).normal(0.5, 1.0, (12, 4, 4, 1)).astype(np.float32)
+    source = run.parts.source("test")
+    numbers = quality.start(source, lambda condition: {"image": made}).compute()
+    levels = 255 * seen[0].astype(np.float64)
+    assert levels.min() == 0 and levels.max() == 255
+    np.testing.assert_allclose(levels, np.round(levels), atol=1e-4)
+    saved = samples.grid(made, columns=12, gap=0)[::14, ::14, :1]  # each pixel is drawn 14 × 14 times
+    np.testing.assert_array_equal(saved.reshape(4, 12, 4).swapaxes(0, 1), np.round(levels[..., 0]))
+    assert numbers["fd"] > 0
+
+
+def test_samples_that_are_not_numbers_have_no_quality(named, tmp_path):
+    run = run_on(("dark", "grey"), tmp_path, named)
+    quality = SampleQuality(run.parts, Trained(named, run.parts.info), 12)
+    nothing = lambda condition: {"image": np.full((12, 4, 4, 1), np.nan, np.float32)}
+    numbers = quality.start(run.parts.source("test"), nothing).compute()
+    assert np.isnan(numbers["fd"]) and np.isnan(numbers["covered"])
+
+
+@pytest.mark.parametrize(
+    ("samples", "message"),
+    [
+        (4, "the judge 'mlp-.*' compares 4 features: it needs 5 samples or more, there are 4"),
+        (13, "compares 13 samples with as many images of the split, which has 12: ask for fewer"),
+    ],
+)
+def test_too_few_images_for_a_judge_are_refused_before_training(named, tmp_path, samples, message):
+    config = override(run_on(("dark", "grey"), tmp_path, named).page, [("train.judge_samples", str(samples))])
+    with pytest.raises(TrainingError, match=message):
+        build(config, tmp_path / "run").train(quiet=True)
+    assert not (tmp_path / "run" / "metrics.jsonl").exists()

@@ -104,7 +104,7 @@ def result(workdir) -> tuple[dict, list[dict], list[int], int]:
     checkpoints = Checkpoints(workdir / "checkpoints", pytest.fail)
     assert checkpoints.steps()[-1] == STEPS
     state = {path: x.tobytes() for path, x in checkpoints.arrays(STEPS).items()}
-    records = [{k: v for k, v in record.items() if not k.startswith("time/")} for record in read(workdir)]
+    records = [{k: v for k, v in record.items() if not k.startswith(("time/", "memory/"))} for record in read(workdir)]
     return state, records, checkpoints.steps(), checkpoints.best()
 
 

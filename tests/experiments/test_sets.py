@@ -16,6 +16,7 @@ from experiments.pages import override, page
 from experiments.pages.stored import read_page
 from experiments.runs.run import build
 from training.checkpoint import Checkpoints
+from training.errors import TrainingError
 
 EVERY = dict(batch_size=16, steps=4, log_every=2, evaluate_every=2, checkpoint_every=2, evaluate_batch_size=32)
 
@@ -225,3 +226,25 @@ def test_a_set_of_another_source_has_that_sources_options(animals, tmp_path):
     assert parts.source("other").fetch(np.arange(2))["image"].shape == (2, 8, 8, 3)
     with pytest.raises(PageError, match="unknown key 'image_sise': did you mean 'image_size'"):
         digits(data=data, evaluate=dict(other=dict(name=other, image_sise=8)))
+
+
+def test_top_k_of_too_few_classes_is_refused_before_training(tmp_path, animals):
+    data = dict(name=animals("ape", "bee", "cat"), train="train", validation="", test="train")
+    config = digits(data=data, evaluate=dict(more=dict(split="train", also=("top_k(5)",))))
+    with pytest.raises(TrainingError, match=r"top_k\(5\): k lies between 1 and 2, there are 3 classes"):
+        build(config, tmp_path / "run").train(quiet=True)
+    assert not (tmp_path / "run" / "metrics.jsonl").exists()
+
+
+def test_recall_at_more_than_the_set_has_is_refused_before_training(tmp_path):
+    config = page(
+        model=dict(name="embedding", dim=4, backbone=dict(name="mlp", hidden=(8,))),
+        task=dict(name="metric_learning", recall=(1, 30)),
+        data=dict(name="digits", train="train[:200]", validation="test[:20]", test="", sampler="pk(4, 4)"),
+        optimizer=dict(name="sgd"),
+        schedule=dict(name="constant"),
+        train=EVERY,
+    )
+    with pytest.raises(TrainingError, match="recall@30 needs 31 examples with a class or more, the split has 20"):
+        build(config, tmp_path / "run").train(quiet=True)
+    assert not (tmp_path / "run" / "metrics.jsonl").exists()

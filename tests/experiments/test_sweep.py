@@ -85,6 +85,7 @@ def test_spaces(key, text, expected):
         ("schedule.peak", "a..b", "'a..b' is not like 1e-4..1e-1"),
         ("schedule.peak", "1,,2", "a space is log:LOW..HIGH, LOW..HIGH or A,B,C"),
         ("schedule.peak", "1,1", "duplicate value"),
+        ("schedule.peak", "0.1,1e-1", "duplicate value 1e-1"),
         ("train.steps", "8..9.5", "train.steps is an int"),
         ("train.steps", "8,many", "steps is an int"),
     ],
@@ -192,6 +193,58 @@ def test_what_it_leaves(tmp_path, capsys):
     assert page.schedule.peak == best["params"]["schedule.peak"] and page.train.steps == 8 and page.data.test == "test"
     importance = json.loads((tmp_path / "results.json").read_text())["importance"]
     assert importance.keys() == OVER.keys() and sum(importance.values()) == pytest.approx(1)
+
+
+THREE = {"model.activation": "relu,tanh,gelu"}
+
+
+@pytest.mark.parametrize("sampler", ["tpe", "random", "cmaes", "grid"])
+def test_a_finite_space_is_tried_once_and_ends(tmp_path, sampler):
+    results = worked(tmp_path, planned(trials=32, over=THREE, sampler=sampler, small={**SMALL, "steps": 4}))
+    assert sorted(trial["params"]["model.activation"] for trial in results["trials"]) == ["gelu", "relu", "tanh"]
+    assert Sweep(tmp_path).ended()
+
+
+@pytest.mark.parametrize("sampler", ["tpe", "random"])
+def test_no_setting_is_tried_twice(tmp_path, sampler):
+    """More trials than TPE draws at random, in a space that leaves three of 18 settings untried."""
+    over = {"model.activation": "relu,tanh,gelu", "schedule.peak": "0.1,0.01", "train.batch_size": "16..18"}
+    sweep = begin(tmp_path, planned(trials=15, over=over, sampler=sampler))
+    seen = []
+    while (trial := sweep.take()) is not None:
+        seen.append(trial.params)
+        sweep.report(trial, 4, float(trial.params["schedule.peak"]))
+        sweep.tell(trial)
+    assert len(seen) == 15 and len({str(sorted(params.items())) for params in seen}) == 15
+    # The search still prefers what was good: it is not a list that is worked off.
+    assert sum(params["schedule.peak"] == "0.1" for params in seen) >= 7
+
+
+def test_settings_are_repeated_where_seeds_are_asked_for(tmp_path):
+    sweep = begin(tmp_path, planned(trials=32, over={**THREE, "train.seed": "0..1"}))
+    assert sweep.limit == 6
+
+
+def test_a_sweep_that_is_shorter_than_asked_says_so(fovea, tmp_path, monkeypatch):
+    monkeypatch.setattr("experiments.sweeps.attend.work", lambda sweep, vectorize: 0)
+    over = ["--over", "model.activation=relu,tanh,gelu"]
+    found = fovea("sweep", "--config", PAGE, "--workdir", tmp_path / "a", *over)
+    assert "32 trials would repeat settings: there are 3, and each is tried once" in found.error
+    assert "--over train.seed=0..4" in found.error
+    found = fovea("sweep", "--config", PAGE, "--workdir", tmp_path / "b", "--trials", 3, *over)
+    assert "would repeat" not in found.error
+
+
+def test_a_score_that_is_not_a_number_is_never_the_best_trial(tmp_path):
+    sweep = begin(tmp_path, planned(trials=3, over=THREE))
+    for values in ((0.5, np.nan), (np.nan, np.nan), (np.inf, 0.25)):
+        trial = sweep.take()
+        for step, value in enumerate(values, 1):
+            sweep.report(trial, step, value)
+        sweep.tell(trial)
+    results = sweep.write()
+    assert [trial["value"] for trial in results["trials"]] == [0.5, None, 0.25] and results["best"] == 0
+    assert results["trials"][1]["why"] == "it never reported a finite validation/accuracy"
 
 
 def test_together_they_reach_what_they_reach_one_by_one(tmp_path):

@@ -63,6 +63,41 @@ def retrieval(dtype: str, kind: str, fsdp: int) -> dict[str, float]:
     return {name: float(x) for name, x in evaluated.items() if np.ndim(x) == 0}
 
 
+def generative(dtype: str, kind: str, fsdp: int, workdir: pathlib.Path) -> dict[str, float]:
+    """Of a VAE that has taken two steps: the final numbers, a judge's among them, the same from `evaluate`, samples.
+
+    The test set, as the samples, does not divide over the devices.
+    """
+    config = page(
+        model=dict(name="vae", hidden=(8,), latent=2),
+        task=dict(name="vae", importance_samples=2),
+        data=dict(name="digits", train="train[:96]", validation="test[:45]", test="test[:93]", scale="unit"),
+        optimizer=dict(name="sgd"),
+        schedule=dict(name="constant", peak=1e-3),
+        train=dict(
+            batch_size=16,
+            evaluate_batch_size=16,
+            steps=2,
+            log_every=2,
+            evaluate_every=2,
+            checkpoint_every=2,
+            judge="pixels",
+            judge_samples=70,
+            dtype=dtype,
+            param_dtype=dtype,
+        ),
+        devices=dict(kind=kind, fsdp=fsdp),
+    )
+    run = build(config, workdir)
+    summary = run.train()
+    numbers = {name: x for name, x in summary.items() if name.startswith("test/") and isinstance(x, float)}
+    evaluated = run.evaluate("test[:50%]")
+    numbers |= {f"half/{name}": float(x) for name, x in evaluated.items() if isinstance(x, float)}
+    made = run.sample(13)
+    assert made.shape == (13, 8, 8, 1)
+    return numbers | {f"sample/{i}": float(image.sum()) for i, image in enumerate(made)}
+
+
 def main():
     parser = argparse.ArgumentParser()
     parser.add_argument("output", type=pathlib.Path)
@@ -84,6 +119,7 @@ def main():
         if parallel.is_main():
             np.savez(given.output / f"{placement}.npz", **leaves(state))
         numbers = retrieval(given.dtype, kind, int(fsdp))
+        numbers |= generative(given.dtype, kind, int(fsdp), given.output / f"{placement}.vae")
         (given.output / f"{placement}.{jax.process_index()}.json").write_text(json.dumps(numbers))
 
 

@@ -185,3 +185,16 @@ def test_a_write_that_fails_is_one_line_and_the_old_checkpoint_stays(tmp_path):
     assert len(lines) == 1, done.stdout + done.stderr
     assert "cannot save" in lines[0] and "the last good one is step 10" in lines[0]
     assert Checkpoints(tmp_path).restore({"kernel": np.zeros(10, np.float32)})[0] == 10
+
+
+@pytest.mark.parametrize("score", [np.nan, np.inf, -np.inf])
+def test_a_score_that_is_not_a_number_is_never_the_best(tmp_path, score):
+    save(tmp_path, 10, 20, 30, 40, scores=(0.5, score, 0.4, score))
+    checkpoints = Checkpoints(tmp_path)
+    assert checkpoints.best() == 10 and checkpoints.steps() == [10, 30, 40]
+    assert checkpoints.restore(state(0), 40)[2]["score"] is None
+
+
+def test_where_no_score_is_a_number_there_is_no_best(tmp_path):
+    save(tmp_path, 10, 20, scores=(np.nan, np.nan))
+    assert Checkpoints(tmp_path).best() is None

@@ -47,7 +47,7 @@ def gan(players=("critic", "generator"), fresh=True) -> Task:
 
     def loss(player, params, stats, batch, key, frozen, hyper):
         judge = lambda x: networks["critic"].apply({"params": params["critic"]}, x, True)
-        z = jax.vmap(lambda k: jax.random.normal(k, (8,)))(example_keys(key, batch["id"]))
+        z = jax.vmap(lambda k: jax.random.normal(k, (8,)))(example_keys(key, batch))
         variables = {"params": params["generator"], **stats["generator"]}
         fake, moved = networks["generator"].apply(variables, z, True, mutable=["batch_stats"])
         if player == "critic":

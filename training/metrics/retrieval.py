@@ -15,6 +15,7 @@ from typing import Any
 
 import numpy as np
 
+from training.errors import TrainingError
 from training.evaluators import Draw
 from training.metrics.readings import Reading
 
@@ -42,6 +43,16 @@ class Retrieval:
         return {name: Reading("max", "%") for name in (*(f"recall_at_{k}" for k in self.ks), "map")}
 
     def start(self, source: Any, draw: Draw) -> "Ranking":
+        """Raises TrainingError where the split is too small for the largest k, or no class has two examples."""
+        labels = source.labels()
+        labels = labels[labels >= 0]
+        if len(labels) <= max(self.ks):
+            raise TrainingError(
+                f"recall@{max(self.ks)} needs {max(self.ks) + 1} examples with a class or more, the split has"
+                f" {len(labels)}"
+            )
+        if np.bincount(labels).max() < 2:
+            raise TrainingError("retrieval needs two examples of a class or more, the split has one of each")
         return Ranking(self)
 
 

@@ -80,15 +80,17 @@ def mean(
     better: Literal["max", "min"] | None = None,
     unit: str = "",
     label: str | None = None,
+    weight: str | None = None,
     group: str = "",
     panel: str = "",
     scale: Literal["linear", "log"] = "linear",
 ) -> Metric:
-    """`name`: the mean of `outputs[output]` [B] over all examples that are not padding.
+    """`name`: the mean of `outputs[output]` [B] over all examples that are not padding; NaN where none counts.
 
     Args:
       better, unit, panel, scale: of the Reading.
       label: a field [B] of the batch; examples where it is −1 do not count.
+      weight: an output [B], how much of each example counts: the mean is Σ w x / Σ w.
       group: of unpaired examples, the one whose examples the output is about.
 
     Raises:
@@ -102,6 +104,9 @@ def mean(
         for what, x in ((f"the output {output!r}", values), (f"the field {label!r}", counts)):
             if x.ndim != 1:
                 raise TrainingError(f"metric {name!r} needs one number per example, {what} has the shape {x.shape}")
+        if weight:
+            shares = jnp.where(counts, outputs[weight], 0)
+            return {"sum": jnp.where(shares > 0, shares * values, 0).sum(), "count": shares.sum()}
         return {"sum": jnp.where(counts, values, 0).sum(), "count": counts.sum(dtype=jnp.int32)}
 
     compute = lambda sums: {name: float(_ratio(sums["sum"], sums["count"]))}

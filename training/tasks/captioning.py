@@ -59,7 +59,7 @@ def captioning(networks: dict[str, nn.Module], info, *, beam_width: int = 1) -> 
     def loss(player, params, stats, batch, key, frozen, hyper):
         tokens = batch[field]
         inputs = batch["image"], tokens[:, :-1]
-        logits, moved = apply_in_training(model, params["model"], stats["model"], key, batch["id"], *inputs)
+        logits, moved = apply_in_training(model, params["model"], stats["model"], key, batch, *inputs)
         values, weights = weighed(logits, tokens)
         sums = {"word_accuracy": (weights * (logits.argmax(-1) == tokens[:, 1:])).sum()}
         return (weights * values).sum(), weights.sum(), ({"model": moved}, sums)

@@ -38,7 +38,7 @@ def classification(networks: dict[str, nn.Module], *, label_smoothing: float = 0
     def loss(player, params, stats, batch, key, frozen, hyper):
         smoothing = hyper["task"]["label_smoothing"]
         network = trained(networks, hyper)["model"]
-        logits, moved = apply_in_training(network, params["model"], stats["model"], key, batch["id"], batch["image"])
+        logits, moved = apply_in_training(network, params["model"], stats["model"], key, batch, batch["image"])
         guess = logits.argmax(-1)
 
         def judge(label):

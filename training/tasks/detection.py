@@ -55,7 +55,7 @@ def detection(
         return {"model": params}, {"model": stats}
 
     def loss(player, params, stats, batch, key, frozen, hyper):
-        outputs, moved = apply_in_training(model, params["model"], stats["model"], key, batch["id"], batch["image"])
+        outputs, moved = apply_in_training(model, params["model"], stats["model"], key, batch, batch["image"])
         stride = _stride(batch["image"], outputs["heatmap"])
         numbers = hyper["task"]
 

@@ -115,8 +115,7 @@ def diffusion(
         return {"model": params}, {"model": stats}
 
     def loss(player, params, stats, batch, key, frozen, hyper):
-        start, ids = batch["image"], batch["id"]
-        keys = lambda name: example_keys(stream(key, name), ids)
+        start, keys = batch["image"], lambda name: example_keys(stream(key, name), batch)
         index = jax.vmap(lambda key: jax.random.randint(key, (), 0, steps))(keys("step"))
         x, noise, scales = noised(full, keys("noise"), index, start)
         label = {}
@@ -125,13 +124,13 @@ def diffusion(
             drop = jax.vmap(lambda key: jax.random.bernoulli(key, share))(keys("drop"))
             label = {"label": jnp.where(drop, model.null, labels(batch))}
         network = trained(networks, hyper)["model"]
-        output, moved = apply_in_training(network, params["model"], stats["model"], key, ids, x, index, **label)
+        output, moved = apply_in_training(network, params["model"], stats["model"], key, batch, x, index, **label)
         values = per_example(squared_error(output, target_of(start, noise, *scales)))
         return values.sum(), jnp.asarray(len(values), values.dtype), ({"model": moved}, {})
 
     def predict(params, stats, batch, key, frozen):
         start, label = batch["image"], labels(batch)
-        keys = example_keys(stream(key, "bound"), batch["id"])
+        keys = example_keys(stream(key, "bound"), batch)
 
         def term(number):
             """The simple loss and the bound's term at a step of part `number` of the schedule."""
@@ -164,7 +163,7 @@ def diffusion(
             output = guided(partial(evaluate, params, stats), x, jnp.full(len(x), time), label, guidance, model)
             return full.clip(start_of(output, x, *scales))
 
-        keys = example_keys(key, condition["id"])
+        keys = example_keys(key, condition)
         return {"image": process.sample(denoise, step_back, full.respaced(steps), keys, shape)}
 
     measures = {"loss": metrics.mean("loss", "loss", "min", scale="log")}

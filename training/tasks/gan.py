@@ -90,16 +90,17 @@ def gan(
             train=train,
             **label,
             mutable=list(stats[name]) if train else [],
-            rngs={"dropout": module_key(key, batch["id"])},
+            rngs={"dropout": module_key(key, batch)},
         )
 
-    def noise(key, ids):
-        return jax.vmap(lambda key: draw(key, networks["generator"].latent))(example_keys(stream(key, "latent"), ids))
+    def noise(key, batch):
+        keys = example_keys(stream(key, "latent"), batch)
+        return jax.vmap(lambda key: draw(key, networks["generator"].latent))(keys)
 
     def init(key, batch):
         first = {name: x[:1] for name, x in batch.items()}
         label = {"label": first["label"]} if conditional else {}
-        inputs = {"generator": noise(key, first["id"]), adversary: first["image"]}
+        inputs = {"generator": noise(key, first), adversary: first["image"]}
         params, stats = {}, {}
         for name in networks:
             params[name], stats[name] = init_network(networks[name], stream(key, name), inputs[name], **label)
@@ -111,7 +112,7 @@ def gan(
         return params, stats
 
     def play_adversary(networks, params, stats, batch, key, hyper):
-        real, z = batch["image"], noise(key, batch["id"])
+        real, z = batch["image"], noise(key, batch)
         fake, _ = apply(networks, "generator", params, stats, z, batch, key, True)
         r, moved = apply(networks, adversary, params, stats, real, batch, stream(key, "real"), True)
         f, moved = apply(
@@ -119,7 +120,7 @@ def gan(
         )
         values, sums = adversary_loss(r, f), {"real": r.sum(), "fake": f.sum()}
         if gradient_penalty:
-            keys = example_keys(stream(key, "mix"), batch["id"])
+            keys = example_keys(stream(key, "mix"), batch)
             share = jax.vmap(lambda key: jax.random.uniform(key, (1,) * (real.ndim - 1), real.dtype))(keys)
             score = lambda x: apply(networks, adversary, params, stats, x, batch, stream(key, "penalty"), True)[0]
             extra = penalty(score, share * real + (1 - share) * fake)
@@ -128,7 +129,7 @@ def gan(
         return values, moved, sums
 
     def play_generator(networks, params, stats, batch, key, hyper):
-        fake, moved = apply(networks, "generator", params, stats, noise(key, batch["id"]), batch, key, True)
+        fake, moved = apply(networks, "generator", params, stats, noise(key, batch), batch, key, True)
         f, _ = apply(networks, adversary, params, stats, fake, batch, stream(key, "fake"), True)
         return generator_loss(f), moved, {"fake": f.sum()}
 
@@ -138,7 +139,7 @@ def gan(
         return values.sum(), jnp.asarray(len(values), values.dtype), ({player: moved}, sums)
 
     def predict(params, stats, batch, key, frozen):
-        fake, _ = apply(networks, "generator", params, stats, noise(key, batch["id"]), batch, key, False)
+        fake, _ = apply(networks, "generator", params, stats, noise(key, batch), batch, key, False)
         real, _ = apply(networks, adversary, params, stats, batch["image"], batch, key, False)
         fake, _ = apply(networks, adversary, params, stats, fake, batch, key, False)
         return {"real": real, "fake": fake}
@@ -146,7 +147,7 @@ def gan(
     def draw_images(params, stats, key, condition, frozen):
         """Samples of the classes `condition["label"]` and from the codes `condition["latent"]`, where given."""
         condition = {**condition, "label": sample_labels(networks["generator"], condition)}
-        z = condition.get("latent", noise(key, condition["id"]))
+        z = condition.get("latent", noise(key, condition))
         images, _ = apply(networks, "generator", params, stats, z, condition, key, False)
         return {kind: images}
 

@@ -88,7 +88,7 @@ def metric_learning(
 
     def loss(player, params, stats, batch, key, frozen, hyper):
         model = trained(networks, hyper)["model"]
-        x, moved = apply_in_training(model, params["model"], stats["model"], key, batch["id"], batch["image"])
+        x, moved = apply_in_training(model, params["model"], stats["model"], key, batch, batch["image"])
         label, ids = batch["label"], batch["id"]
         others, labels = gather(x), gather(label)
         known = (label >= 0)[:, None] & (labels >= 0)

@@ -37,7 +37,7 @@ def segmentation(
     a network of valid convolutions is smaller than its input, (h, w) < (H, W): it is trained on the centre of the
     masks, and its method `sides` gives the sides of input and output. Predictions have the size of the image, whose
     border is mirrored for them (Ronneberger et al. 2015, figure 2): `prediction` and its `probability` [B, H, W]; where
-    there are masks also `loss` [B], the cross-entropy per pixel.
+    there are masks also `loss` [B], the cross-entropy per labelled pixel, and `labelled` [B], the share of such pixels.
 
     Args:
       loss: one of LOSSES. `weight_map` weighs the pixels of the first two; dice and tversky ignore it.
@@ -55,7 +55,7 @@ def segmentation(
     def loss_of(player, params, stats, batch, key, frozen, hyper):
         _check_fit(batch["image"].shape[1:3], sides)
         network = trained(networks, hyper)["model"]
-        logits, moved = apply_in_training(network, params["model"], stats["model"], key, batch["id"], batch["image"])
+        logits, moved = apply_in_training(network, params["model"], stats["model"], key, batch, batch["image"])
         target = _centre(batch["masks"], logits).astype(jnp.int32)
         pixels = (target >= 0).astype(logits.dtype)
         if "weight_map" in batch:
@@ -75,7 +75,8 @@ def segmentation(
         if "masks" in batch:
             valid = batch["masks"] >= 0
             values = valid * losses.softmax_cross_entropy(logits, batch["masks"].astype(jnp.int32))
-            outputs["loss"] = losses.per_example(values) / _positive(losses.per_example(valid.astype(values.dtype)))
+            outputs["labelled"] = losses.per_example(valid.astype(values.dtype))
+            outputs["loss"] = losses.per_example(values) / _positive(outputs["labelled"])
         return outputs
 
     return Task(
@@ -85,7 +86,7 @@ def segmentation(
         predict=predict,
         metrics={
             "overlap": metrics.overlap(model.num_classes),
-            "cross_entropy": metrics.mean("loss", "cross_entropy", "min", "nats", panel="loss"),
+            "cross_entropy": metrics.mean("loss", "cross_entropy", "min", "nats", weight="labelled", panel="loss"),
         },
         numbers=("gamma", "alpha_fp", "beta_fn"),
         best="mean_iou",

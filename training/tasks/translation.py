@@ -114,7 +114,7 @@ def translation(
         fooled, returned, kept = 0.0, 0.0, 0.0
         for field, opposite in OPPOSITE.items():
             real, noise = batch[field], stream(key, field)
-            rngs = lambda name, noise=noise: {"dropout": module_key(stream(noise, name), batch["id"])}
+            rngs = lambda name, noise=noise: {"dropout": module_key(stream(noise, name), batch)}
             made = translate(own, params, field, real, True, rngs("made"))
             back = translate(own, params, opposite, made, True, rngs("back"))
             same = translate(own, params, opposite, real, True, rngs("same"))
@@ -128,10 +128,10 @@ def translation(
     def play_discriminators(params, buffers, batch, key, hyper):
         own, values, sums, moved = trained(networks, hyper), 0.0, {}, {}
         for field, opposite in OPPOSITE.items():
-            noise, ids = stream(key, field), batch["id" if field == "image" else f"id/{field}"]
-            rngs = lambda name, noise=noise: {"dropout": module_key(stream(noise, name), batch["id"])}
+            noise = stream(key, field)
+            rngs = lambda name, noise=noise: {"dropout": module_key(stream(noise, name), batch)}
             made = translate(own, params, field, batch[field], True, rngs("made"))
-            keys = example_keys(stream(noise, "history"), ids)
+            keys = example_keys(stream(noise, "history"), batch, GROUPS[field])
             shown, moved[opposite] = remember(buffers[opposite], buffers["count"], made, keys, gather)
             real = score(own, params, opposite, batch[opposite], rngs("real"))
             fake = score(own, params, opposite, shown, rngs("fake"))

@@ -82,7 +82,7 @@ def vae(
         return {"model": model.init(key, batch["image"][:1])["params"]}, {"model": {}}
 
     def loss(player, params, stats, batch, key, frozen, hyper):
-        x, keys = batch["image"], example_keys(key, batch["id"])
+        x, keys = batch["image"], example_keys(key, batch)
         weight = hyper["task"]["beta"]
         network = trained(networks, hyper)["model"]
         q = apply(network, params, x, "encode")
@@ -97,7 +97,7 @@ def vae(
         return values.sum(), jnp.asarray(len(x), values.dtype), ({"model": {}}, sums)
 
     def predict(params, stats, batch, key, frozen):
-        x, keys = batch["image"], example_keys(stream(key, "importance"), batch["id"])
+        x, keys = batch["image"], example_keys(stream(key, "importance"), batch)
         q = apply(model, params, x, "encode")
         kl = kl_to_prior(*q)
         numbers = jnp.arange(importance_samples)
@@ -116,7 +116,7 @@ def vae(
         """Images decoded from the codes `condition["latent"]` [B, D] where given, or from codes of the prior."""
         sample_labels(model, condition)
         prior = lambda key: jax.random.normal(key, (model.latent,))
-        z = condition.get("latent", jax.vmap(prior)(example_keys(key, condition["id"])))
+        z = condition.get("latent", jax.vmap(prior)(example_keys(key, condition)))
         return {"image": p.mean(apply(model, params, z, "decode"))}
 
     directions = {"nelbo": "min", "reconstruction": "min", "kl": None, "nll": "min"}

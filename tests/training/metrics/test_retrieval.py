@@ -1,8 +1,11 @@
 """Retrieval against its definition, written as loops."""
 
+import types
+
 import numpy as np
 import pytest
 
+from training.errors import TrainingError
 from training.metrics.retrieval import Retrieval, retrieval
 
 RANDOM = np.random.RandomState(0)
@@ -22,10 +25,14 @@ def by_definition(x, labels, k):
     return np.mean(hits), np.mean(precisions)
 
 
+def split_of(labels):
+    return types.SimpleNamespace(labels=lambda: np.array(labels))
+
+
 def passed(rows, ids, parts=1, **options):
     """The numbers of one pass that comes in `parts`."""
     evaluator = Retrieval(**options)
-    sink = evaluator.start(None, None)
+    sink = evaluator.start(split_of(rows["label"]), None)
     for part in np.array_split(np.arange(len(ids)), parts):
         sink.add(ids[part], {name: rows[name][part] for name in evaluator.needs})
     return sink.compute()
@@ -64,6 +71,18 @@ def test_examples_without_a_class_are_left_out():
 def test_a_split_without_pairs_gives_nan():
     found = retrieval(RANDOM.normal(size=(3, 2)), np.arange(3), (1,))
     assert np.isnan(found["recall_at_1"]) and np.isnan(found["map"])
+
+
+@pytest.mark.parametrize(
+    ("labels", "message"),
+    [
+        ([0, 0, 1, 1, -1], "recall@5 needs 6 examples with a class or more, the split has 4"),
+        ([0, 1, 2, 3, 4, 5, -1, -1], "two examples of a class"),
+    ],
+)
+def test_a_split_that_is_too_small_is_refused_before_it_is_measured(labels, message):
+    with pytest.raises(TrainingError, match=message):
+        Retrieval(ks=(1, 5)).start(split_of(labels), None)
 
 
 def test_every_number_has_a_reading():
