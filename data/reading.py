@@ -4,6 +4,7 @@ A source takes one object of its class, which `data.open_source` makes from the 
 """
 
 import dataclasses
+from collections.abc import Mapping
 from typing import Any
 
 from data import find_source
@@ -72,7 +73,7 @@ class Resized(Reading):
         return self.size or None, "resize"
 
 
-def preparation(name: str, channels: int, **options: Any) -> Preparation | None:
+def preparation(name: str, options: Mapping[str, Any], channels: int) -> Preparation | None:
     """How the data set `name` reads a picture file with these options; None where it reads none. Opens nothing.
 
     channels: of its images.
