@@ -32,7 +32,7 @@ class Reading:
 
     def preparation(self, channels: int, hint: str = "") -> Preparation:
         """How a file becomes an image. Raises DataError for keys that do not fit."""
-        return Preparation(channels, *self.canvas, self.white, self.background, hint)
+        return Preparation(channels, *self.canvas, self.white, self.background, hint=hint)
 
 
 @dataclasses.dataclass(frozen=True)
