@@ -2,7 +2,6 @@
 
 import csv
 import dataclasses
-import functools
 import pathlib
 import re
 from collections import Counter
@@ -11,11 +10,13 @@ from collections.abc import Callable, Mapping, Sequence
 import numpy as np
 
 from data import geometry, members
-from data.decode import Size, check_crop, picture_size, place, read_image, sides
+from data.decode import Preparation, picture_size
 from data.errors import DataError
 from data.fields import Field
 from data.folder import common_size
-from data.source import Info, Source, in_threads, normalisation
+from data.placement import sides
+from data.reading import Pictures
+from data.source import Info, Source, normalisation
 from data.splits import resolve
 from data.text import SPECIAL, Vocabulary
 
@@ -25,9 +26,7 @@ CORNERS = ("x1", "y1", "x2", "y2")
 def boxes(
     argument: str,
     split: str,
-    image_size: Size = None,
-    crop: str = "letterbox",
-    channels: int = 3,
+    pictures: Pictures = Pictures(crop="letterbox"),
     max_objects: int = 50,
     mean: tuple[float, ...] = (),
     std: tuple[float, ...] = (),
@@ -40,7 +39,7 @@ def boxes(
     sliced; `split_seed` shuffles it once. A batch holds image [B, H, W, C] uint8, boxes [B, max_objects, 4] float32 in
     pixels of the canvas and labels [B, max_objects] int32, −1 where there is no box.
 
-    image_size, crop: see data/decode.py; without a size all images must have the same.
+    pictures: see data/reading.py; without an image_size all images must have the same.
 
     Raises DataError, with the line: a file that does not exist, corners that are not numbers, a box that is empty or
     leaves its picture; more than `max_objects` boxes on one picture.
@@ -77,15 +76,13 @@ def boxes(
         "labels": Field("labels", (max_objects,), "int32", classes, of="boxes"),
     }
     listed = _Listed(list(objects), fields, encode, truth, varies=False)
-    return _opened(listed, split, image_size, crop, channels, mean, std, stats_images, split_seed)
+    return _opened(listed, split, pictures, mean, std, stats_images, split_seed)
 
 
 def captions(
     argument: str,
     split: str,
-    image_size: Size = None,
-    crop: str = "center",
-    channels: int = 3,
+    pictures: Pictures = Pictures(),
     length: int = 32,
     min_count: int = 1,
     mean: tuple[float, ...] = (),
@@ -99,7 +96,7 @@ def captions(
     image [B, H, W, C] uint8 and tokens [B, length] int32. In training each use of a picture draws one of its captions,
     in evaluation the first is taken; `truth` has all of them.
 
-    image_size, crop: see data/decode.py; without a size all images must have the same.
+    pictures: see data/reading.py; without an image_size all images must have the same.
     length: tokens, with <start> and <end>; longer captions are cut off.
     min_count: words that are rarer in the file become <unknown>.
 
@@ -128,7 +125,7 @@ def captions(
     fields = {"tokens": Field("tokens", (length,), "int32", vocabulary.words)}
     several = any(len(found) > 1 for found in texts.values())
     listed = _Listed(list(texts), fields, encode, lambda file: {"captions": texts[file]}, several)
-    return _opened(listed, split, image_size, crop, channels, mean, std, stats_images, split_seed)
+    return _opened(listed, split, pictures, mean, std, stats_images, split_seed)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -153,8 +150,8 @@ class _Listed:
 class ListedImages(Source):
     """Pictures with annotations, decoded as they are fetched; `files[id]` is the path of an example."""
 
-    def __init__(self, files: Sequence[pathlib.Path], listed: _Listed, read: functools.partial, info: Info):
-        self.files, self.listed, self.read, self.info = files, listed, read, info
+    def __init__(self, files: Sequence[pathlib.Path], listed: _Listed, preparation: Preparation, info: Info):
+        self.files, self.listed, self.preparation, self.info = files, listed, preparation, info
 
     def __len__(self):
         return len(self.files)
@@ -165,7 +162,7 @@ class ListedImages(Source):
         return {name: np.stack([example[name] for example in examples]) for name in examples[0]}
 
     def resident(self):
-        return None if self.listed.varies or self.read.keywords["crop"] == "random" else self.read_all()
+        return None if self.listed.varies or self.preparation.random else self.read_all()
 
     def members(self, root):
         return members.of_files(self.files, root)
@@ -174,32 +171,25 @@ class ListedImages(Source):
         found = []
         for file in (self.files[i] for i in ids):
             height, width = picture_size(file)
-            matrix = self._place(file).matrix
+            matrix = self.preparation.place(width, height).matrix
             found.append({"size": (height, width), "matrix": matrix, **self.listed.truth(file)})
         return found
 
-    def _place(self, file, key=None):
-        height, width = picture_size(file)
-        return place(width, height, self.read.keywords["size"], self.read.keywords["crop"], key)
-
     def _read(self, file, key):
-        image = self.read(file, key=key)
+        image, placement = self.preparation.read(file, key)
         rng = None if key is None else np.random.default_rng(key)
-        return {"image": image, **self.listed.encode(file, self._place(file, key).matrix, image.shape[:2], rng)}
+        return {"image": image, **self.listed.encode(file, placement.matrix, image.shape[:2], rng)}
 
 
-def _opened(listed, split, image_size, crop, channels, mean, std, stats_images, split_seed) -> ListedImages:
-    check_crop(crop if image_size else "center", image_size)
-    if channels not in (1, 3):
-        raise DataError(f"data.channels must be 1 or 3, found {channels}")
+def _opened(listed, split, pictures, mean, std, stats_images, split_seed) -> ListedImages:
+    preparation = pictures.preparation(pictures.channels)
     files = list(listed.files)
     np.random.default_rng(split_seed).shuffle(files)
-    height, width = sides(image_size) or common_size(files)
-    read = functools.partial(read_image, channels=channels, size=image_size, crop=crop)
-    mean, std = normalisation(mean, std, lambda: np.stack(in_threads(read, files[:stats_images])), channels)
-    fields = {"image": Field("image", (height, width, channels), "uint8"), **listed.fields}
+    shape = (*(sides(pictures.image_size) or common_size(files)), pictures.channels)
+    mean, std = normalisation(mean, std, lambda: preparation.read_all(files[:stats_images]), pictures.channels)
+    fields = {"image": Field("image", shape, "uint8"), **listed.fields}
     ((_, start, stop),) = resolve(split, {"train": len(files)})
-    return ListedImages(files[start:stop], listed, read, Info(fields, mean, std))
+    return ListedImages(files[start:stop], listed, preparation, Info(fields, mean, std))
 
 
 def _rows(argument: str, kind: str, columns: Sequence[str]):

@@ -1,146 +1,273 @@
-"""From an encoded image of any size to the canvas that a model takes; on the host, since sizes differ."""
+"""From a picture file of any kind and size to 8 bits a channel on the canvas that a model takes; on the host.
+
+What each mode that Pillow opens becomes (a mask: data/masks.py):
+
+    mode                       picture                                          mask
+    1, L, P                    its greys or colours                             its values or palette indices
+    RGB, RGBX                  its colours                                      the class of each colour of data.colors
+    LA, La, RGBA, RGBa, PA,    over data.background, as far as it is            as above where it is opaque, otherwise
+     any with a transparent     transparent                                      refused
+     colour
+    CMYK, YCbCr, LAB, HSV      converted to RGB                                 refused
+    I;16, I;16B, I;16L         value / data.white; without it 65535 is white,   its values
+                                but a largest value of 4095 or less is refused
+    I (32 bits), F (floats)    value / data.white; refused without it           its values, which must be whole numbers
+
+The orientation in EXIF is carried out, for pictures and masks. An animation gives its first frame; a TIFF of several
+pages of one size is refused, and so is an animated mask. Colours of 16 bits a channel lose their lower 8 bits.
+Values below 0 or above white, or that are not finite, are refused.
+"""
 
 import dataclasses
+import re
+import struct
+import zlib
+from collections.abc import Iterable
 
 import numpy as np
-from PIL import Image
+from PIL import Image, UnidentifiedImageError
 
-from data import geometry
-from data.errors import DataError, unknown
+from data.errors import DataError
+from data.placement import Placement, Size, check_crop, place
+from data.source import in_threads
 
-CROPS = ("center", "random", "resize", "letterbox")
-MODES = {1: "L", 3: "RGB", 4: "RGBA"}
-CORRUPT = (OSError, SyntaxError, ValueError, EOFError, Image.DecompressionBombError)  # what PIL raises
+MODES = {1: "L", 3: "RGB", 4: "RGBA"}  # by the number of channels of an image
+VIA = {"La": "LA", "RGBa": "RGBA", "LAB": "RGB", "HSV": "RGB", "YCbCr": "RGB", "CMYK": "RGB"}
+DEEP = ("I;16", "I;16B", "I;16L", "I", "F")
+COARSE = re.compile("(LA|RGB|RGBX|RGBA|CMYK)[a-z]*;16.*")  # of 16 bits a channel, which Pillow reads as 8
+TURNS = {  # the orientation in EXIF -> what makes a picture upright
+    2: Image.Transpose.FLIP_LEFT_RIGHT,
+    3: Image.Transpose.ROTATE_180,
+    4: Image.Transpose.FLIP_TOP_BOTTOM,
+    5: Image.Transpose.TRANSPOSE,
+    6: Image.Transpose.ROTATE_270,
+    7: Image.Transpose.TRANSVERSE,
+    8: Image.Transpose.ROTATE_90,
+}
+# Of deep images that Pillow scales itself, or whose header has the bits: by (format, mode), or by their raw mode.
+KNOWN_WHITE = {("PPM", "I"): 65535, ("JPEG2000", "I;16"): 65535, "I;12": 4095}
+ORIENTATION, PHOTOMETRIC, WHITE_IS_ZERO = 0x0112, 262, 0  # tags of EXIF and TIFF
 
-Size = int | tuple[int, int] | None  # of the canvas: a side, (height, width), or the picture's own
-
-
-def check_crop(crop: str, image_size: Size) -> None:
-    """Raises DataError unless `crop` exists and has the size that it needs."""
-    if crop not in CROPS:
-        raise unknown("data.crop", crop, CROPS)
-    if crop in ("random", "letterbox") and not image_size:
-        raise DataError(f"data.crop={crop!r} needs data.image_size")
-    if image_size and (np.size(image_size) > 2 or np.min(image_size) < 1):
-        raise DataError(f"data.image_size={image_size!r}: a side or (height, width), in pixels")
-
-
-def sides(size: Size) -> tuple[int, int] | None:
-    """(height, width) of a canvas; None: that of the picture."""
-    return tuple(int(side) for side in np.broadcast_to(size, 2)) if size else None
-
-
-def decode(file, channels: int, size: Size, crop: str, key: np.ndarray | None = None) -> tuple[np.ndarray, "Placement"]:
-    """The image in `file` (a path or a binary file) on its canvas, [H, W, C] uint8, and where it lies.
-
-    Raises CORRUPT.
-    """
-    with Image.open(file) as image:
-        if image.mode.startswith("I;16"):  # PIL would clip 16 bits to white
-            image = Image.fromarray((np.asarray(image) // 257).astype(np.uint8))
-        image, placement = fit(image.convert(MODES[channels]), size, crop, key)
-        return np.asarray(image).reshape(image.height, image.width, channels), placement
+CORRUPT = (  # what Pillow raises
+    OSError,
+    SyntaxError,
+    ValueError,
+    EOFError,
+    IndexError,
+    KeyError,
+    TypeError,
+    struct.error,
+    zlib.error,
+    Image.DecompressionBombError,
+)
 
 
-def read_image(
-    file, channels: int, size: Size = None, crop: str = "center", key: np.ndarray | None = None, hint: str = ""
-) -> np.ndarray:
-    """The pixels of `decode`. Raises DataError that names a file which cannot be decoded and ends in `hint`."""
-    try:
-        return decode(file, channels, size, crop, key)[0]
-    except CORRUPT as error:
-        raise DataError(f"cannot read image {file}: {error}{hint}") from error
-
-
-def picture_size(file, hint: str = "") -> tuple[int, int]:
-    """(height, width) of the image in `file`, from its header. Raises DataError that names a file without one."""
-    try:
-        with Image.open(file) as image:
-            return image.height, image.width
-    except CORRUPT as error:
-        raise DataError(f"cannot read image {file}: {error}{hint}") from error
+class Unreadable(DataError):
+    """A file that Pillow cannot decode."""
 
 
 @dataclasses.dataclass(frozen=True)
-class Placement:
-    """How a picture lies on a canvas: its rectangle `region` on the rectangle `place` of the canvas.
+class Decoded:
+    """A picture as Pillow decodes it.
 
-    Both are (left, top, right, bottom) in pixels; `place` is integral. `canvas` is (H, W).
+    Attributes:
+      image: the first frame.
+      format: of the file, "PNG".
+      raw: how the pixels lie in the file, in Pillow's words: "I;12".
+      animated: whether there are more frames.
+      inverted: whether the largest value of a deep image is black.
     """
 
-    region: tuple[float, float, float, float]
-    place: tuple[int, int, int, int]
-    canvas: tuple[int, int]
+    image: Image.Image
+    format: str
+    raw: str
+    animated: bool
+    inverted: bool
+
+
+def load(file, hint: str = "", upright: bool = True) -> Decoded:
+    """The picture in `file`, with the orientation in EXIF carried out where `upright`.
+
+    Raises Unreadable that names the file and ends in `hint`, DataError for a stack of pages.
+    """
+    try:
+        with Image.open(file) as image:
+            kind, raw = image.format, _raw(image)
+            pages = image.n_frames if kind == "TIFF" else 1
+            stacked = pages > 1 and _same_size(image, pages)
+            animated = getattr(image, "is_animated", False)  # formats without animation lack it
+            inverted = kind == "TIFF" and image.tag_v2.get(PHOTOMETRIC) == WHITE_IS_ZERO
+            image.load()
+            turn = TURNS.get(_orientation(image)) if upright else None
+    except CORRUPT as error:
+        raise _unreadable(file, error, hint) from error
+    if stacked:
+        raise DataError(f"{file} is a stack of {pages} pages: save each page as a file")
+    return Decoded(image if turn is None else image.transpose(turn), kind, raw, animated, inverted)
+
+
+@dataclasses.dataclass(frozen=True)
+class Preparation:
+    """How the picture files of a page become the images that its network takes: the same for training and predicting.
+
+    Attributes:
+      channels: 1 (grey), 3 (RGB) or 4 (RGBA).
+      size, crop: of the canvas; see data/placement.py.
+      white, background: see data/reading.py.
+      upright: whether the orientation in EXIF is carried out.
+      hint: the end of the message about a file that cannot be decoded.
+
+    Raises DataError for values that do not fit.
+    """
+
+    channels: int
+    size: Size = None
+    crop: str = "resize"
+    white: float = 0.0
+    background: tuple[int, ...] = (255,)
+    upright: bool = True
+    hint: str = ""
+
+    def __post_init__(self):
+        check_crop(self.crop, self.size)
+        if self.channels not in MODES:
+            raise DataError(f"data.channels must be 1 or 3, found {self.channels}")
+        if not 0 <= self.white < np.inf:
+            raise DataError(f"data.white={self.white}: the value of white in files of 16 bits or floats, above 0")
+        if len(self.background) not in (1, self.channels) or not all(
+            isinstance(x, int) and 0 <= x <= 255 for x in self.background
+        ):
+            raise DataError(f"data.background={self.background!r}: one number for each of the channels, 0 to 255")
 
     @property
-    def matrix(self) -> np.ndarray:
-        """[2, 3], from the picture's own pixels to the canvas; see data/geometry.py."""
-        return geometry.onto(self.region, self.place)
+    def random(self) -> bool:
+        """Whether two uses of a file may differ."""
+        return self.crop == "random"
 
-    def draw(self, image: Image.Image, nearest: bool = False, fill: int = 0) -> Image.Image:
-        """The canvas: antialiased bilinear, or the nearest pixel (masks); `fill` beside the picture."""
-        left, top, right, bottom = self.place
-        how = Image.Resampling.NEAREST if nearest else Image.Resampling.BILINEAR
-        shape, whole = (right - left, bottom - top), (0, 0, image.width, image.height)
-        if shape != image.size or self.region != whole:
-            image = image.resize(shape, how, self.region)
-        height, width = self.canvas
-        if shape == (width, height):
-            return image
-        canvas = Image.new(image.mode, (width, height), fill)
-        canvas.paste(image, (left, top))
-        return canvas
+    def place(self, width: int, height: int, key: np.ndarray | None = None) -> Placement:
+        """Where a picture of `width` × `height` goes."""
+        return place(width, height, self.size, self.crop, key)
+
+    def read(self, file, key: np.ndarray | None = None) -> tuple[np.ndarray, Placement]:
+        """The picture in `file` (a path or a binary file) as [H, W, C] uint8 on its canvas, and where it is there.
+
+        key: of the random crop. Raises DataError that names the file.
+        """
+        image = self._converted(load(file, self.hint, self.upright), file)
+        placement = self.place(image.width, image.height, key)
+        image = placement.draw(image)
+        return np.asarray(image).reshape(image.height, image.width, self.channels), placement
+
+    def read_all(self, files: Iterable) -> np.ndarray:
+        """[N, H, W, C] uint8: the images of `files`, read by threads, without keys."""
+        return np.stack([image for image, _ in in_threads(self.read, files)])
+
+    def whole(self, file) -> np.ndarray:
+        """[H, W, C] uint8: the picture in `file` at its own size."""
+        return dataclasses.replace(self, size=None, crop="resize").read(file)[0]
+
+    def _converted(self, found: Decoded, file) -> Image.Image:
+        """The image in 8 bits of the mode of `channels`."""
+        image = found.image
+        if image.mode in DEEP:
+            image = self._eight_bits(found, file)
+        elif COARSE.fullmatch(found.raw):
+            self._check_coarse(image, file)
+        if image.mode in VIA:
+            image = image.convert(VIA[image.mode])
+        if image.has_transparency_data and self.channels != 4:
+            background = self.background * 3 if len(self.background) == 1 else self.background
+            below = Image.new("RGBA", image.size, (*background, 255))
+            image = Image.alpha_composite(below, image.convert("RGBA")).convert("RGB")
+        mode = MODES[self.channels]
+        return image if image.mode == mode else image.convert(mode)
+
+    def _eight_bits(self, found: Decoded, file) -> Image.Image:
+        """L of an image of 16 or 32 bits; LA where one of its values is transparent."""
+        mode, values = found.image.mode, np.asarray(found.image)
+        low, high = float(values.min()), float(values.max())
+        if not np.isfinite(low + high):
+            raise DataError(f"{file} holds values that are not finite")
+        white = self.white or KNOWN_WHITE.get((found.format, mode)) or KNOWN_WHITE.get(found.raw, 0)
+        kind = {"I": "32-bit integers", "F": "floats"}.get(mode, "16 bits")
+        if not white and mode in ("I", "F"):
+            raise DataError(
+                f"{file} holds {kind} from {low:g} to {high:g}: set data.white to the value of white, as in"
+                f" data.white={_guess(high, mode)}"
+            )
+        if not white and 0 < high <= 4095:
+            raise DataError(
+                f"{file} has 16 bits, but its largest value is {high:g}: set data.white={_guess(high, mode)} if"
+                " that is white, or data.white=65535 to take the values as they are"
+            )
+        white = white or 65535
+        if low < 0 or high > white:
+            raise DataError(f"{file} holds {kind} from {low:g} to {high:g}, outside of 0 to data.white={white:g}")
+        scaled = np.rint(values * (255 / white)).astype(np.uint8)
+        grey = Image.fromarray(255 - scaled if found.inverted else scaled)
+        if (see_through := found.image.info.get("transparency")) is not None:
+            grey.putalpha(Image.fromarray(np.where(values == see_through, 0, 255).astype(np.uint8)))
+        return grey
+
+    def _check_coarse(self, image: Image.Image, file) -> None:
+        """Raises DataError where the upper 8 of 16 bits, which Pillow reads of colours, do not show the picture."""
+        high = max(top for _, top in _extrema(image))
+        if self.white not in (0, 65535) or (not self.white and 0 < high <= 15):
+            raise DataError(
+                f"{file} has colours of 16 bits, of which the upper 8 can be read: {high} at most; save it with 8 bits"
+                + ("" if self.white else ", or set data.white=65535 to take it as it is")
+            )
 
 
-def fit(image: Image.Image, size: Size, crop: str, key: np.ndarray | None) -> tuple[Image.Image, Placement]:
-    """`image` on a canvas of `size`, and where it lies there; see `place`."""
-    placement = place(image.width, image.height, size, crop, key)
-    return placement.draw(image), placement
+def picture_size(file, hint: str = "", upright: bool = True) -> tuple[int, int]:
+    """(height, width) of the picture in `file`, from its header. Raises Unreadable that names the file; see `load`."""
+    try:
+        with Image.open(file) as image:
+            # Pillow has turned the size of a TIFF already.
+            lies = upright and image.format != "TIFF" and _orientation(image) >= 5
+            return image.size if lies else image.size[::-1]
+    except CORRUPT as error:
+        raise _unreadable(file, error, hint) from error
 
 
-def place(width: int, height: int, size: Size, crop: str, key: np.ndarray | None = None) -> Placement:
-    """Where a picture of `width` × `height` goes; unchanged where `size` is None.
-
-    "center": the shorter side (relative to the canvas) becomes 256/224 of the canvas's, then the centre is cut out.
-    "resize": the whole picture, its aspect ratio given up.
-    "letterbox": the whole picture with its aspect ratio kept, in the centre, black (ignored in masks) beside it.
-    "random": with a key the random-resized crop drawn from it; without a key (evaluation) that of "center".
-    """
-    whole = (0, 0, width, height)
-    canvas = sides(size)
-    if canvas is None:
-        return Placement(whole, whole, (height, width))
-    full = (0, 0, canvas[1], canvas[0])
-    aspect = canvas[1] / canvas[0]
-    if crop == "resize":
-        return Placement(whole, full, canvas)
-    if crop == "letterbox":
-        scale = min(canvas[0] / height, canvas[1] / width)
-        new_width, new_height = max(round(width * scale), 1), max(round(height * scale), 1)
-        left, top = (canvas[1] - new_width) // 2, (canvas[0] - new_height) // 2
-        return Placement(whole, (left, top, left + new_width, top + new_height), canvas)
-    if crop == "random" and key is not None:
-        return Placement(random_box(width, height, np.random.default_rng(key), aspect), full, canvas)
-    return Placement(center_box(width, height, aspect), full, canvas)
+def _orientation(image: Image.Image) -> int:
+    """1 to 8; 1 where the EXIF of a picture cannot be read, which does not make the picture unreadable."""
+    try:
+        found = image.getexif().get(ORIENTATION, 1)
+    except CORRUPT:
+        return 1
+    return found if found in TURNS else 1
 
 
-def center_box(width: int, height: int, aspect: float = 1.0) -> tuple[float, float, float, float]:
-    """(left, top, right, bottom) of the centre: 224/256 of the largest rectangle of `aspect` = width / height."""
-    side = min(width / aspect, height) * 224 / 256
-    left, top = (width - side * aspect) / 2, (height - side) / 2
-    return left, top, left + side * aspect, top + side
+def _same_size(image: Image.Image, pages: int) -> bool:
+    """Whether another page has the size of the first; smaller ones are previews."""
+    size = image.size
+    try:
+        return any(image.seek(page) or image.size == size for page in range(1, pages))
+    finally:
+        image.seek(0)
 
 
-def random_box(width: int, height: int, rng: np.random.Generator, aspect: float = 1.0) -> tuple[int, int, int, int]:
-    """The random-resized crop of Szegedy et al. 2015, section 6: 8 to 100 % of the area, 3/4 to 4/3 of `aspect`."""
-    for _ in range(10):
-        area = width * height * rng.uniform(0.08, 1.0)
-        drawn = aspect * np.exp(rng.uniform(np.log(3 / 4), np.log(4 / 3)))
-        w, h = round(np.sqrt(area * drawn)), round(np.sqrt(area / drawn))
-        if 0 < w <= width and 0 < h <= height:
-            left, top = int(rng.integers(width - w + 1)), int(rng.integers(height - h + 1))
-            return left, top, left + w, top + h
-    # No crop fits a very long image: its largest rectangle of the aspect, in the centre.
-    w, h = max(int(min(width, height * aspect)), 1), max(int(min(height, width / aspect)), 1)
-    left, top = (width - w) // 2, (height - h) // 2
-    return left, top, left + w, top + h
+def _raw(image: Image.Image) -> str:
+    """How the pixels lie in the file, in Pillow's words."""
+    arguments = image.tile[0].args if image.tile else ""
+    return str(arguments[0]) if isinstance(arguments, tuple) and arguments else str(arguments)
+
+
+def _extrema(image: Image.Image) -> list[tuple[int, int]]:
+    found = image.getextrema()
+    return list(found) if isinstance(found[0], tuple) else [found]
+
+
+def _guess(high: float, mode: str) -> str:
+    """The white that a file of this largest value probably has."""
+    if mode == "F" and high <= 1:
+        return "1.0"
+    return str(next((white for white in (255, 1023, 4095, 65535) if high <= white), f"{high:g}"))
+
+
+def _unreadable(file, error: Exception, hint: str) -> Unreadable:
+    why = " ".join(str(error).split())
+    if isinstance(error, UnidentifiedImageError):  # whose text repeats the name
+        why = "Pillow does not find a picture in it"
+    return Unreadable(f"cannot read image {file}: {why}{hint}")

@@ -9,8 +9,10 @@ import warnings
 import numpy as np
 
 from data import members
-from data.decode import Size, check_crop, picture_size, place, read_image, sides
+from data.decode import Unreadable, picture_size
 from data.errors import DataError
+from data.placement import sides
+from data.reading import Pictures
 from data.source import Info, Source, in_threads, labelled_images, normalisation
 from data.splits import resolve
 
@@ -24,9 +26,7 @@ Listing = list[tuple[pathlib.Path, str]]  # (file, class name) of every example 
 def folder(
     argument: str,
     split: str,
-    image_size: Size = None,
-    crop: str = "center",
-    channels: int = 3,
+    pictures: Pictures = Pictures(),
     mean: tuple[float, ...] = (),
     std: tuple[float, ...] = (),
     stats_images: int = 512,
@@ -38,22 +38,18 @@ def folder(
     The CSV has the columns file (relative to it) and label. Without folders that are splits, everything is the
     split `train`, to be sliced. `split_seed` shuffles each split once, so that its slices hold all classes.
 
-    image_size, crop: a side or (height, width), see data/decode.py; without a size all images must have the same.
-    channels: 3 (RGB) or 1 (grey).
+    pictures: see data/reading.py; without an image_size all images must have the same.
     mean, std: over pixels in [0, 1]; where empty, measured on `stats_images` images of the first split.
-    skip_corrupt: decode every file on opening and leave out what fails, with a warning. Otherwise a corrupt file
-        is an error once it is read.
+    skip_corrupt: decode every file on opening and leave out what cannot be decoded, with a warning. Otherwise such a
+        file is an error once it is read.
     """
-    check_crop(crop, image_size)
-    if channels not in (1, 3):
-        raise DataError(f"data.channels must be 1 or 3, found {channels}")
+    preparation = pictures.preparation(pictures.channels, HINT)
     path = pathlib.Path(argument).expanduser()
     if not argument or not path.exists():
         raise DataError(f"no folder {argument!r}: write 'folder:path/to/images' or 'folder:path/to/labels.csv'")
     listings = _read_csv(path) if path.is_file() else _read_folders(path)
-    read = functools.partial(read_image, channels=channels, size=image_size, crop=crop, hint=HINT)
     if skip_corrupt:
-        listings = _leave_out_corrupt(listings, read)
+        listings = _leave_out_corrupt(listings, preparation.read)
 
     classes = tuple(sorted({label for listing in listings.values() for _, label in listing}))
     if len(classes) < 2:
@@ -62,36 +58,36 @@ def folder(
         np.random.default_rng(split_seed).shuffle(listing)
     first = [file for file, _ in next(iter(listings.values()))]
     files = [file for listing in listings.values() for file, _ in listing]
-    height, width = sides(image_size) or common_size(files)
-    mean, std = normalisation(mean, std, lambda: np.stack(in_threads(read, first[:stats_images])), channels)
+    shape = (*(sides(pictures.image_size) or common_size(files, HINT)), pictures.channels)
+    mean, std = normalisation(mean, std, lambda: preparation.read_all(first[:stats_images]), pictures.channels)
 
     parts = resolve(split, {name: len(listing) for name, listing in listings.items()})
     files, names = zip(*[example for name, a, b in parts for example in listings[name][a:b]], strict=True)
     number = {name: i for i, name in enumerate(classes)}
     labels = np.array([number[name] for name in names], np.int32)
-    return ImageFiles(files, read, labelled_images(classes, (height, width, channels), mean, std), labels)
+    return ImageFiles(files, preparation, labelled_images(classes, shape, mean, std), labels)
 
 
 class ImageFiles(Source):
     """Files that are decoded and cropped as they are fetched; `files[id]` is the path of an example.
 
-    read: `read_image` with its arguments but the file and the key. numbers: the labels [N]; None: the data have none.
+    preparation: how a file becomes an image. numbers: the labels [N]; None: the data have none.
     name: of the field that holds the image.
     """
 
-    def __init__(self, files, read: functools.partial, info: Info, numbers: np.ndarray | None = None, name="image"):
-        self.files, self.read, self.info, self.numbers, self.name = files, read, info, numbers, name
+    def __init__(self, files, preparation, info: Info, numbers: np.ndarray | None = None, name="image"):
+        self.files, self.preparation, self.info, self.numbers, self.name = files, preparation, info, numbers, name
 
     def __len__(self):
         return len(self.files)
 
     def fetch(self, ids, keys=None):
         keys = [None] * len(ids) if keys is None else np.column_stack([keys, ids])
-        images = [self.read(self.files[i], key=key) for i, key in zip(ids, keys, strict=True)]
+        images = [self.preparation.read(self.files[i], key)[0] for i, key in zip(ids, keys, strict=True)]
         return {self.name: np.stack(images)} | ({} if self.numbers is None else {"label": self.numbers[ids]})
 
     def resident(self):
-        return None if self.read.keywords["crop"] == "random" else self.read_all()
+        return None if self.preparation.random else self.read_all()
 
     def members(self, root):
         return members.of_files(self.files, root)
@@ -100,8 +96,7 @@ class ImageFiles(Source):
         found = []
         for i in ids:
             height, width = picture_size(self.files[i])
-            options = {name: self.read.keywords[name] for name in ("size", "crop")}
-            truth = {"size": (height, width), "matrix": place(width, height, **options).matrix}
+            truth = {"size": (height, width), "matrix": self.preparation.place(width, height).matrix}
             found.append(truth if self.numbers is None else truth | {"label": int(self.numbers[i])})
         return found
 
@@ -144,7 +139,7 @@ def _leave_out_corrupt(listings: dict[str, Listing], read) -> dict[str, Listing]
     def fault(file: pathlib.Path) -> str | None:
         try:
             read(file)
-        except DataError:
+        except Unreadable:
             return str(file)
 
     faults = {f for listing in listings.values() for f in in_threads(fault, [file for file, _ in listing]) if f}
@@ -157,9 +152,9 @@ def _leave_out_corrupt(listings: dict[str, Listing], read) -> dict[str, Listing]
     return kept
 
 
-def common_size(files: list[pathlib.Path]) -> tuple[int, int]:
-    """(height, width) of all files, from their headers. Raises DataError where they differ."""
-    sizes = in_threads(functools.partial(picture_size, hint=HINT), files)
+def common_size(files: list[pathlib.Path], hint: str = "") -> tuple[int, int]:
+    """(height, width) of all files, from their headers. Raises DataError where they differ; see `picture_size`."""
+    sizes = in_threads(functools.partial(picture_size, hint=hint), files)
     for file, size in zip(files, sizes, strict=True):
         if size != sizes[0]:
             first, other = (f"{height}×{width}" for height, width in (sizes[0], size))

@@ -57,9 +57,11 @@ def layout(builder, name: str, chosen: tuple[str, ...] = ()) -> Layout:
         or (isinstance(kind, types.Image) and kind.shape[-1] == 1 and "mask" in feature)
     )
     images = [f for f in order if isinstance(found[f], types.Image) and not is_mask(f, found[f])]
-    images = [f for f in images if _is(found[f], np.uint8)]
+    images = [f for f in images if _is(found[f], np.uint8) or _is(found[f], np.uint16)]
     if not images:
-        raise DataError(f"tfds:{name} has no images of 8 bits: its features are {', '.join(builder.info.features)}")
+        raise DataError(
+            f"tfds:{name} has no images of 8 or 16 bits: its features are {', '.join(builder.info.features)}"
+        )
     first = lambda test: next((feature for feature in order if test(feature, found[feature])), "")
     texts = [(f, _key_of(found[f], types.Text)) for f in order]
     objects = _objects(found, order, types)

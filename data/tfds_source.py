@@ -9,14 +9,16 @@ from typing import Any
 
 import numpy as np
 import PIL
-from PIL import Image
 
 from data import geometry, members
 from data.cache import kept
-from data.decode import Size, check_crop, decode, place, sides
+from data.decode import Preparation, load, picture_size
 from data.errors import DataError
 from data.fields import Field
+from data.masks import LARGEST, mask_values
+from data.placement import Placement, Size, sides
 from data.prepare import find_builder, prepare
+from data.reading import Framed
 from data.source import Info, Source, normalisation
 from data.splits import resolve
 from data.tfds_features import Layout, field_table, layout
@@ -39,8 +41,7 @@ def tfds(
     split: str,
     data_dir: str | None = None,
     manual_dir: str | None = None,
-    image_size: Size = None,
-    crop: str = "center",
+    framed: Framed = Framed(),
     features: tuple[str, ...] = (),
     max_objects: int = 100,
     mask_classes: tuple[str, ...] = (),
@@ -61,7 +62,7 @@ def tfds(
 
     data_dir: the folder of prepared sets; None: ~/tensorflow_datasets or TFDS_DATA_DIR.
     manual_dir: folder with the set's original files, for preparing it without a download.
-    image_size, crop: a side or (height, width), see data/decode.py; without a size all images must have the same.
+    framed: see data/reading.py; without an image_size all images must have the same.
     features: names of the features to use; empty: the image, the class, the masks and the boxes that there are, see
         data/tfds_features.py.
     max_objects: N; an example with more is an error when it is read.
@@ -70,16 +71,16 @@ def tfds(
     """
     from tensorflow_datasets import decode as decoding  # half a second, so only where it is used
 
-    check_crop(crop, image_size)
     builder = prepare(argument, data_dir, manual_dir)
-    where, fields = _fields(builder, argument, image_size, features, max_objects, mask_classes)
+    where, fields = _fields(builder, argument, framed.image_size, features, max_objects, mask_classes)
     shape = fields["image"].shape
     folder = pathlib.Path(builder.data_dir)
     sizes = {name: info.num_examples for name, info in builder.info.splits.items()}
     first = "train" if "train" in sizes else next(iter(sizes))
     known_mean, known_std = CONSTANTS.get(builder.name, ((), ()))
     undecoded = {name: decoding.SkipDecoding() for name in (where.image, where.masks) if name}
-    canvas = Canvas(shape, image_size, crop)
+    # Boxes and masks belong to the pictures as TensorFlow decodes them, which turns none.
+    preparation = dataclasses.replace(framed.preparation(shape[-1]), upright=False)
 
     def open_parts(parts: list[tuple[str, int, int]], info: Info) -> TfdsSource:
         spec = "+".join(f"{name}[{start}:{stop}]" for name, start, stop in parts)
@@ -91,8 +92,8 @@ def tfds(
                 "needs: prepare it in another data_dir with python -m data.prepare"
             ) from error
         files = [(path.name, path.stat().st_size, path.stat().st_mtime_ns) for path in sorted(folder.iterdir())]
-        identity = (str(folder), files, spec, where, canvas, max_objects)
-        return TfdsSource(records, where, canvas, info, identity, parts)
+        identity = (str(folder), files, spec, where, preparation, max_objects)
+        return TfdsSource(records, where, preparation, info, identity, parts)
 
     def sample() -> np.ndarray:
         image = {"image": fields["image"]}
@@ -132,23 +133,14 @@ def _fields(
     return where, field_table(builder, where, (height, width, channels), max_objects, mask_classes)
 
 
-@dataclasses.dataclass(frozen=True)
-class Canvas:
-    """How pictures become images of `shape` (H, W, C); see data/decode.py."""
-
-    shape: tuple[int, int, int]
-    size: Size
-    crop: str
-
-
 class TfdsSource(Source):
     """Records of a prepared set, decoded and cropped as they are fetched.
 
     identity: all that the pixels depend on. parts: the slices of splits that the records are.
     """
 
-    def __init__(self, records, where: Layout, canvas: Canvas, info: Info, identity: tuple, parts: list):
-        self.records, self.where, self.canvas, self.info = records, where, canvas, info
+    def __init__(self, records, where: Layout, preparation: Preparation, info: Info, identity: tuple, parts: list):
+        self.records, self.where, self.preparation, self.info = records, where, preparation, info
         self.identity, self.parts = identity, parts
 
     def __len__(self):
@@ -161,9 +153,9 @@ class TfdsSource(Source):
         return {name: np.stack([example[name] for example in examples]) for name in self.info.fields}
 
     def resident(self):
-        if self.canvas.crop == "random":
+        if self.preparation.random:
             return None
-        code = inspect.getsource(inspect.getmodule(decode)) + inspect.getsource(inspect.getmodule(TfdsSource))
+        code = [inspect.getsource(inspect.getmodule(one)) for one in (Preparation, Placement, mask_values, TfdsSource)]
         return kept((self.identity, PIL.__version__, code), self.read_all)
 
     def members(self, root):
@@ -176,24 +168,23 @@ class TfdsSource(Source):
         return kept((self.identity, "labels"), read)["label"]
 
     def truth(self, ids):
-        return [self._truth(record) for record in self._records(ids)]
+        return [self._truth(*row) for row in zip(ids, self._records(ids), strict=True)]
 
     def _records(self, ids) -> list[dict]:
         return self.records.__getitems__([int(i) for i in ids])
 
     def _example(self, i: int, record: dict, key) -> dict[str, np.ndarray]:
         """The fields of one example, padded."""
-        fields, canvas = self.info.fields, self.canvas
-        image, placement = decode(io.BytesIO(record[self.where.image]), canvas.shape[-1], canvas.size, canvas.crop, key)
+        fields = self.info.fields
+        image, placement = self.preparation.read(_Encoded(record[self.where.image], i), key)
         example: dict[str, Any] = {"image": image}
         if "label" in fields:
             example["label"] = np.int32(record[self.where.label])
         if "masks" in fields:
-            mask = Image.fromarray(_mask(record[self.where.masks]).astype(np.int32))
-            example["masks"] = np.asarray(placement.draw(mask, nearest=True, fill=-1)).astype(np.int16)
+            example["masks"] = placement.draw_mask(self._mask(record, i))
         if "boxes" in fields:
             left, top, right, bottom = placement.region
-            size = _size(record[self.where.image])
+            size = picture_size(_Encoded(record[self.where.image], i), upright=False)
             boxes, labels = self._boxes(record, size), self._box_labels(record)
             if self.where.crowd:
                 single = ~np.array(record[self.where.boxes][self.where.crowd], bool)
@@ -210,15 +201,15 @@ class TfdsSource(Source):
             example["labels"] = np.pad(labels, (0, padding), constant_values=-1)
         return example
 
-    def _truth(self, record: dict) -> dict[str, Any]:
+    def _truth(self, i: int, record: dict) -> dict[str, Any]:
         """The ground truth of one example; see Source.truth."""
-        height, width = _size(record[self.where.image])
-        matrix = place(width, height, self.canvas.size, self.canvas.crop).matrix
+        height, width = picture_size(_Encoded(record[self.where.image], i), upright=False)
+        matrix = self.preparation.place(width, height).matrix
         truth: dict[str, Any] = {"size": (height, width), "matrix": matrix}
         if self.where.label:
             truth["label"] = int(record[self.where.label])
         if self.where.masks:
-            truth["masks"] = _mask(record[self.where.masks]).astype(np.int16)
+            truth["masks"] = self._mask(record, i)
         if self.where.boxes:
             truth |= {"boxes": self._boxes(record, (height, width)), "labels": self._box_labels(record)}
             flags = {"crowd": self.where.crowd, "difficult": self.where.difficult}
@@ -229,6 +220,13 @@ class TfdsSource(Source):
             name = "captions" if "caption" in f"{feature}/{key}" or key == "text" else feature
             truth.setdefault(name, []).extend(text.decode() for text in texts)
         return truth
+
+    def _mask(self, record: dict, i: int) -> np.ndarray:
+        """[H, W] int16: the classes of a mask at its own size. Raises DataError for values that are not classes."""
+        values = mask_values(load(_Encoded(record[self.where.masks], i), upright=False))
+        if values.max() > LARGEST:
+            raise DataError(f"the mask of example {i} holds the value {values.max()}: {LARGEST} is the largest class")
+        return values.astype(np.int16)
 
     def _boxes(self, record: dict, size: tuple[int, int]) -> np.ndarray:
         """[n, 4] float32: x1, y1, x2, y2 in the picture's own pixels."""
@@ -246,13 +244,12 @@ class TfdsSource(Source):
         return np.zeros(count, np.int32)
 
 
-def _size(encoded: bytes) -> tuple[int, int]:
-    """(height, width) of an encoded image, from its header."""
-    with Image.open(io.BytesIO(encoded)) as image:
-        return image.height, image.width
+class _Encoded(io.BytesIO):
+    """The encoded picture of an example, which messages name by its number."""
 
+    def __init__(self, content: bytes, example: int):
+        super().__init__(content)
+        self.example = example
 
-def _mask(encoded: bytes) -> np.ndarray:
-    """[H, W]: the values of an encoded mask."""
-    with Image.open(io.BytesIO(encoded)) as image:
-        return np.asarray(image)
+    def __str__(self):
+        return f"of example {self.example}"

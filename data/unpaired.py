@@ -1,15 +1,13 @@
 """Two folders of images that do not belong together one by one: `unpaired:path`, for translation between them."""
 
-import functools
 import pathlib
 
-import numpy as np
-
-from data.decode import Size, check_crop, read_image, sides
 from data.errors import DataError
 from data.fields import Field
 from data.folder import ImageFiles, common_size, image_files, split_folders
-from data.source import Info, in_threads, normalisation
+from data.placement import sides
+from data.reading import Pictures
+from data.source import Info, normalisation
 from data.splits import resolve
 
 OTHER = "other"  # the field of the second folder, and its group
@@ -20,9 +18,7 @@ def unpaired(
     split: str,
     a: str = "A",
     b: str = "B",
-    image_size: Size = None,
-    crop: str = "center",
-    channels: int = 3,
+    pictures: Pictures = Pictures(),
     mean: tuple[float, ...] = (),
     std: tuple[float, ...] = (),
     stats_images: int = 512,
@@ -34,13 +30,10 @@ def unpaired(
 
     a, b: the folders under the path, which is then the split `train`; where it has none, every sub-folder that has
         them is a split. "{split}" is replaced by the split's name, as in a="{split}A", b="{split}B".
-    image_size, crop: a side or (height, width), see data/decode.py; without a size all images must have the same.
-    channels: 3 (RGB) or 1 (grey).
+    pictures: see data/reading.py; without an image_size all images must have the same.
     mean, std: over pixels in [0, 1]; where empty, measured on `stats_images` images of each folder of the first split.
     """
-    check_crop(crop, image_size)
-    if channels not in (1, 3):
-        raise DataError(f"data.channels must be 1 or 3, found {channels}")
+    preparation = pictures.preparation(pictures.channels)
     path = pathlib.Path(argument).expanduser()
     if not argument or not path.is_dir():
         raise DataError(f"no folder {argument!r}: write 'unpaired:path' of the folder that holds {a} and {b}")
@@ -53,19 +46,19 @@ def unpaired(
         for folder, found in zip(pair, files[name], strict=True):
             if not found:
                 raise DataError(f"no images in {folder}")
-    height, width = sides(image_size) or common_size([file for pair in files.values() for one in pair for file in one])
-    read = functools.partial(read_image, channels=channels, size=image_size, crop=crop)
+    every = [file for pair in files.values() for one in pair for file in one]
+    shape = (*(sides(pictures.image_size) or common_size(every)), pictures.channels)
     first = [file for one in next(iter(files.values())) for file in one[:stats_images]]
-    mean, std = normalisation(mean, std, lambda: np.stack(in_threads(read, first)), channels)
+    mean, std = normalisation(mean, std, lambda: preparation.read_all(first), pictures.channels)
 
     fields = {
-        "image": Field("image", (height, width, channels), "uint8"),
-        OTHER: Field("image", (height, width, channels), "uint8", group=OTHER),
+        "image": Field("image", shape, "uint8"),
+        OTHER: Field("image", shape, "uint8", group=OTHER),
     }
     chosen = []
     for side in (0, 1):
         parts = resolve(split, {name: len(pair[side]) for name, pair in files.items()})
         chosen.append([file for name, start, stop in parts for file in files[name][side][start:stop]])
-    source = ImageFiles(chosen[0], read, Info(fields, mean, std))
-    source.groups = {OTHER: ImageFiles(chosen[1], read, Info({OTHER: fields[OTHER]}, mean, std), name=OTHER)}
+    source = ImageFiles(chosen[0], preparation, Info(fields, mean, std))
+    source.groups = {OTHER: ImageFiles(chosen[1], preparation, Info({OTHER: fields[OTHER]}, mean, std), name=OTHER)}
     return source

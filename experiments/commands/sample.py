@@ -82,10 +82,9 @@ def asked(text: str, kind: str, parts, number: int) -> np.ndarray:
     """
     classes = parts.info.classes
     if kind == "image" and not text.endswith(".npy"):
-        from experiments.evaluation.answers import read
+        from experiments.evaluation.answers import preparation
 
-        height, width, channels = parts.info.shape
-        return read(pathlib.Path(text), channels, (height, width), parts.page.data.get("crop", "resize"))[0][None]
+        return preparation(parts).read(pathlib.Path(text))[0][None]
     if kind == "label":
         if text in classes:
             return np.full(number, classes.index(text), np.int32)

@@ -8,13 +8,16 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
-from data import geometry
-from data.decode import CORRUPT, Placement, decode, picture_size
+from data import geometry, reading
+from data.decode import Preparation, picture_size
 from data.errors import DataError
 from data.folder import SUFFIXES
 from experiments.build.parts import Parts
+from experiments.build.sets import NOT_OPTIONS
 from training.tiling import predict_tiled
 from training.views import shown
+
+TILES = 8  # answered at a time: what is missing is filled up, and most pictures have few
 
 
 @dataclasses.dataclass(frozen=True)
@@ -49,6 +52,17 @@ def pictures(paths: Sequence[str]) -> list[pathlib.Path]:
     return found
 
 
+def preparation(parts: Parts, sized: bool = True) -> Preparation:
+    """How the source of the page's data reads a picture file, without opening the source.
+
+    sized: where the source takes pictures as they are, those of another size are resized to that of its own.
+    """
+    section, shape = parts.page.data, parts.info.shape
+    options = {key: value for key, value in section.items() if key not in NOT_OPTIONS}
+    found = reading.preparation(section.name, options, shape[-1]) or Preparation(shape[-1], shape[:2])
+    return dataclasses.replace(found, size=shape[:2], crop="resize") if sized and not found.size else found
+
+
 def answers(run, files: Sequence[pathlib.Path], step: int | None = None) -> Iterator[Answer | DataError]:
     """The answers to pictures of any size, in order. They are read and answered in batches of one size.
 
@@ -57,52 +71,46 @@ def answers(run, files: Sequence[pathlib.Path], step: int | None = None) -> Iter
     Pictures come onto the canvas of the data set as its own do. Where the source takes pictures as they are and the
     task answers each pixel (`tiled`), they keep their size and are answered in tiles.
     """
-    parts, size = run.parts, canvas(run.parts)
-    channels, crop = parts.info.shape[-1], parts.page.data.get("crop", "resize")
-    if size is None and run.task.tiled:
-        for file, found in _readable(files, channels, None, crop):
+    prepared = preparation(run.parts, sized=not run.task.tiled)
+    if prepared.size is None:
+        for file in files:
+            found = _readable(prepared, file)
             if isinstance(found, DataError):
                 yield found
             else:
-                yield _placed(run.task, file, *found, _in_tiles(run, found[0], step))
+                yield _placed(run.task, prepared, file, *found, _in_tiles(run, found[0], step))
         return
-    size = size or parts.info.shape[:2]
-    batch = min(len(files), parts.page.train.evaluate_batch_size)
+    batch = min(power_of_two(len(files)), run.page.train.evaluate_batch_size)
     for start in range(0, len(files), batch):
-        chosen = list(_readable(files[start : start + batch], channels, size, crop))
-        images = [found[0] for _, found in chosen if not isinstance(found, DataError)]
-        outputs = run.predict(np.stack(images), step, size=batch) if images else {}
-        outputs = run.snapshots.restored(outputs, [name for view in run.task.views for name in view.images])
-        rows = iter(range(len(images)))
-        for file, found in chosen:
-            if isinstance(found, DataError):
-                yield found
-            else:
-                i = next(rows)
-                yield _placed(run.task, file, *found, {name: x[i] for name, x in outputs.items()})
+        yield from _batch(run, prepared, files[start : start + batch], batch, step)
 
 
-def _readable(files, channels, size, crop) -> Iterator[tuple[pathlib.Path, tuple | DataError]]:
-    """(file, what `read` gives, or the error that names the file) of each."""
-    for file in files:
-        try:
-            yield file, read(file, channels, size, crop)
-        except DataError as error:
-            yield file, error
+def _batch(run, prepared: Preparation, files, size: int, step: int | None) -> Iterator[Answer | DataError]:
+    """The answers to at most `size` pictures."""
+    found = [_readable(prepared, file) for file in files]
+    images = [one[0] for one in found if not isinstance(one, DataError)]
+    outputs = run.predict(np.stack(images), step, size=size) if images else {}
+    outputs = run.snapshots.restored(outputs, [name for view in run.task.views for name in view.images])
+    rows = iter(range(len(images)))
+    for file, one in zip(files, found, strict=True):
+        if isinstance(one, DataError):
+            yield one
+        else:
+            i = next(rows)
+            yield _placed(run.task, prepared, file, *one, {name: x[i] for name, x in outputs.items()})
 
 
-def canvas(parts: Parts) -> tuple[int, int] | int | None:
-    """The size to which the page's source brings its pictures; None where it takes them as they are."""
-    section = parts.page.data
-    return section.get("image_size") or section.get("size") or None
-
-
-def read(file: pathlib.Path, channels: int, size: Any, crop: str) -> tuple[np.ndarray, Placement]:
-    """(image [H, W, C] uint8, where it lies on its canvas). Raises DataError naming a file that cannot be decoded."""
+def _readable(prepared: Preparation, file: pathlib.Path) -> tuple | DataError:
+    """What `Preparation.read` gives, or the error that names the file."""
     try:
-        return decode(file, channels, size, crop)
-    except CORRUPT as error:
-        raise DataError(f"cannot read image {file}: {error}") from error
+        return prepared.read(file)
+    except DataError as error:
+        return error
+
+
+def power_of_two(count: int) -> int:
+    """The least power of two that is not below `count`: few sizes, so that few programs are compiled."""
+    return 1 << max(count - 1, 0).bit_length()
 
 
 def line(answer: Answer, task, info) -> str:
@@ -138,7 +146,7 @@ def as_json(answer: Answer, task, info) -> dict[str, Any]:
     return found | ({"text": text} if text else {})
 
 
-def _placed(task, file, image, placement, outputs) -> Answer:
+def _placed(task, prepared: Preparation, file, image, placement, outputs) -> Answer:
     """An answer whose boxes, points and masks are in the picture's own pixels, over the picture as it is.
 
     Where the canvas shows a part of the picture only, a mask and its image stay on the canvas.
@@ -158,7 +166,7 @@ def _placed(task, file, image, placement, outputs) -> Answer:
         elif kind == "mask":
             mask = Image.fromarray(outputs[name].astype(np.int32)).crop(placement.place)
             moved[name] = np.asarray(mask.resize(size[::-1], Image.Resampling.NEAREST))
-    return Answer(file, read(file, image.shape[-1], None, "resize")[0], moved)
+    return Answer(file, prepared.whole(file), moved)
 
 
 def _in_tiles(run, image: np.ndarray, step: int | None) -> dict[str, np.ndarray]:
@@ -170,7 +178,5 @@ def _in_tiles(run, image: np.ndarray, step: int | None) -> dict[str, np.ndarray]
     if image.shape == run.parts.info.shape:
         return {name: x[0] for name, x in run.predict(image[None], step).items()}
     side = max(32, min(run.parts.info.shape[:2]) // 32 * 32)
-    batch = run.page.train.evaluate_batch_size
-    return predict_tiled(
-        lambda x: run.predict(x, step, size=batch), image, tile=side, margin=side // 4, batch_size=batch
-    )
+    predict = lambda x: run.predict(x, step, size=TILES)
+    return predict_tiled(predict, image, tile=side, margin=side // 4, batch_size=TILES)

@@ -12,6 +12,7 @@ from typing import Any
 
 from ml_collections import config_dict
 
+from data.options import parameters as flat
 from experiments.errors import PageError, near
 
 
@@ -52,7 +53,7 @@ class Component:
         return getattr(importlib.import_module(module), attribute)
 
     def parameters(self) -> dict[str, inspect.Parameter]:
-        return dict(inspect.signature(self.load()).parameters)
+        return flat(self.load()) if self.kind == "data" else dict(inspect.signature(self.load()).parameters)
 
     def supplied(self) -> set[str]:
         """The arguments that the builder supplies and this component accepts."""
@@ -67,7 +68,7 @@ class Component:
         hints = _hints(self.load())
         taken = _SUPPLIED[self.kind] | self.fixed.keys() | self.networks().keys()
         return {
-            name: _key(parameter.default, hints.get(name, Any))
+            name: _key(parameter.default, hints.get(name, parameter.annotation))
             for name, parameter in self.parameters().items()
             if name not in taken and parameter.default is not inspect.Parameter.empty
         }

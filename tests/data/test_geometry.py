@@ -7,8 +7,9 @@ import pytest
 from PIL import Image
 
 from data import geometry
-from data.decode import CROPS, check_crop, decode, fit, place
+from data.decode import Preparation
 from data.errors import DataError
+from data.placement import CROPS, check_crop, fit, place
 
 SIZES = [(60, 40), (33, 90), (50, 50)]  # width, height
 
@@ -70,7 +71,7 @@ def test_points_keep_their_visibility():
 def test_decoding_gives_the_pixels_and_their_place():
     file = io.BytesIO()
     picture(60, 40, (10, 10, 20, 20)).save(file, "png")
-    pixels, placement = decode(file, 1, 32, "letterbox")
+    pixels, placement = Preparation(1, 32, "letterbox").read(file)
     assert pixels.shape == (32, 32, 1) and placement.place == (0, 5, 32, 26)
 
 
@@ -78,7 +79,7 @@ def test_decoding_gives_the_pixels_and_their_place():
     ("crop", "size", "message"),
     [
         ("letterbx", 8, "did you mean 'letterbox'"),
-        ("letterbox", None, "needs data.image_size"),
+        ("random", None, "needs data.image_size"),
         ("center", (4, 0), "a side or"),
         ("center", (4, 5, 6), "a side or"),
     ],

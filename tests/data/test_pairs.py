@@ -119,7 +119,7 @@ def break_void(root):
 
 
 def break_colour(root):
-    write(root / "masks", "3.png", np.zeros((6, 8, 3), np.uint8))
+    write(root / "masks", "3.png", np.full((6, 8, 3), (255, 0, 0), np.uint8))
 
 
 def break_sizes(root):
@@ -140,13 +140,13 @@ def break_file(root):
         (break_sizes, {}, r"images/3.png is 5×8 pixels, others are 6×8: set data.size"),
         (break_value, {"classes": ("a", "b", "c")}, r"masks/3.png holds the value 3, but there are 3 classes"),
         (break_void, {}, "set data.void=255"),
-        (break_colour, {}, "masks/3.png is RGB: one channel"),
-        (break_file, {}, "cannot read mask .*3.png"),
+        (break_colour, {}, "masks/3.png has colours: data.colors is the table"),
+        (break_file, {}, "cannot read image .*masks/3.png"),
         (None, {"match": "nam"}, "'name' or 'number'"),
         (None, {"size": (3,)}, r"\(height, width\)"),
         (None, {"channels": 2}, "1 or 3"),
         (None, {"masks": "labels"}, "has no folders images and labels|has no folders .*labels"),
-        (None, {"void": 300}, "0 to 255"),
+        (None, {"void": 70_000}, "0 to 65535"),
     ],
 )
 def test_what_does_not_fit_is_one_clear_line(root, change, options, message):

@@ -109,7 +109,7 @@ def test_image_size(data_dir):
         ("", "train", "which data set"),
         ("fovea_noise", "trian", "did you mean 'train'"),
         ("fovea_noise/big", "train", "fovea_noise/big"),
-        ("fovea_numbers", "train", "has no images of 8 bits: its features are x"),
+        ("fovea_numbers", "train", "has no images of 8 or 16 bits: its features are x"),
     ],
 )
 def test_errors_name_the_remedy(data_dir, name, split, message):

@@ -243,7 +243,7 @@ def test_show_makes_a_blank_array_for_every_field(tmp_path):
     [
         ({"image_size": None, "crop": "center"}, "differ in size: set data.image_size"),
         ({"features": ("imge",)}, "did you mean 'image'"),
-        ({"features": ("objects",)}, "has no images of 8 bits"),
+        ({"features": ("objects",)}, "has no images of 8 or 16 bits"),
     ],
 )
 def test_errors_name_the_remedy(data_dir, options, message):

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from data.decode import Preparation
 from experiments.build.parts import Parts
 from experiments.errors import PageError
 from experiments.evaluation import answers
@@ -196,7 +197,8 @@ def test_a_folder_of_pictures_is_read_and_answered_batch_by_batch(trained, tmp_p
     files, seen = [tmp_path / f"{i:02d}.png" for i in range(20)], []
     for i, file in enumerate(files):
         Image.new("L", (8, 8), 12 * i).save(file)
-    monkeypatch.setattr(answers, "read", lambda file, *rest, read=answers.read: seen.append(file) or read(file, *rest))
+    read = Preparation.read
+    monkeypatch.setattr(Preparation, "read", lambda self, file, *rest: seen.append(file) or read(self, file, *rest))
     run = build(override(read_page(trained), [("train.evaluate_batch_size", "8")]), trained)
     found = []
     for answer in answers.answers(run, files):
