@@ -35,7 +35,7 @@ from training.stop import StopSignal
 from training.task import check_asked
 
 Watch = Callable[[int, dict[str, float]], None] | None
-Opened = tuple[int, TrainState, Journal]
+Opened = tuple[int, Callable[[], TrainState], Journal]
 
 
 def build(page: ConfigDict, workdir: str | pathlib.Path | None = None, *, fork: bool = False):
@@ -79,8 +79,8 @@ class Run:
           Interrupted: after SIGTERM or SIGINT; the state is saved.
         """
         began, parts, devices = began or time.perf_counter(), self.parts, self.devices
-        with StopSignal() as stop, self.opened(began, watch, quiet) as (start, host, journal):
-            state = devices.put_state(host)
+        with StopSignal() as stop, self.opened(began, watch, quiet) as (start, take, journal):
+            state = devices.put_state(take())
             arguments = (parts.resident("train"), parts.placed_frozen, devices.put(parts.hyper))
             step = devices.train_step(parts.step, state)
             evaluate = functools.partial(self._draw_and_validate, journal.records)
@@ -96,7 +96,9 @@ class Run:
 
     @contextlib.contextmanager
     def opened(self, began: float, watch: Watch = None, quiet: bool = False) -> Iterator[Opened]:
-        """The work directory, locked, of a run about to go on: (steps done, state on the host, where its numbers go).
+        """The work directory, locked, of a run about to go on: (steps done, take, where its numbers go).
+
+        take() gives the state on the host, once: nothing here keeps it, for it is as large as on the devices.
 
         Args:
           began: `time.perf_counter()` of when this was asked for: the run's wall time counts from there.
@@ -114,10 +116,12 @@ class Run:
         with locked(self.workdir) if parallel.is_main() else contextlib.nullcontext():
             self._check_page()
             (self.workdir / SUMMARY).unlink(missing_ok=True)
-            restored = self.checkpoints.restore(parts.abstract_state)
-            start, host, body = restored or (0, parts.initial_state(), {"window": []})
+            found = self.checkpoints.restore(parts.abstract_state)
+            resumes = found is not None
+            start, *held, body = found or (0, parts.initial_state(), {"window": []})
+            del found
             self.checkpoints.cut(start)
-            self._remember(resumes=restored is not None)
+            self._remember(resumes)
             fixed = {"page": canonical(self.page), "origin": origin(self.page, body.get("origin"))}
             once = tuple(name for name, one in parts.sets.items() if not one.every)
             length = parts.intervals.steps
@@ -126,12 +130,12 @@ class Run:
                 note(self.workdir)
                 replace(self.workdir / READINGS, json.dumps(self._readings(), indent=1))
                 records.track(self.page.track.to, self.page.track.project, hyperparameters(self.page))
-            if records and restored:
+            if records and resumes:
                 records.say(f"resuming from step {start}")
             own = dict(describe=self._learning_rates, began=began) | ({"watch": watch} if watch else {})
             journal = Journal(parts.intervals, self.checkpoints, records, body["window"], fixed, **own)
             try:
-                yield start, host, journal
+                yield start, held.pop, journal
             finally:
                 if records:
                     records.close()

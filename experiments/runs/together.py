@@ -129,7 +129,8 @@ class Slot(loop.Progress):
         self.trial, self.run, self.key = trial, trial.run, trial.run.parts.root_key
         self._open = contextlib.ExitStack()
         opened = self.run.opened(time.perf_counter(), trial.watch, trial.quiet)
-        done, self.state, journal = self._open.enter_context(opened)
+        done, take, journal = self._open.enter_context(opened)
+        self.state = take()
         super().__init__(journal, done)
 
     def end(self) -> None:
