@@ -82,7 +82,7 @@ class Parts:
         """The parts of a page that differs from this one in `numbers` and seed alone: what is built stays shared."""
         _ = self.step, self.abstract_state, self._initialise, self._rates  # compiled once for all
         other = copy.copy(self)
-        other.page, other.source, other.resident = page, self.source, self.resident
+        other.page, other.source, other.resident, other.members = page, self.source, self.resident, self.members
         for name in ("numbers", "hyper", "root_key", "feed"):
             other.__dict__.pop(name, None)
         return other
@@ -118,6 +118,7 @@ class Parts:
     def _remembered(self) -> Info | None:
         return self.memory.info if self.memory and self.memory.serves(self.page.data) else None
 
+    @functools.cache  # noqa: B019
     def members(self, name: str) -> np.ndarray | None:
         """[N] uint64: the examples of a set; see experiments/build/memory.py."""
         data = self.sets[name].data if name in self.sets else self.page.data
