@@ -8,11 +8,15 @@ values; so each leaf's digest is stored and verified, and so is each file's.
 import contextlib
 import dataclasses
 import functools
+import glob
 import hashlib
 import json
 import logging
 import math
 import pathlib
+import shutil
+import tempfile
+import weakref
 import zlib
 from typing import Any
 
@@ -56,9 +60,20 @@ class Checkpoints:
             preservation_policy=_LastTwoAndBest(self),
             async_options=ocp.options.AsyncOptions(post_finalization_callback=self._seal),
         )
-        self._manager = ocp.CheckpointManager(self.directory, options=options)
+        self._manager = ocp.CheckpointManager(self._searchable(), options=options)
         # Scores are in the body of each checkpoint: orbax's own metrics make it fail to open on a damaged one.
         self._scores = {step: self._stored_score(step) for step in self.steps()}
+
+    def _searchable(self) -> pathlib.Path:
+        """The directory by a name without "[", "*" and "?", which orbax would search for as wildcards."""
+        if glob.escape(str(self.directory)) == str(self.directory):
+            return self.directory
+        self.directory.mkdir(parents=True, exist_ok=True)
+        folder = tempfile.mkdtemp(prefix="fovea-")
+        weakref.finalize(self, shutil.rmtree, folder, ignore_errors=True)  # of the link, not of what it leads to
+        link = pathlib.Path(folder) / "checkpoints"
+        link.symlink_to(self.directory, target_is_directory=True)
+        return link
 
     def save(self, step: int, state: Any, body: dict, score: float | None = None) -> None:
         """Begins to write `state` (host arrays) and `body` (JSON) and returns; `score`: higher is better.

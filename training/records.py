@@ -70,7 +70,7 @@ class Records:
         self._steps, self._start, self._began = steps, start, time.perf_counter()
         # The time of what came before an interruption counts too.
         self._origin = (began or self._began) - max((r.get(SECONDS, 0.0) for r in kept), default=0.0)
-        self.console = Console(stderr=True, quiet=quiet)
+        self.console = Console(stderr=True, quiet=quiet, markup=False, emoji=False)  # names are text
         self._followed = Followed([], warn=self.say)
         self._bar = None
         if self.console.is_terminal and not quiet:

@@ -7,7 +7,6 @@ import json
 import pathlib
 from collections.abc import Callable
 
-from rich.console import Console
 from rich.progress import track
 from rich.table import Table
 
@@ -17,6 +16,7 @@ from experiments.commands.values import choices
 from experiments.pages.overrides import override
 from experiments.pages.stored import EVALUATIONS
 from experiments.runs.readings import Readings, reading, shown
+from experiments.terminal import console
 from training.atomic import replace
 
 
@@ -51,7 +51,7 @@ def run(options: argparse.Namespace) -> None:
     # Builds all of them before the first is measured: a value that does not fit is an error at once.
     for chosen in grid:
         _ = build(override(options.page, chosen), options.workdir).task
-    progress = track(grid, console=Console(stderr=True))
+    progress = track(grid, console=console(stderr=True))
     measured = [_measure(build, options, [*options.overrides, *chosen]) for chosen in progress]
     records = [record for record, _ in measured]
     if not main:
@@ -100,7 +100,7 @@ def _cell(readings, record, name):
 def _print(table, rows):
     for row in rows:
         table.add_row(*map(_text, row))
-    Console().print(table)
+    console().print(table)
 
 
 def _text(x):

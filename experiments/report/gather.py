@@ -198,9 +198,10 @@ def _pictures(named) -> Iterator[dict[str, Any]]:
     for name, path in named:
         if name not in REDRAWN:
             try:
-                yield {"name": name, **picture(path)}
-            except OSError:  # a running process may be writing it
+                shown = picture(path)
+            except (OSError, ValueError, SyntaxError):  # a running process may be writing it
                 continue
+            yield {"name": name, **shown}
 
 
 def _finite(content: Any) -> Any:

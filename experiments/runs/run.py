@@ -21,6 +21,7 @@ from experiments.evaluation.snapshots import Snapshots, blank_fields, save_gifs,
 from experiments.pages.stored import READINGS, STORED, SUMMARY, canonical, check_stored, hyperparameters
 from experiments.runs.provenance import note, origin
 from experiments.runs.workdir import locked
+from experiments.terminal import drawing
 from models.counting import count_macs
 from training import loop, parallel
 from training.atomic import replace
@@ -216,9 +217,10 @@ class Run:
     def _draw_and_validate(self, records, state):
         """Shows what the state can draw, and measures it on the sets that are due."""
         done = int(self.devices.get(state.step))
-        pictures = self.snapshots.take(state)
-        if records:
-            save_snapshots(pictures, self.workdir, done, records)
+        with drawing(f"the snapshot of step {done}", _warn):
+            pictures = self.snapshots.take(state)
+            if records:
+                save_snapshots(pictures, self.workdir, done, records)
         numbers = {name: self._measure(state, name) for name in self.due(done)}
         return self.ranked(numbers, state)
 
@@ -261,7 +263,7 @@ class Run:
     def finish(self, journal: Journal, draw: bool = True) -> dict[str, Any]:
         """Measures the sets that are measured once, with the best checkpoint by validation, else with the last one.
 
-        Leaves the pictures and, at last, `summary.json` in the work directory.
+        Leaves `summary.json` in the work directory, and then the pictures.
         """
         # matplotlib takes half a second, which the first step need not wait for
         from experiments.evaluation.figures import figures
@@ -276,16 +278,19 @@ class Run:
         summary = {"step": step, "steps": steps, "weights": variables(state)[2], **scalars, **lists}
         if records:
             records.finish(steps, scalars)
-        for name, picture in figures(self, state, found.get("test", {})) if draw else ():
-            if records:
-                pictures.save(picture, self.workdir / f"{name}.png")
-                records.image(name, steps, pictures.pixels(picture))
-        if records:
-            save_gifs(self.workdir)
             summary |= {"seconds": round(records.seconds, 1), "startup_seconds": journal.startup}
             summary |= {"readings": {k: v for k, v in self._readings().items() if k in summary}}
             summary |= journal.body["origin"]
             replace(self.workdir / SUMMARY, json.dumps({name: plain(x) for name, x in summary.items()}, indent=1))
+        for name, drawn in figures(self, state, found.get("test", {})) if draw else ():
+            with drawing(f"{name}.png", _warn):
+                picture = drawn()  # several processes compute it
+                if records:
+                    pictures.save(picture, self.workdir / f"{name}.png")
+                    records.image(name, steps, pictures.pixels(picture))
+        if records:
+            with drawing("a film of the snapshots", _warn):
+                save_gifs(self.workdir)
         return summary
 
     def _check_page(self) -> None:

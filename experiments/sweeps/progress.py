@@ -4,11 +4,10 @@ import math
 import time
 
 from rich import progress as bar
-from rich.console import Console
 from rich.table import Table
 
 from experiments.sweeps.sweep import Sweep
-from experiments.terminal import show
+from experiments.terminal import console, show
 
 SHOWN = 10  # trials in the table
 
@@ -21,10 +20,10 @@ class Progress:
     def __init__(self, sweep: Sweep):
         self._sweep, self._began, self._looked, self._shares = sweep, time.monotonic(), -math.inf, {}
         self._before = self._told = _ended(sweep.results())
-        console = Console(stderr=True)
-        self._bar = bar.Progress(bar.TextColumn("{task.fields[text]}"), bar.BarColumn(), console=console)
+        screen = console(stderr=True)
+        self._bar = bar.Progress(bar.TextColumn("{task.fields[text]}"), bar.BarColumn(), console=screen)
         self._task = self._bar.add_task("sweep", total=sweep.limit, text="compiling …")
-        self._bar.disable = not console.is_terminal
+        self._bar.disable = not screen.is_terminal
 
     def __enter__(self):
         self._bar.start()
