@@ -223,7 +223,10 @@ class TfdsSource(Source):
 
     def _mask(self, record: dict, i: int) -> np.ndarray:
         """[H, W] int16: the classes of a mask at its own size. Raises DataError for values that are not classes."""
-        values = mask_values(load(_Encoded(record[self.where.masks], i), upright=False))
+        try:
+            values = mask_values(load(_Encoded(record[self.where.masks], i), upright=False))
+        except ValueError as error:
+            raise error if isinstance(error, DataError) else DataError(f"the mask of example {i} {error}") from None
         if values.max() > LARGEST:
             raise DataError(f"the mask of example {i} holds the value {values.max()}: {LARGEST} is the largest class")
         return values.astype(np.int16)
@@ -252,4 +255,4 @@ class _Encoded(io.BytesIO):
         self.example = example
 
     def __str__(self):
-        return f"of example {self.example}"
+        return f"example {self.example}"
