@@ -9,9 +9,10 @@ import numpy as np
 from PIL import Image
 
 from data import geometry, reading
-from data.decode import Preparation, picture_size
+from data.decode import picture_size
 from data.errors import DataError
 from data.folder import SUFFIXES
+from data.preparation import Preparation
 from experiments.build.parts import Parts
 from experiments.build.sets import NOT_OPTIONS
 from training.tiling import predict_tiled

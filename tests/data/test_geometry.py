@@ -7,9 +7,9 @@ import pytest
 from PIL import Image
 
 from data import geometry
-from data.decode import Preparation
 from data.errors import DataError
 from data.placement import CROPS, check_crop, fit, place
+from data.preparation import Preparation
 
 SIZES = [(60, 40), (33, 90), (50, 50)]  # width, height
 

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from data.decode import Preparation
+from data.preparation import Preparation
 from experiments.commands.predict import draw, free_paths, json_list
 from experiments.evaluation import answers
 from experiments.pages.catalogue import load
