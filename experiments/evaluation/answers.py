@@ -14,7 +14,7 @@ from data.errors import DataError
 from data.folder import SUFFIXES
 from data.preparation import Preparation
 from experiments.build.parts import Parts
-from experiments.build.sets import NOT_OPTIONS
+from experiments.build.sets import options_of
 from training.tiling import predict_tiled
 from training.views import shown
 
@@ -59,8 +59,7 @@ def preparation(parts: Parts, sized: bool = True) -> Preparation:
     sized: where the source takes pictures as they are, those of another size are resized to that of its own.
     """
     section, shape = parts.page.data, parts.info.shape
-    options = {key: value for key, value in section.items() if key not in NOT_OPTIONS}
-    found = reading.preparation(section.name, options, shape[-1]) or Preparation(shape[-1], shape[:2])
+    found = reading.preparation(section.name, options_of(section), shape[-1]) or Preparation(shape[-1], shape[:2])
     return dataclasses.replace(found, size=shape[:2], crop="resize") if sized and not found.size else found
 
 
