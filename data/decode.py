@@ -23,6 +23,7 @@ ORIENTATION, PHOTOMETRIC, WHITE_IS_ZERO = 0x0112, 262, 0  # tags of EXIF and TIF
 
 CORRUPT = (  # what Pillow raises
     OSError,
+    RuntimeError,
     SyntaxError,
     ValueError,
     EOFError,
