@@ -18,7 +18,7 @@ from experiments.build.sets import options_of
 from training.tiling import predict_tiled
 from training.views import shown
 
-TILES = 8  # answered at a time: what is missing is filled up, and most pictures have few
+TILES = 8  # answered at a time, at most: what is missing is filled up, and most pictures have few
 
 
 @dataclasses.dataclass(frozen=True)
@@ -178,5 +178,6 @@ def _in_tiles(run, image: np.ndarray, step: int | None) -> dict[str, np.ndarray]
     if image.shape == run.parts.info.shape:
         return {name: x[0] for name, x in run.predict(image[None], step).items()}
     side = max(32, min(run.parts.info.shape[:2]) // 32 * 32)
-    predict = lambda x: run.predict(x, step, size=TILES)
-    return predict_tiled(predict, image, tile=side, margin=side // 4, batch_size=TILES)
+    batch = min(TILES, run.page.train.evaluate_batch_size)
+    predict = lambda x: run.predict(x, step, size=batch)
+    return predict_tiled(predict, image, tile=side, margin=side // 4, batch_size=batch)

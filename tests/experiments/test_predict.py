@@ -91,6 +91,30 @@ def test_predict_gives_the_masks_of_eval_on_the_same_files(unet, root):
         assert answer.image.shape[:2] == size == answer.outputs["prediction"].shape
 
 
+def test_pictures_that_are_taken_as_they_are_are_answered_in_tiles_of_one_program(tmp_path):
+    random = np.random.default_rng(3)
+    for folder in ("set/images", "set/masks"):
+        (tmp_path / folder).mkdir(parents=True)
+    for i in range(4):
+        pixels, mask = picture(random, 32, 32)
+        Image.fromarray(pixels).save(tmp_path / "set" / "images" / f"{i}.png")
+        Image.fromarray(mask).save(tmp_path / "set" / "masks" / f"{i}.png")
+    overrides = {**TINY, "data.name": f"pairs:{tmp_path / 'set'}", "data.size": "()", "train.batch_size": 8}
+    run = build(override(load("unet_scenes"), [(k, str(v)) for k, v in overrides.items()]), tmp_path / "run")
+    run.train(quiet=True)
+    sizes, predict = [], run.predict
+    run.predict = lambda images, step, size=None: sizes.append((images.shape, size)) or predict(images, step, size)
+    files, tags = [], Image.Exif()
+    tags[0x0112] = 8
+    for i, (height, width) in enumerate([(70, 40), (33, 100), (90, 90)]):
+        image = Image.fromarray(picture(random, height, width)[0]).transpose(Image.Transpose.ROTATE_270)
+        files.append(tmp_path / f"{i}.png")
+        image.save(files[-1], exif=tags)
+    found = [answer.outputs["prediction"].shape for answer in answers.answers(run, files)]
+    assert found == [(70, 40), (33, 100), (90, 90)]
+    assert set(sizes) == {((8, 32, 32, 3), 8)}
+
+
 def test_predict_opens_no_training_set_to_learn_how_pictures_are_read(unet, monkeypatch):
     expected = Preparation(3, CANVAS, "resize", background=(30,))
     info = unet.parts.info
