@@ -10,11 +10,12 @@ from collections.abc import Callable, Mapping, Sequence
 import numpy as np
 
 from data import geometry, members
-from data.decode import Preparation, picture_size
+from data.decode import picture_size
 from data.errors import DataError
 from data.fields import Field
 from data.folder import common_size
 from data.placement import sides
+from data.preparation import Preparation
 from data.reading import Pictures
 from data.source import Info, Source, normalisation
 from data.splits import resolve

@@ -1,4 +1,4 @@
-"""Which class each value or colour in a mask file is; data/decode.py has the table of modes."""
+"""Which class each value or colour in a mask file is; data/preparation.py has the table of modes."""
 
 import dataclasses
 import pathlib
@@ -44,7 +44,8 @@ class Legend:
             wrong, k = values[mask == INVALID].min(), len(self.classes)
             hint = "; data.threshold=128 makes two classes of any values" if k == 2 else ""
             raise DataError(f"mask {file} holds the value {wrong}, but there are {k} classes{hint}")
-        if self.table[1] == self.table[255] == 1 and not self.lossy and {1, 255} <= set(np.unique(values)):
+        both = not self.lossy and self.table[1] == self.table[255] == 1
+        if both and (values == 1).any() and (values == 255).any():
             raise DataError(f"mask {file} holds 1 and 255: if 255 means no label, set data.void=255")
         return mask
 
@@ -86,55 +87,57 @@ def legend(
     return Legend(table, packed, tuple(classes) or tuple(map(str, range(k))), threshold is not None)
 
 
-def mask_values(found: Decoded) -> np.ndarray:
-    """[H, W] int64: the values of a mask: greys, palette indices, or whole numbers of 16 or 32 bits.
+def mask_values(found: Decoded, what: str) -> np.ndarray:
+    """[H, W] of integers below VALUES: the greys, palette indices or numbers of a mask.
 
-    Raises ValueError that says why a picture does not hold one value for each pixel.
+    what: the mask, for messages. Raises DataError where a picture does not hold one value for each pixel.
     """
-    image = found.image
-    if found.animated:
-        raise ValueError("is animated: save one frame")
-    pixels = np.asarray(image)
+    image, pixels = found.image, np.asarray(found.image)
+    _check_still(found, what)
     if image.mode in ("PA", "LA", "RGBA"):
-        _check_opaque(pixels[..., -1])
-        pixels = pixels[..., 0] if image.mode != "RGBA" else pixels[..., :3]
-    if image.mode in ("RGB", "RGBX", "RGBA"):
-        if (pixels[..., :3] != pixels[..., :1]).any():
-            raise ValueError("has colours: data.colors is the table of them, one for each class")
+        _check_opaque(pixels[..., -1], what)
+    if image.mode in ("PA", "LA"):
         pixels = pixels[..., 0]
-    elif image.mode not in ("1", "L", "P", "PA", "LA", *DEEP):
-        raise ValueError(f"is {image.mode}: one channel, a palette or RGB is needed")
-    values = pixels.astype(np.int64)
-    if image.mode == "F" and (values != pixels).any():
-        raise ValueError("holds numbers that are not whole")
-    if values.min() < 0 or values.max() >= VALUES:
-        raise ValueError(f"holds values from {values.min()} to {values.max()}: 0 to {VALUES - 1} can be read")
-    return values
+    elif image.mode in ("RGB", "RGBX", "RGBA"):
+        if (pixels[..., :3] != pixels[..., :1]).any():
+            raise DataError(f"{what} has colours: data.colors is the table of them, one for each class")
+        pixels = pixels[..., 0]
+    elif image.mode not in ("1", "L", "P", *DEEP):
+        raise DataError(f"{what} is {image.mode}: one channel, a palette or RGB is needed")
+    if image.mode not in DEEP:
+        return pixels.astype(np.uint8)
+    if not np.isfinite(pixels).all() or (pixels % 1).any():
+        raise DataError(f"{what} holds numbers that are not whole")
+    if pixels.min() < 0 or pixels.max() >= VALUES:
+        raise DataError(f"{what} holds values from {pixels.min():g} to {pixels.max():g}: 0 to {VALUES - 1} can be read")
+    return pixels.astype(np.uint16)
 
 
 def _values(file: pathlib.Path, colors: np.ndarray, lossy: bool) -> np.ndarray:
-    """[H, W] int64: the values in a mask file, or the places of its colours in `colors`."""
+    """[H, W] of integers: the values in a mask file, or the places of its colours in `colors`."""
+    found, what = _loaded(file, lossy), f"mask {file}"
+    return _places(found, colors, what) if len(colors) else mask_values(found, what)
+
+
+def _loaded(file: pathlib.Path, lossy: bool) -> Decoded:
+    """The picture of a mask file. Raises DataError for a JPEG, unless values may be `lossy`."""
     found = load(file)
     if found.format in LOSSY and not lossy:
         raise DataError(
             f"mask {file} is a JPEG, which changes the values of classes: for two classes data.threshold=128 separates"
             " them, more have to be saved without loss, as PNG"
         )
-    try:
-        return mask_values(found) if not len(colors) else _places(found, colors)
-    except ValueError as error:
-        raise DataError(f"mask {file} {error}") from None
+    return found
 
 
-def _places(found: Decoded, colors: np.ndarray) -> np.ndarray:
-    """The place in `colors` of the colour of each pixel, whatever the mode: a palette is looked up."""
-    if found.animated:
-        raise ValueError("is animated: save one frame")
+def _places(found: Decoded, colors: np.ndarray, what: str) -> np.ndarray:
+    """[H, W]: the place in `colors` of the colour of each pixel, whatever the mode; a palette is looked up."""
     image = found.image
+    _check_still(found, what)
     if image.mode in ("PA", "LA", "RGBA"):
-        _check_opaque(np.asarray(image)[..., -1])
+        _check_opaque(np.asarray(image)[..., -1], what)
     elif image.mode not in ("1", "L", "P", "RGB", "RGBX"):
-        raise ValueError(f"is {image.mode}: data.colors needs colours of 8 bits")
+        raise DataError(f"{what} is {image.mode}: data.colors needs colours of 8 bits")
     red, green, blue = np.moveaxis(np.asarray(image.convert("RGB"), np.uint32), -1, 0)
     pixels = red << 16 | green << 8 | blue
     order = np.argsort(colors)
@@ -142,14 +145,19 @@ def _places(found: Decoded, colors: np.ndarray) -> np.ndarray:
     if (wrong := colors[places] != pixels).any():
         y, x = np.argwhere(wrong)[0]
         color = tuple(int(c[y, x]) for c in (red, green, blue))
-        raise ValueError(f"has the colour {color} at x={x}, y={y}, which data.colors does not list")
+        raise DataError(f"{what} has the colour {color} at x={x}, y={y}, which data.colors does not list")
     return places
 
 
-def _check_opaque(alpha: np.ndarray) -> None:
+def _check_still(found: Decoded, what: str) -> None:
+    if found.animated:
+        raise DataError(f"{what} is animated: save one frame")
+
+
+def _check_opaque(alpha: np.ndarray, what: str) -> None:
     if (alpha < 255).any():
         y, x = np.argwhere(alpha < 255)[0]
-        raise ValueError(f"is transparent at x={x}, y={y}: what is there has no class")
+        raise DataError(f"{what} is transparent at x={x}, y={y}: what is there has no class")
 
 
 def _packed(colors: Sequence[Color]) -> np.ndarray:
@@ -170,11 +178,16 @@ def _packed(colors: Sequence[Color]) -> np.ndarray:
 
 def _counted(masks: Sequence[pathlib.Path], void: int | None) -> tuple[int, int]:
     """(number of classes, the value that is also class 1 where there are two), from the values of all masks."""
-    none = np.zeros(0, np.uint32)
-    histograms = in_threads(lambda mask: np.bincount(_values(mask, none, False).ravel(), minlength=256), masks)
-    counts = np.zeros(max(map(len, histograms)), np.int64)
-    for histogram in histograms:
+    counts, palette = np.zeros(VALUES, np.int64), {}
+    for mask, (histogram, colors) in zip(masks, in_threads(_used, masks), strict=True):
         counts[: len(histogram)] += histogram
+        for index, color in colors.items():
+            first, before = palette.setdefault(index, (mask, color))
+            if before != color:
+                raise DataError(
+                    f"the palettes of masks differ: {index} is the colour {before} in {first} and {color} in {mask};"
+                    " data.colors, a table of the classes' colours, reads them by colour"
+                )
     if void is not None:
         counts[void : void + 1] = 0
     present, folder = np.flatnonzero(counts), masks[0].parent
@@ -195,6 +208,16 @@ def _counted(masks: Sequence[pathlib.Path], void: int | None) -> tuple[int, int]
             " name all in data.classes"
         )
     return top + 1, 255
+
+
+def _used(mask: pathlib.Path) -> tuple[np.ndarray, dict[int, tuple[int, ...]]]:
+    """(how many pixels have each value of a mask, the colour of each value that a palette gives)."""
+    found = _loaded(mask, False)
+    counts = np.bincount(mask_values(found, f"mask {mask}").ravel())
+    if found.image.mode != "P":
+        return counts, {}
+    palette = np.reshape(found.image.getpalette(), (-1, 3))
+    return counts, {i: tuple(palette[i].tolist()) for i in np.flatnonzero(counts).tolist() if i < len(palette)}
 
 
 def _smeared(counts: np.ndarray, top: int) -> bool:

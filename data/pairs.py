@@ -6,12 +6,13 @@ import numpy as np
 from scipy import ndimage
 
 from data import members
-from data.decode import Preparation, picture_size
+from data.decode import picture_size
 from data.errors import DataError
 from data.fields import Field
 from data.folder import image_files, split_folders
 from data.masks import Color, Legend, legend
 from data.matching import Pair, pair_up
+from data.preparation import Preparation
 from data.reading import Resized
 from data.source import Info, Source, in_threads, normalisation
 from data.splits import resolve

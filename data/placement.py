@@ -63,12 +63,6 @@ class Placement:
         return np.asarray(self.draw(Image.fromarray(mask.astype(np.int32)), nearest=True, fill=-1)).astype(np.int16)
 
 
-def fit(image: Image.Image, size: Size, crop: str, key: np.ndarray | None) -> tuple[Image.Image, Placement]:
-    """`image` on a canvas of `size`, and where it lies there; see `place`."""
-    placement = place(image.width, image.height, size, crop, key)
-    return placement.draw(image), placement
-
-
 def place(width: int, height: int, size: Size, crop: str, key: np.ndarray | None = None) -> Placement:
     """Where a picture of `width` × `height` goes; unchanged where `size` is None.
 

@@ -8,9 +8,9 @@ from collections.abc import Mapping
 from typing import Any
 
 from data import find_source
-from data.decode import Preparation
 from data.options import bound
 from data.placement import Size
+from data.preparation import Preparation
 
 
 @dataclasses.dataclass(frozen=True)
@@ -18,7 +18,7 @@ class Reading:
     """The keys of every source of picture files.
 
     Attributes:
-      white: the value of white in files of 16 or 32 bits or floats, see data/decode.py; 0: not given.
+      white: the value of white in files of 16 or 32 bits or floats, see data/preparation.py; 0: not given.
       background: the colour under what is transparent, one number for all channels or one for each, 0 to 255.
     """
 

@@ -12,11 +12,12 @@ import PIL
 
 from data import geometry, members
 from data.cache import kept
-from data.decode import Preparation, load, picture_size
+from data.decode import load, picture_size
 from data.errors import DataError
 from data.fields import Field
 from data.masks import LARGEST, mask_values
 from data.placement import Placement, Size, sides
+from data.preparation import Preparation
 from data.prepare import find_builder, prepare
 from data.reading import Framed
 from data.source import Info, Source, normalisation
@@ -155,7 +156,9 @@ class TfdsSource(Source):
     def resident(self):
         if self.preparation.random:
             return None
-        code = [inspect.getsource(inspect.getmodule(one)) for one in (Preparation, Placement, mask_values, TfdsSource)]
+        code = [
+            inspect.getsource(inspect.getmodule(one)) for one in (load, Preparation, Placement, mask_values, TfdsSource)
+        ]
         return kept((self.identity, PIL.__version__, code), self.read_all)
 
     def members(self, root):
@@ -223,9 +226,10 @@ class TfdsSource(Source):
 
     def _mask(self, record: dict, i: int) -> np.ndarray:
         """[H, W] int16: the classes of a mask at its own size. Raises DataError for values that are not classes."""
-        values = mask_values(load(_Encoded(record[self.where.masks], i), upright=False))
+        what = f"the mask of example {i}"
+        values = mask_values(load(_Encoded(record[self.where.masks], i), upright=False), what)
         if values.max() > LARGEST:
-            raise DataError(f"the mask of example {i} holds the value {values.max()}: {LARGEST} is the largest class")
+            raise DataError(f"{what} holds the value {values.max()}: {LARGEST} is the largest class")
         return values.astype(np.int16)
 
     def _boxes(self, record: dict, size: tuple[int, int]) -> np.ndarray:
@@ -252,4 +256,4 @@ class _Encoded(io.BytesIO):
         self.example = example
 
     def __str__(self):
-        return f"of example {self.example}"
+        return f"example {self.example}"

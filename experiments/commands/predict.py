@@ -49,7 +49,7 @@ def run(options: argparse.Namespace) -> int:
                 print(f"{answer.file}: {answers.line(answer, task, info)}")
             if out:
                 try:
-                    drawn += _draw(answers.drawn(answer, task, info), answer, task, info, out, taken)
+                    drawn += draw(answers.drawn(answer, task, info), answer, task, info, out, taken)
                 except OSError as error:
                     print(f"fovea: cannot draw the answer to {answer.file}: {error}", file=sys.stderr)
                     failed += 1
@@ -88,7 +88,7 @@ def json_list(where: str | None) -> Iterator[Callable[[dict], None]]:
             partial.replace(path)
 
 
-def _draw(views: dict, answer, task, info, out: pathlib.Path, taken: set[str]) -> int:
+def draw(views: dict, answer, task, info, out: pathlib.Path, taken: set[str]) -> int:
     """Writes the pictures of an answer and its masks, whose pixels are class indices; returns how many.
 
     taken: what no picture may overwrite: the inputs, and what was written before.

@@ -9,15 +9,16 @@ import numpy as np
 from PIL import Image
 
 from data import geometry, reading
-from data.decode import Preparation, picture_size
+from data.decode import picture_size
 from data.errors import DataError
 from data.folder import SUFFIXES
+from data.preparation import Preparation
 from experiments.build.parts import Parts
-from experiments.build.sets import NOT_OPTIONS
+from experiments.build.sets import options_of
 from training.tiling import predict_tiled
 from training.views import shown
 
-TILES = 8  # answered at a time: what is missing is filled up, and most pictures have few
+TILES = 8  # answered at a time, at most: what is missing is filled up, and most pictures have few
 
 
 @dataclasses.dataclass(frozen=True)
@@ -58,8 +59,7 @@ def preparation(parts: Parts, sized: bool = True) -> Preparation:
     sized: where the source takes pictures as they are, those of another size are resized to that of its own.
     """
     section, shape = parts.page.data, parts.info.shape
-    options = {key: value for key, value in section.items() if key not in NOT_OPTIONS}
-    found = reading.preparation(section.name, options, shape[-1]) or Preparation(shape[-1], shape[:2])
+    found = reading.preparation(section.name, options_of(section), shape[-1]) or Preparation(shape[-1], shape[:2])
     return dataclasses.replace(found, size=shape[:2], crop="resize") if sized and not found.size else found
 
 
@@ -178,5 +178,6 @@ def _in_tiles(run, image: np.ndarray, step: int | None) -> dict[str, np.ndarray]
     if image.shape == run.parts.info.shape:
         return {name: x[0] for name, x in run.predict(image[None], step).items()}
     side = max(32, min(run.parts.info.shape[:2]) // 32 * 32)
-    predict = lambda x: run.predict(x, step, size=TILES)
-    return predict_tiled(predict, image, tile=side, margin=side // 4, batch_size=TILES)
+    batch = min(TILES, run.page.train.evaluate_batch_size)
+    predict = lambda x: run.predict(x, step, size=batch)
+    return predict_tiled(predict, image, tile=side, margin=side // 4, batch_size=batch)

@@ -13,8 +13,9 @@ import pytest
 from PIL import Image
 
 from data import open_source
-from data.decode import TURNS, Decoded, Preparation, load, picture_size
+from data.decode import TURNS, Decoded, load, picture_size
 from data.errors import DataError
+from data.preparation import Preparation
 
 H, W = 6, 9
 GREY = np.random.default_rng(0).integers(0, 256, (H, W)).astype(np.uint8)
@@ -310,7 +311,7 @@ MADE = {
 def test_a_mode_that_no_format_here_writes(mode, monkeypatch):
     image, right = MADE[mode]
     assert image.mode == mode
-    monkeypatch.setattr("data.decode.load", lambda *_: Decoded(image, "MADE", "", False, False))
+    monkeypatch.setattr("data.preparation.load", lambda *_: Decoded(image, "MADE", "", False, False))
     found, _ = Preparation(3).read("x")
     assert np.abs(found - right.astype(float)).max() <= 2
 
@@ -502,7 +503,8 @@ def test_what_is_not_corrupt_is_not_left_out(tmp_path):
 CLASSES = INDEX  # 0 to 3
 TWO = (INDEX > 1).astype(np.uint8)
 COLORS = ((0, 0, 0), (255, 0, 0), "#00ff00", "blue")
-RGB = np.array([(0, 0, 0), (255, 0, 0), (0, 255, 0), (0, 0, 255)], np.uint8)[CLASSES]
+RGB_TABLE = np.array([(0, 0, 0), (255, 0, 0), (0, 255, 0), (0, 0, 255)], np.uint8)
+RGB = RGB_TABLE[CLASSES]
 PAIRED = dict(mean=(0.5,) * 3, std=(1.0,) * 3)
 INSTANCES = (DEEP % 400).astype(np.uint16)
 INSTANCES[0, 0] = 399
@@ -584,6 +586,22 @@ def test_a_mask_is_read_right(name, tmp_path, recwarn):
     assert found.dtype == np.int16
     np.testing.assert_array_equal(found, right)
     assert len(classes) == count
+
+
+def test_palettes_that_differ_are_refused_and_colours_read_them(tmp_path):
+    """A program that orders each palette anew gives one class another index in every file."""
+    turned = Image.fromarray((3 - CLASSES).astype(np.uint8), "P")
+    turned.putpalette(RGB_TABLE[::-1].tobytes())
+    same = Image.fromarray(CLASSES, "P")
+    same.putpalette(RGB_TABLE.tobytes())
+    for name, mask in (("a", same), ("b", turned)):
+        for folder, image in (("images", Image.fromarray(COLOR)), ("masks", mask)):
+            (tmp_path / folder).mkdir(exist_ok=True)
+            image.save(tmp_path / folder / f"{name}.png")
+    with pytest.raises(DataError, match=r"palettes of masks differ: 0 is the colour \(0, 0, 0\) in .*a.png and"):
+        open_source(f"pairs:{tmp_path}", "train")
+    masks = open_source(f"pairs:{tmp_path}", "train", colors=COLORS).fetch(np.arange(2))["masks"]
+    np.testing.assert_array_equal(masks, [CLASSES, CLASSES])
 
 
 def test_two_values_are_two_classes_and_it_is_said(tmp_path):

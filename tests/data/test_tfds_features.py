@@ -112,6 +112,47 @@ class FoveaFaces(tfds.core.GeneratorBasedBuilder):
             )
 
 
+class FoveaDeep(tfds.core.GeneratorBasedBuilder):
+    """Pictures of 12 bits in 16, and masks of more than 256 classes."""
+
+    VERSION = tfds.core.Version("1.0.0")
+
+    def _info(self):
+        features = {
+            "image": F.Image(shape=(4, 10, 1), dtype=np.uint16),
+            "mask": F.Image(shape=(4, 10, 1), dtype=np.uint16),
+        }
+        return self.dataset_info_from_configs(features=F.FeaturesDict(features))
+
+    def _split_generators(self, dl_manager):
+        return {"train": self._generate_examples()}
+
+    def _generate_examples(self):
+        yield 0, {"image": png(DEEP), "mask": png(DEEP)}
+
+
+class FoveaLayers(tfds.core.GeneratorBasedBuilder):
+    """A picture with transparency, on its side by its EXIF, which TensorFlow ignores: boxes lie on it as it is."""
+
+    VERSION = tfds.core.Version("1.0.0")
+
+    def _info(self):
+        features = {"image": F.Image(shape=(None, None, 3)), "box": F.BBoxFeature()}
+        return self.dataset_info_from_configs(features=F.FeaturesDict(features))
+
+    def _split_generators(self, dl_manager):
+        return {"train": self._generate_examples()}
+
+    def _generate_examples(self):
+        file, tags = io.BytesIO(), Image.Exif()
+        tags[0x0112] = 6
+        Image.new("RGBA", (10, 4), (0, 0, 0, 0)).save(file, "png", exif=tags)
+        yield 0, {"image": file.getvalue(), "box": F.BBox(0.0, 0.0, 1.0, 0.5)}
+
+
+DEEP = np.arange(40, dtype=np.uint16).reshape(4, 10) * 105
+
+
 @pytest.fixture(scope="module")
 def data_dir(tmp_path_factory):
     return str(tmp_path_factory.mktemp("tfds"))
@@ -256,3 +297,20 @@ def test_masks_take_the_classes_that_the_page_names(data_dir):
     assert opened(data_dir, mask_classes=("sky", "box")).info.classes == ("sky", "box")
     with pytest.raises(DataError, match="has the value 1 in 'masks', but there are 1 classes"):
         Feed(opened(data_dir, mask_classes=("sky",)), 4)[0]
+
+
+def test_pictures_of_16_bits_need_their_white_and_masks_keep_their_values(data_dir):
+    of = lambda **options: open_source("tfds:fovea_deep", "train", data_dir=data_dir, **options)
+    with pytest.raises(DataError, match=r"^example \d has 16 bits, but its largest value is 4095: set data.white=4095"):
+        of()
+    batch = of(white=4095, mask_classes=tuple(map(str, range(4096)))).fetch(np.arange(1))
+    np.testing.assert_array_equal(batch["image"][0, ..., 0], np.rint(DEEP / 4095 * 255))
+    np.testing.assert_array_equal(batch["masks"][0], DEEP)
+
+
+def test_hidden_colours_stay_hidden_and_boxes_stay_on_their_picture(data_dir):
+    source = open_source("tfds:fovea_layers", "train", data_dir=data_dir, image_size=(4, 10), crop="letterbox")
+    batch = source.fetch(np.arange(1))
+    assert (batch["image"] == 255).all()
+    np.testing.assert_array_equal(batch["boxes"][0, 0], [0, 0, 5, 4])
+    assert source.truth([0])[0]["size"] == (4, 10)

@@ -114,6 +114,29 @@ def test_a_set_or_split_that_does_not_exist(key, value, line, refused):
     assert refused(**{key: value}) == line
 
 
+@pytest.mark.parametrize(
+    ("pixels", "kind", "overrides", "line"),
+    [
+        (np.uint16(4000), "PNG", {}, "a/x.png has 16 bits, but its largest value is 4000: set data.white=4095 if"),
+        (np.float32(0.5), "TIFF", {}, "a/x.png holds floats from 0.5 to 0.5: set data.white to the value of white"),
+        (
+            np.int32(70_000),
+            "TIFF",
+            {"data.white": "65535"},
+            "a/x.png holds 32-bit integers from 70000 to 70000,",
+        ),
+        (np.uint8(1), "PNG", {"data.background": "1,2"}, "data.background=(1, 2): one number for each of the channels"),
+        (np.uint8(1), "PNG", {"data.white": "-1"}, "data.white=-1.0: the value of white in files of 16 bits"),
+    ],
+)
+def test_a_picture_that_can_be_read_in_two_ways(pixels, kind, overrides, line, refused, tmp_path):
+    for name in ("a", "b"):
+        (tmp_path / "set" / name).mkdir(parents=True)
+        Image.fromarray(np.full((8, 8), pixels)).save(tmp_path / "set" / name / "x.png", kind)
+    found = refused(**of_folder(tmp_path / "set", **{"data.channels": "1", **overrides}))
+    assert found.replace("b/x.png", "a/x.png").removeprefix(f"{tmp_path / 'set'}/").startswith(line)
+
+
 def test_a_label_beyond_the_classes(refused, monkeypatch):
     from data import digits
 

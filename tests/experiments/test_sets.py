@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from data.decode import Preparation
+from data.preparation import Preparation
 from experiments.build.parts import Parts
 from experiments.errors import PageError
 from experiments.evaluation import answers
