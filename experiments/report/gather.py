@@ -24,7 +24,7 @@ from experiments.runs.workdir import find, state
 from training.records import SECONDS
 from training.records import read as read_records
 
-GALLERIES = ("samples", "examples", "reconstructions")  # folders of step_<N>.png
+GALLERIES = ("samples", "examples")  # folders of step_<N>.png
 REDRAWN = ("curves",)  # pictures that the report draws itself
 WIDEST, MOST = 1400, 40  # pixels of a picture; pictures of a gallery
 

@@ -56,7 +56,7 @@ def fabricate(root):
         if seed < 2:
             summary = {"step": 1000, "test/accuracy": 0.8 + seed / 10, "readings": readings}
             (workdir / stored.SUMMARY).write_text(json.dumps(summary))
-            for kind in ("samples", "reconstructions"):
+            for kind in ("samples", "examples"):
                 (workdir / kind).mkdir()
                 for step in (250, 500, 1000):
                     Image.new("RGB", (64, 48), (step // 4, 0, 0)).save(workdir / kind / f"step_{step:08d}.png")
@@ -181,7 +181,7 @@ def test_it_opens_from_a_file_without_errors_and_without_a_network(driver, repor
     assert [url for url in asked if not url.startswith(("file:", "data:"))] == []
     titles = [heading.text for heading in page.all("h2")]
     assert titles == [
-        "Sweep search", "Curves", "Final numbers", "Generated images", "Predictions", "Configuration",
+        "Sweep search", "Curves", "Final numbers", "Pictures by step", "Predictions", "Configuration",
         "Ledger of reproductions",
     ]  # fmt: skip
 
@@ -266,7 +266,7 @@ def test_a_hover_and_the_arrow_keys_read_values(page):
 
 
 def test_the_keyboard_moves_through_all_the_samples(page):
-    first, second, *_ = page.all("#samples figure input")  # those of the reconstructions follow
+    first, second, *_ = page.all("#samples figure input")  # those of the examples follow
     source = lambda i: page.js(f"return document.querySelectorAll('#samples figure img')[{i}].src")
     last = source(0)
     first.send_keys(Keys.ARROW_LEFT)

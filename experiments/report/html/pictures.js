@@ -1,5 +1,5 @@
 "use strict";
-// What generative runs drew while they trained, with a slider over the steps; and the pictures of runs that have ended.
+// What runs drew while they trained, side by side, with a slider over the steps; and the pictures of runs that have ended.
 
 const zoomed = h("dialog", { class: "zoomed", onclick: () => zoomed.close() });
 
@@ -66,7 +66,8 @@ function gallery(run, name, pictures) {
 }
 
 function galleriesSection() {
-  const parts = ["samples", "reconstructions"].flatMap((name) => {
+  const names = [...new Set(data.runs.flatMap((run) => Object.keys(run.galleries)))];
+  const parts = names.flatMap((name) => {
     const found = data.runs.flatMap((run, i) => (run.galleries[name] ? [gallery(i, name, run.galleries[name])] : []));
     if (!found.length) return [];
     const steps = [...new Set(found.flatMap((one) => one.steps))].sort((a, b) => a - b);
@@ -89,7 +90,7 @@ function galleriesSection() {
     const all = found.length > 1 ? h("div", { class: "control all" }, h("span", {}, "All at"), slider, text) : null;
     return [h("h3", {}, name), all, h("div", { class: "figures" }, ...found.map((one) => one.element))];
   });
-  return parts.length ? hiding(section("samples", "Generated images", parts)) : null;
+  return parts.length ? hiding(section("samples", "Pictures by step", parts)) : null;
 }
 
 function picturesSection() {
