@@ -17,18 +17,18 @@ not kept   3×3 convolutions differentiated as nine products of matrices: 40 % f
            deepest kernels of a U-Net (1024 -> 1024), slower by all that meet more than 32 × 32 pixels: 5 % of a step
 not kept   kernel gradients from patches: 0.5 to 1 times as fast; strided convolutions as space-to-depth: 0.3 to 0.9
 not kept   queries, keys and values in one product: 2.8 against 2.8; jax.nn.dot_product_attention: 3.0
-not kept   by shape: products with patches for maps of at most 16 × 16 and 256 channels or more, the gradient by the image
-           in phases where there are strides, the gradient by wide kernels as a product. Alone 1.3 to 2 times as fast,
-           but whole steps are slower: DCGAN 0.68 -> 0.73, DDPM 0.69 -> 0.70
+not kept   by shape: products with patches for maps of at most 16 × 16 and 256 channels or more, the gradient by the
+           image in phases where there are strides, the gradient by wide kernels as a product. Alone 1.3 to 2 times as
+           fast, but whole steps are slower: DCGAN 0.68 -> 0.73, DDPM 5 % in the median of nine turns
 not kept   attention with the heads in front, or as one batch: 7.3 -> 5.9 ms forward, 22.7 -> 22.1 with gradients of
            [16, 197, 6, 64]; without huge pages it was 21 and 71
 not kept   bfloat16: ViT-S 2.8 -> 3.4, DDPM 1.11 -> 1.22
 not kept   XLA's flags for oneDNN and 512-bit vectors: no difference; its scheduler for memory: a fifth less memory for
            temporaries of a ViT-S, DCGAN 1.10 -> 1.20
 
-On a CPU `remat` saves no memory (1.9 GB of temporaries for a ViT-S, 1.7 GB without): XLA's CPU backend computes once
-what differentiation would compute twice. `fovea show` says what it saves elsewhere. The peak of a process was 1 GB more
-until the memory that compilation had freed was returned (training/hardware.py), and the first state was no longer kept.
+On a CPU `remat` saves no memory (1.9 GB of temporaries for a ViT-S, 1.7 GB without): it is meant for accelerators, and
+`fovea show` says what it saves there. The peak of a process was 1 GB more until the memory that compilation had freed
+was returned to the system (training/hardware.py) and the first state was no longer kept on the host.
 """
 
 import dataclasses
