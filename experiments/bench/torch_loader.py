@@ -3,7 +3,8 @@
     python experiments/bench/torch_loader.py FOLDER SIDE BATCH      # a row for each line that it reads
 
 A program of its own, for any Python with torch and torchvision; nothing of fovea is imported. Each core has a worker
-that decodes with torchvision's own decoder, crops at random, resizes with antialiasing and flips.
+that decodes with torchvision's own decoder, crops at random, resizes with antialiasing, flips and standardises: what
+the page of the suite does on the other side.
 """
 
 import json
@@ -20,7 +21,9 @@ from torchvision.transforms import v2
 class Files(torch.utils.data.Dataset):
     def __init__(self, folder, side):
         self.files = sorted(map(str, pathlib.Path(folder).rglob("*.jpg")))
-        self.vary = v2.Compose([v2.RandomResizedCrop(side, antialias=True), v2.RandomHorizontalFlip()])
+        vary = [v2.RandomResizedCrop(side, antialias=True), v2.RandomHorizontalFlip()]
+        scale = [v2.ToDtype(torch.float32, scale=True), v2.Normalize([0.5] * 3, [0.25] * 3)]
+        self.vary = v2.Compose(vary + scale)
 
     def __len__(self):
         return 10**9  # it goes round, so that no epoch ends
