@@ -16,6 +16,7 @@ from models.classification.mlp import MLP
 from models.errors import ModelError
 from models.generative import ddpm_unet
 from models.port import Port, Slice, from_torch, to_torch
+from models.restoration import dncnn
 from models.segmentation import unet
 from tests.models.parity import abstract, filled, golden, golden_shapes
 from tests.models.test_table import entry
@@ -35,6 +36,7 @@ CASES = {
     (vit, "timm"): (VIT.clone(representation=7), [(1, 32, 32, 3)]),
     (vit, "transformers"): (VIT, [(1, 32, 32, 3)]),
     (unet, "milesial"): (unet.UNet(width=2, padding="same", norm="batch"), [(1, 16, 16, 1)]),
+    (dncnn, "kair"): (dncnn.DnCNN(norm="none", width=2), [(1, 12, 12, 1)]),
     (ddpm_unet, "diffusers"): (DDPM, [(1, 16, 16, 3), (1,)]),
 }
 # The names that the other library gives, where a golden has recorded them.
