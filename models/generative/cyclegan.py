@@ -14,6 +14,7 @@ import jax.numpy as jnp
 
 from models.errors import ModelError
 from models.layers.conv import ConvTranspose
+from models.layers.norm import norm as normalisation
 from models.layers.precision import exact
 
 kernel_init = nn.initializers.normal(0.02)
@@ -56,7 +57,7 @@ class Generator(nn.Module):
         if x.shape[1] % 4 or x.shape[2] % 4:
             raise ModelError(f"cyclegan_generator: images of {x.shape[1]}×{x.shape[2]} are not multiples of 4")
         types = dict(dtype=self.dtype, param_dtype=self.param_dtype)
-        norm = partial(nn.InstanceNorm, epsilon=1e-5, use_bias=False, use_scale=False, **types)
+        norm = normalisation("instance", train, None, use_bias=False, use_scale=False, **types)
         conv = partial(nn.Conv, kernel_init=kernel_init, **types)
         up = partial(
             ConvTranspose, kernel_size=(3, 3), strides=(2, 2), padding="VALID", kernel_init=kernel_init, **types
@@ -88,7 +89,7 @@ class Discriminator(nn.Module):
     def __call__(self, x, train: bool):
         """x: [B, H, W, C] -> scores [B, h, w], for example [B, 30, 30] at 256×256."""
         types = dict(dtype=self.dtype, param_dtype=self.param_dtype)
-        norm = partial(nn.InstanceNorm, epsilon=1e-5, use_bias=False, use_scale=False, **types)
+        norm = normalisation("instance", train, None, use_bias=False, use_scale=False, **types)
         conv = partial(nn.Conv, kernel_size=(4, 4), padding=1, kernel_init=kernel_init, **types)
 
         for i in range(self.layers + 1):

@@ -15,10 +15,10 @@ import numpy as np
 
 from training.errors import TrainingError
 from training.losses import per_example, squared_error
-from training.metrics import sums
+from training.metrics.sums import mean
 
 SIDE, SIGMA, K1, K2 = 11, 1.5, 0.01, 0.03
-METRICS = {"psnr": sums.mean("psnr", "psnr", "max", "dB"), "ssim": sums.mean("ssim", "ssim", "max")}
+METRICS = {"psnr": mean("psnr", "psnr", "max", "dB"), "ssim": mean("ssim", "ssim", "max")}
 
 
 def psnr(x: jax.Array, y: jax.Array, value_range: float = 1.0) -> jax.Array:
