@@ -17,6 +17,8 @@ MODELS: dict[str, str | tuple[str, dict]] = {
     "unet": "models.segmentation.unet:UNet",
     # detection
     "centernet": "models.detection.centernet:CenterNet",
+    # restoration
+    "dncnn": "models.restoration.dncnn:DnCNN",
     # sequence
     "show_and_tell": "models.sequence.show_and_tell:ShowAndTell",
     # generative

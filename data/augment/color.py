@@ -4,9 +4,9 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from data.augment import pixels
 from data.augment.lift import check_channels, over_images
 from data.errors import DataError
+from data.images import color, filters
 from data.specs import check_range
 
 # Covariance of RGB in [0, 1] over ImageNet's training pixels, from the eigenvalues (0.2175, 0.0188, 0.0045)
@@ -42,11 +42,11 @@ def color_jitter(
         factors = jax.random.uniform(factors_key, (3,), image.dtype, low, high)
         order = jax.random.permutation(order_key, 3)
         for which in order:
-            grey = pixels.luminance(image)
+            grey = color.luminance(image)
             degenerate = jnp.stack([jnp.zeros_like(grey), jnp.full_like(grey, grey.mean()), grey])[which]
-            image = pixels.blend(degenerate, image, factors[which])
+            image = color.blend(degenerate, image, factors[which])
         if hue > 0:
-            image = pixels.shift_hue(image, jax.random.uniform(hue_key, (), image.dtype, -hue, hue))
+            image = color.shift_hue(image, jax.random.uniform(hue_key, (), image.dtype, -hue, hue))
         return image
 
     return over_images(change, info, probability)
@@ -54,7 +54,7 @@ def color_jitter(
 
 def grayscale(probability: float = 0.2, *, info):
     """Replace the colours by their luminance, in all channels."""
-    return over_images(lambda image, key: jnp.broadcast_to(pixels.luminance(image), image.shape), info, probability)
+    return over_images(lambda image, key: jnp.broadcast_to(color.luminance(image), image.shape), info, probability)
 
 
 def pca_color(strength: float = 0.1, covariance: tuple = IMAGENET_COVARIANCE, *, info):
@@ -88,7 +88,7 @@ def gaussian_blur(size: int, sigma: tuple = (0.1, 2.0), probability: float = 0.5
         raise DataError(f"sigma is two rising positive numbers, not {sigma!r}")
 
     def change(image, key):
-        return pixels.gaussian_blur(image, size, jax.random.uniform(key, (), image.dtype, *sigma))
+        return filters.gaussian_blur(image, size, jax.random.uniform(key, (), image.dtype, *sigma))
 
     return over_images(change, info, probability)
 
@@ -96,20 +96,20 @@ def gaussian_blur(size: int, sigma: tuple = (0.1, 2.0), probability: float = 0.5
 def solarize(threshold: float = 0.5, probability: float = 0.5, *, info):
     """Invert the pixels at least as bright as `threshold` in [0, 1]."""
     check_range("threshold", threshold, 0, 1)
-    return over_images(lambda image, key: pixels.solarize(image, threshold), info, probability)
+    return over_images(lambda image, key: color.solarize(image, threshold), info, probability)
 
 
 def posterize(bits: int = 4, probability: float = 0.5, *, info):
     """Keep the `bits` highest of 8 bits in every channel."""
     check_range("bits", bits, 1, 8)
-    return over_images(lambda image, key: pixels.posterize(image, bits), info, probability)
+    return over_images(lambda image, key: color.posterize(image, bits), info, probability)
 
 
 def equalize(probability: float = 0.5, *, info):
     """Flatten the histogram of every channel."""
-    return over_images(lambda image, key: pixels.equalize(image), info, probability)
+    return over_images(lambda image, key: color.equalize(image), info, probability)
 
 
 def autocontrast(probability: float = 0.5, *, info):
     """Stretch every channel to the whole range."""
-    return over_images(lambda image, key: pixels.autocontrast(image), info, probability)
+    return over_images(lambda image, key: color.autocontrast(image), info, probability)

@@ -1,10 +1,11 @@
-"""Augmentations that move pixels, and everything else that has a place in the picture."""
+"""Augmentations that move pixels, and with them boxes, points and masks."""
 
 import jax
 import jax.numpy as jnp
 
 from data.augment.lift import Movement, geometric
 from data.errors import DataError
+from data.images.warp import displace, displace_points, displacements, rotation, unwarp, warp
 from data.specs import check_range
 
 
@@ -110,7 +111,7 @@ def affine_movement(draw) -> Movement:
 
 
 def elastic(sigma: float = 10.0, grid: int = 3, *, info):
-    """Smooth deformation (Ronneberger et al. 2015, section 3.1); what lies outside is mirrored.
+    """Smooth deformation (Ronneberger et al. 2015, section 3.1); the outside is mirrored.
 
     Displacements (in pixels, normal with standard deviation `sigma`) of `grid` × `grid` points that divide the image
     evenly, bicubic in between. Points move by the inverse displacement, a fixed point; where the deformation folds so
@@ -119,81 +120,10 @@ def elastic(sigma: float = 10.0, grid: int = 3, *, info):
     check_range("sigma", sigma, 0)
     check_range("grid", grid, 1)
 
-    def draw(key, size):
-        coarse = sigma * jax.random.normal(key, (grid, grid, 2))
-        return jax.image.resize(coarse, (*size, 2), "cubic")
-
-    def pixels(field, shift, linear, fill):
-        height, width = field.shape[:2]
-        x, y = centres(field)
-        return sample(field, _mirror(x + shift[..., 0], width), _mirror(y + shift[..., 1], height), linear)
-
-    def points(xy, shift, size):
-        # A pixel at p shows the place p + shift(p): that is q for p = q - shift(p).
-        displaced = lambda p: sample(shift, p[..., 0], p[..., 1], linear=True)
-        p = jax.lax.fori_loop(0, 50, lambda _, p: (p + xy - displaced(p)) / 2, xy)
-        return jnp.where(abs(p + displaced(p) - xy).max(-1, keepdims=True) < 0.5, p, -1.0)
-
-    return geometric(Movement(draw, pixels, points, hull=False), info)
-
-
-def _mirror(x, length: int):
-    """Coordinates mirrored into [0, length]."""
-    return length - abs(length - x % (2 * length))
-
-
-def rotation(angle):
-    """The matrix [2, 2] that takes (x, y) of a picture turned counter-clockwise by `angle` (radians) back."""
-    return jnp.array([[jnp.cos(angle), -jnp.sin(angle)], [jnp.sin(angle), jnp.cos(angle)]])
-
-
-def warp(field, matrix, offset, linear: bool, fill):
-    """`field` [H, W, ...] sampled, for each output point (x, y), at `matrix` [2, 2] @ (x, y) + `offset` [2].
-
-    Pillow's convention (Image.transform with AFFINE): pixel centres lie at halves; a point outside
-    [0, W) × [0, H) is `fill`; between pixels the value is bilinear (`linear`) or that of the nearest.
-    """
-    height, width = field.shape[:2]
-    columns, rows = centres(field)
-    # Written out and not as a matrix product, which accelerators may round to bfloat16.
-    x = matrix[0, 0] * columns + matrix[0, 1] * rows + offset[0]
-    y = matrix[1, 0] * columns + matrix[1, 1] * rows + offset[1]
-    inside = (x >= 0) & (x < width) & (y >= 0) & (y < height)
-    return jnp.where(_like(inside, field), sample(field, x, y, linear), jnp.asarray(fill, field.dtype))
-
-
-def unwarp(xy, matrix, offset):
-    """Where `warp` puts the points (x, y) [..., 2] of its input: the inverse map."""
-    x, y = xy[..., 0] - offset[0], xy[..., 1] - offset[1]
-    determinant = matrix[0, 0] * matrix[1, 1] - matrix[0, 1] * matrix[1, 0]
-    back = jnp.stack([matrix[1, 1] * x - matrix[0, 1] * y, matrix[0, 0] * y - matrix[1, 0] * x], axis=-1)
-    return back / determinant
-
-
-def centres(field):
-    """(x, y) of the pixel centres of `field` [H, W, ...], each [H, W]."""
-    height, width = field.shape[:2]
-    return jnp.meshgrid(jnp.arange(width) + 0.5, jnp.arange(height) + 0.5)
-
-
-def sample(field, x, y, linear: bool):
-    """`field` [H, W, ...] at the points (x, y), each [h, w], in `warp`'s convention; its border goes on outside."""
-    height, width = field.shape[:2]
-
-    def at(row, column):
-        row, column = jnp.clip(row, 0, height - 1), jnp.clip(column, 0, width - 1)
-        return field[row.astype(int), column.astype(int)]
-
-    if not linear:
-        return at(jnp.floor(y), jnp.floor(x))
-    top, left = jnp.floor(y - 0.5), jnp.floor(x - 0.5)
-    down = _like((y - 0.5 - top).astype(field.dtype), field)
-    right = _like((x - 0.5 - left).astype(field.dtype), field)
-    above = at(top, left) * (1 - right) + at(top, left + 1) * right
-    below = at(top + 1, left) * (1 - right) + at(top + 1, left + 1) * right
-    return above * (1 - down) + below * down
-
-
-def _like(plane, field):
-    """A plane [h, w] with axes of length 1 for the channels of `field`."""
-    return plane[(..., *[None] * (field.ndim - 2))]
+    movement = Movement(
+        draw=lambda key, size: displacements(sigma * jax.random.normal(key, (grid, grid, 2)), size),
+        pixels=lambda field, shift, linear, fill: displace(field, shift, linear),
+        points=lambda xy, shift, size: displace_points(xy, shift),
+        hull=False,
+    )
+    return geometric(movement, info)

@@ -10,10 +10,11 @@ about 10 ms a layer for 128 images of 32 × 32 on two CPU cores.
 import jax
 import jax.numpy as jnp
 
-from data.augment import pixels
-from data.augment.geometric import affine_movement, rotation, warp
+from data.augment.geometric import affine_movement
 from data.augment.lift import check_movable, group_keys, moved, picture_size
 from data.fields import by_group, of_kind
+from data.images import color, filters
+from data.images.warp import rotation, warp
 from data.specs import check_range
 
 OPERATIONS = (
@@ -96,20 +97,20 @@ def recolor(image, choice, sign, strength):
     def chosen(*names):
         return [choice == OPERATIONS.index(name) for name in names]
 
-    grey = jnp.broadcast_to(pixels.luminance(image), image.shape)
+    grey = jnp.broadcast_to(color.luminance(image), image.shape)
     degenerate = jnp.select(
         chosen("brightness", "color", "contrast", "sharpness"),
-        [jnp.zeros_like(image), grey, jnp.full_like(image, grey.mean()), pixels.smooth(image)],
+        [jnp.zeros_like(image), grey, jnp.full_like(image, grey.mean()), filters.smooth(image)],
         image,
     )
     factor = jnp.asarray(1 + 0.9 * strength * sign, image.dtype)
     return jnp.select(
         chosen("posterize", "solarize", "autocontrast", "equalize"),
         [
-            pixels.posterize(image, 8 - round(4 * strength)),
-            pixels.solarize(image, 1 - strength),
-            pixels.autocontrast(image),
-            pixels.equalize(image),
+            color.posterize(image, 8 - round(4 * strength)),
+            color.solarize(image, 1 - strength),
+            color.autocontrast(image),
+            color.equalize(image),
         ],
-        pixels.blend(degenerate, image, factor),
+        color.blend(degenerate, image, factor),
     )

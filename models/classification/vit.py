@@ -12,6 +12,7 @@ import jax.numpy as jnp
 from models.errors import choose
 from models.layers.attention import SelfAttention
 from models.layers.dropout import Dropout
+from models.layers.norm import norm as normalisation
 from models.layers.patches import adapt_positions, embed_patches
 from models.layers.precision import exact
 from models.layers.variants import resolve
@@ -41,7 +42,7 @@ class EncoderBlock(nn.Module):
     def __call__(self, x, train: bool):
         """x: [B, N, C] -> [B, N, C]."""
         types = dict(dtype=self.dtype, param_dtype=self.param_dtype)
-        norm = partial(nn.LayerNorm, epsilon=1e-6, **types)
+        norm = normalisation("layer", train, None, epsilon=1e-6, **types)
         dense = partial(
             nn.Dense,
             kernel_init=nn.initializers.xavier_uniform(),
@@ -112,7 +113,7 @@ class ViT(nn.Module):
             rate = self.stochastic_depth * i / max(variant.depth - 1, 1)
             x = block(variant.heads, variant.mlp, self.dropout_rate, rate, name=f"block{i}", **types)(x, train)
             maps[f"stage{i + 1}"] = as_map(x)
-        x = pool(nn.LayerNorm(epsilon=1e-6, name="norm", **types)(x))
+        x = pool(normalisation("layer", train, None, epsilon=1e-6, **types)(name="norm")(x))
 
         if self.representation:
             x = nn.tanh(nn.Dense(self.representation, name="representation", **types)(x))

@@ -14,7 +14,9 @@ import jax.numpy as jnp
 
 from models.errors import ModelError
 from models.layers.conv import ConvTranspose
+from models.layers.norm import norm as normalisation
 from models.layers.precision import exact
+from models.port import Port
 
 kernel_init = nn.initializers.normal(0.02)
 
@@ -56,7 +58,7 @@ class Generator(nn.Module):
         if x.shape[1] % 4 or x.shape[2] % 4:
             raise ModelError(f"cyclegan_generator: images of {x.shape[1]}×{x.shape[2]} are not multiples of 4")
         types = dict(dtype=self.dtype, param_dtype=self.param_dtype)
-        norm = partial(nn.InstanceNorm, epsilon=1e-5, use_bias=False, use_scale=False, **types)
+        norm = normalisation("instance", train, None, use_bias=False, use_scale=False, **types)
         conv = partial(nn.Conv, kernel_init=kernel_init, **types)
         up = partial(
             ConvTranspose, kernel_size=(3, 3), strides=(2, 2), padding="VALID", kernel_init=kernel_init, **types
@@ -88,7 +90,7 @@ class Discriminator(nn.Module):
     def __call__(self, x, train: bool):
         """x: [B, H, W, C] -> scores [B, h, w], for example [B, 30, 30] at 256×256."""
         types = dict(dtype=self.dtype, param_dtype=self.param_dtype)
-        norm = partial(nn.InstanceNorm, epsilon=1e-5, use_bias=False, use_scale=False, **types)
+        norm = normalisation("instance", train, None, use_bias=False, use_scale=False, **types)
         conv = partial(nn.Conv, kernel_size=(4, 4), padding=1, kernel_init=kernel_init, **types)
 
         for i in range(self.layers + 1):
@@ -98,3 +100,34 @@ class Discriminator(nn.Module):
             x = nn.leaky_relu(x, 0.2)
         x = conv(1, name=f"conv{self.layers + 1}")(x)
         return exact(x[..., 0])
+
+
+# Weights that were saved by early versions of torch have statistics of instances, which nothing reads.
+STATISTICS = (r"\.running_(mean|var)$",)
+
+
+def _generator(blocks: int) -> Port:
+    """The places of our layers in their nn.Sequential, which also counts paddings, normalisations and ReLUs."""
+    up = {f"^up{i}/": f"model/{10 + blocks + 3 * (i - 1)}/" for i in (1, 2)}
+    return Port(
+        names={
+            "^stem/": "model/1/",
+            r"^down(\d)/": lambda match: f"model/{1 + 3 * int(match[1])}/",
+            r"^block(\d+)/": lambda match: f"model/{10 + int(match[1])}/conv_block/",
+            "/conv1/": "/1/",
+            "/conv2/": "/5/",
+            **up,
+            "^output/": f"model/{17 + blocks}/",
+        },
+        ignored=STATISTICS,
+    )
+
+
+# https://github.com/junyanz/pytorch-CycleGAN-and-pix2pix
+PORTS = {
+    "junyanz_resnet_9blocks": _generator(9),
+    "junyanz_resnet_6blocks": _generator(6),
+    "junyanz_basic": Port(
+        names={r"^conv(\d+)/": lambda match: f"model/{max(3 * int(match[1]) - 1, 0)}/"}, ignored=STATISTICS
+    ),
+}

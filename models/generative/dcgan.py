@@ -17,6 +17,7 @@ from models.generative.gan import condition
 from models.layers.conv import ConvTranspose
 from models.layers.norm import norm as normalisation
 from models.layers.precision import exact
+from models.port import Port
 
 kernel_init = nn.initializers.normal(0.02)
 
@@ -110,3 +111,15 @@ class Discriminator(nn.Module):
             x = nn.leaky_relu(x, 0.2)
         x = conv(1, x.shape[1:3], padding="VALID", name=f"conv{count}")(x)
         return exact(x[:, 0, 0, 0])
+
+
+def _layer(slope: int, offset: int):
+    """The replacement of a layer's number i: its place slope · i + offset in their nn.Sequential, 0 for the first."""
+    return lambda match: f"main/{max(slope * int(match[1]) + offset, 0)}/"
+
+
+# https://github.com/pytorch/examples/tree/main/dcgan
+PORTS = {
+    "examples_generator": Port(names={r"^deconv(\d+)/": _layer(3, 0), r"^norm(\d+)/": _layer(3, 1)}),
+    "examples_discriminator": Port(names={r"^conv(\d+)/": _layer(3, -1), r"^norm(\d+)/": _layer(3, 0)}),
+}

@@ -12,11 +12,17 @@ import jax.numpy as jnp
 from models.errors import ModelError
 from models.layers.attention import SelfAttention
 from models.layers.dropout import Dropout
+from models.layers.norm import norm as normalisation
 from models.layers.precision import exact
 from models.port import Port
 
 uniform = nn.initializers.variance_scaling(1.0, "fan_avg", "uniform")
 zeros = nn.initializers.zeros
+
+
+def group_norm(groups: int, **types):
+    """The constructor of all normalisations here; they are alike in training and in evaluation."""
+    return normalisation("group", False, None, num_groups=groups, epsilon=1e-6, **types)
 
 
 def time_embedding(time, features):
@@ -40,7 +46,7 @@ class ResBlock(nn.Module):
     def __call__(self, x, time, train: bool):
         """x: [B, H, W, C]; time: [B, D] -> [B, H, W, features]."""
         types = dict(dtype=self.dtype, param_dtype=self.param_dtype)
-        norm = partial(nn.GroupNorm, self.groups, epsilon=1e-6, **types)
+        norm = group_norm(self.groups, **types)
         conv = partial(nn.Conv, self.features, **types)
 
         y = conv((3, 3), kernel_init=uniform, name="conv1")(nn.swish(norm(name="norm1")(x)))
@@ -63,7 +69,7 @@ class AttentionBlock(nn.Module):
     def __call__(self, x):
         """x: [B, H, W, C] -> [B, H, W, C]."""
         types = dict(dtype=self.dtype, param_dtype=self.param_dtype)
-        y = nn.GroupNorm(self.groups, epsilon=1e-6, name="norm", **types)(x)
+        y = group_norm(self.groups, **types)(name="norm")(x)
         y = y.reshape(x.shape[0], -1, x.shape[-1])
         y = SelfAttention(1, kernel_init=uniform, out_init=zeros, name="attention", **types)(y)
         return x + y.reshape(x.shape)
@@ -147,7 +153,7 @@ class DDPMUNet(nn.Module):
                 x = x.repeat(2, axis=1).repeat(2, axis=2)
                 x = conv(x.shape[-1], name=f"upsample{level}")(x)
 
-        x = nn.swish(nn.GroupNorm(self.groups, epsilon=1e-6, name="norm_out", **types)(x))
+        x = nn.swish(group_norm(self.groups, **types)(name="norm_out")(x))
         x = conv(channels, kernel_init=zeros, name="conv_out")(x)
         return exact(x)
 

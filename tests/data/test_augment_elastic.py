@@ -1,12 +1,10 @@
 """Elastic deformation and crops of scenes: masks, instances and weight maps go where their image goes."""
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 import pytest
 
 from data.augment import make_augment
-from data.augment.geometric import centres, sample
 from data.errors import DataError
 
 
@@ -72,14 +70,6 @@ def test_elastic_does_not_depend_on_the_place_in_the_batch(declared):
     whole = augment(batch, jax.random.key(3))
     for name in ("image", "masks"):
         np.testing.assert_array_equal(part[name], np.asarray(whole[name])[order])
-
-
-def test_sample_at_the_centres_is_the_field():
-    field = jnp.asarray(np.random.default_rng(0).uniform(size=(5, 7, 2)), jnp.float32)
-    for linear in (True, False):
-        np.testing.assert_allclose(sample(field, *centres(field), linear), field, atol=1e-6)
-    half = sample(field, jnp.full((1, 1), 3.0), jnp.full((1, 1), 2.5), True)
-    np.testing.assert_allclose(half[0, 0], (field[2, 2] + field[2, 3]) / 2, atol=1e-6)
 
 
 def test_random_crop_reaches_every_place(declared):

@@ -3,10 +3,8 @@
 import jax
 import numpy as np
 import pytest
-from PIL import Image
 
 from data.augment import make_augment
-from data.augment.geometric import rotation, warp
 
 SHAPE = (9, 7, 3)
 
@@ -76,26 +74,6 @@ def test_masks_move_with_their_image(spec, declared):
     inside = image[..., 0] > 0
     np.testing.assert_array_equal(inside, masks >= 0)
     np.testing.assert_array_equal(masks[inside], ((image[..., 0] - 1) * 7 + image[..., 1] - 1)[inside])
-
-
-@pytest.mark.parametrize("angle", [-75, 13, 160])
-def test_warp_rotates_as_pillow(angle):
-    image = batch_of(1, shape=(14, 11, 3))["image"][0]
-    centre, matrix = np.array([5.5, 7.0]), rotation(np.radians(angle))
-    for linear, resample in ((True, Image.Resampling.BILINEAR), (False, Image.Resampling.NEAREST)):
-        ours = warp(image.astype(np.float32), matrix, centre - matrix @ centre, linear, 0)
-        theirs = np.asarray(Image.fromarray(image).rotate(angle, resample))
-        assert np.mean(abs(np.asarray(ours) - theirs) > 1.01) <= (0 if linear else 0.03)
-
-
-def test_warp_is_pillows_affine_transform():
-    image = batch_of(1, shape=(14, 11, 3))["image"][0]
-    coefficients = (0.9, 0.2, -1.3, -0.3, 1.2, 2.1)
-    matrix, offset = np.array(coefficients).reshape(2, 3)[:, :2], np.array(coefficients).reshape(2, 3)[:, 2]
-    theirs = Image.fromarray(image).transform((11, 14), Image.Transform.AFFINE, coefficients, Image.Resampling.BILINEAR)
-    np.testing.assert_allclose(warp(image.astype(np.float32), matrix, offset, True, 0), theirs, atol=1.01)
-    theirs = Image.fromarray(image[..., 0]).transform((11, 14), Image.Transform.AFFINE, coefficients)
-    np.testing.assert_array_equal(warp(image[..., 0].astype(np.int32), matrix, offset, False, 0), theirs)
 
 
 def test_rotation_angles_fill_the_interval_and_masks_follow(declared):

@@ -117,3 +117,10 @@ def test_what_lists_and_reads_imports_no_jax():
     script = "import importlib, sys\nfor name in sys.argv[1:]:\n    importlib.import_module(name)\n"
     script += "    assert 'jax' not in sys.modules, name"
     subprocess.run([sys.executable, "-c", script, *WITHOUT_JAX], cwd=ROOT, check=True)
+
+
+def test_operations_on_images_know_nothing_of_data_sets():
+    """They are functions of arrays, for augmentation and for whatever else works on images."""
+    for path in files("data/images"):
+        ours = {name for name in imported(path) if name.partition(".")[0] in ROOMS}
+        assert all(name.startswith("data.images") for name in ours), path

@@ -2,10 +2,8 @@
 
 python -m tests.goldens.make_dcgan    # needs torch
 
-The layers are those of pytorch/examples, named as ours.
+The layers and their names are those of pytorch/examples.
 """
-
-from collections import OrderedDict
 
 import torch
 from torch import nn
@@ -16,30 +14,37 @@ from tests.goldens.record import record, seed
 WIDTH = 4
 
 
+class Main(nn.Module):
+    def __init__(self, *layers):
+        super().__init__()
+        self.main = nn.Sequential(*layers)
+
+    def forward(self, x):
+        return self.main(x)
+
+
 def generator(latent=100):
     widths = [latent, *(WIDTH << i for i in (3, 2, 1, 0)), 3]
-    layers = OrderedDict()
+    layers = []
     for i in range(5):
         stride, padding = (1, 0) if i == 0 else (2, 1)
-        layers[f"deconv{i}"] = nn.ConvTranspose2d(widths[i], widths[i + 1], 4, stride, padding, bias=False)
+        layers.append(nn.ConvTranspose2d(widths[i], widths[i + 1], 4, stride, padding, bias=False))
         if i < 4:
-            layers[f"norm{i}"] = nn.BatchNorm2d(widths[i + 1])
-            layers[f"relu{i}"] = nn.ReLU()
-    layers["tanh"] = nn.Tanh()
-    return nn.Sequential(layers)
+            layers += [nn.BatchNorm2d(widths[i + 1]), nn.ReLU()]
+    return Main(*layers, nn.Tanh())
 
 
 def discriminator():
     widths = [3, *(WIDTH << i for i in (0, 1, 2, 3)), 1]
-    layers = OrderedDict()
+    layers = []
     for i in range(5):
         stride, padding = (1, 0) if i == 4 else (2, 1)
-        layers[f"conv{i}"] = nn.Conv2d(widths[i], widths[i + 1], 4, stride, padding, bias=False)
+        layers.append(nn.Conv2d(widths[i], widths[i + 1], 4, stride, padding, bias=False))
         if 0 < i < 4:
-            layers[f"norm{i}"] = nn.BatchNorm2d(widths[i + 1])
+            layers.append(nn.BatchNorm2d(widths[i + 1]))
         if i < 4:
-            layers[f"relu{i}"] = nn.LeakyReLU(0.2)
-    return nn.Sequential(layers)
+            layers.append(nn.LeakyReLU(0.2))
+    return Main(*layers)
 
 
 def main():

@@ -1,4 +1,4 @@
-"""CycleGAN's networks: the counts of the paper's sizes, the shapes of images and of patches."""
+"""CycleGAN's networks against torch; the counts of the paper's sizes, the shapes of images and of patches."""
 
 import jax
 import jax.numpy as jnp
@@ -6,8 +6,9 @@ import numpy as np
 import pytest
 
 from models.errors import ModelError
-from models.generative.cyclegan import Discriminator, Generator
-from tests.models.parity import abstract, quickly
+from models.generative.cyclegan import PORTS, Discriminator, Generator
+from tests.goldens.make_classification import seeded_images
+from tests.models.parity import abstract, assert_parity, quickly
 
 
 def count(model, size):
@@ -18,6 +19,20 @@ def test_parameters():
     assert count(Generator(), 256) == 11_378_179
     assert count(Generator(blocks=6), 128) == 7_837_699
     assert count(Discriminator(), 256) == 2_764_737
+
+
+def test_generator_parity():
+    model, images = Generator(width=2), seeded_images(2, 16, 20, 3)
+    forward = lambda variables: (model.apply(variables, images, train=True), {})
+    like = abstract(model, images, train=False)
+    assert_parity("cyclegan_generator", forward, like, PORTS["junyanz_resnet_9blocks"], rtol=1e-3)
+
+
+def test_discriminator_parity():
+    model, images = Discriminator(width=2), seeded_images(2, 48, 40, 3)
+    forward = lambda variables: (model.apply(variables, images, train=True)[..., None], {})
+    like = abstract(model, images, train=False)
+    assert_parity("cyclegan_discriminator", forward, like, PORTS["junyanz_basic"], rtol=1e-3)
 
 
 @pytest.mark.parametrize(("layers", "size", "side"), [(3, 256, 30), (2, 64, 14), (1, 32, 14)])

@@ -30,7 +30,8 @@ def test_generator_parity():
         images, moved = model.apply(variables, noise, train=True, mutable=["batch_stats"])
         return images[:, ::2, ::2], moved
 
-    assert_parity("dcgan_generator", forward, abstract(model, noise, train=False), rtol=1e-3)
+    port = dcgan.PORTS["examples_generator"]
+    assert_parity("dcgan_generator", forward, abstract(model, noise, train=False), port, rtol=1e-3)
 
 
 def test_discriminator_parity():
@@ -41,7 +42,8 @@ def test_discriminator_parity():
         scores, moved = model.apply(variables, images, train=True, mutable=["batch_stats"])
         return scores[:, None], moved
 
-    assert_parity("dcgan_discriminator", forward, abstract(model, images, train=False), rtol=1e-3)
+    port = dcgan.PORTS["examples_discriminator"]
+    assert_parity("dcgan_discriminator", forward, abstract(model, images, train=False), port, rtol=1e-3)
 
 
 @pytest.mark.parametrize("conditional", [False, True])

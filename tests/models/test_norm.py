@@ -1,10 +1,14 @@
 """Normalisations by name: each is its equation, and the activation table is shared."""
 
+import pathlib
+import re
+
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
 
+import models
 from models.errors import ModelError
 from models.layers.norm import NORMS, norm
 from tests.goldens.make_classification import seeded_images
@@ -46,3 +50,9 @@ def test_fields_override_the_defaults():
 def test_an_unknown_normalisation_names_the_nearest():
     with pytest.raises(ModelError, match="did you mean 'batch'"):
         norm("batchnorm", True, None, None, jnp.float32)
+
+
+def test_every_network_takes_its_normalisations_from_the_table():
+    made = re.compile(r"nn\.\w*Norm\b")
+    files = pathlib.Path(models.__file__).parent.rglob("*.py")
+    assert {path.name for path in files if made.search(path.read_text())} == {"norm.py"}

@@ -14,8 +14,9 @@ from models import MODELS
 from models.classification import inception_v3, lenet, mlp, resnet, resnet_cifar, vit
 from models.classification.mlp import MLP
 from models.errors import ModelError
-from models.generative import ddpm_unet
+from models.generative import cyclegan, dcgan, ddpm_unet
 from models.port import Port, Slice, from_torch, to_torch
+from models.restoration import dncnn
 from models.segmentation import unet
 from tests.models.parity import abstract, filled, golden, golden_shapes
 from tests.models.test_table import entry
@@ -35,6 +36,12 @@ CASES = {
     (vit, "timm"): (VIT.clone(representation=7), [(1, 32, 32, 3)]),
     (vit, "transformers"): (VIT, [(1, 32, 32, 3)]),
     (unet, "milesial"): (unet.UNet(width=2, padding="same", norm="batch"), [(1, 16, 16, 1)]),
+    (cyclegan, "junyanz_resnet_9blocks"): (cyclegan.Generator(width=2), [(1, 8, 8, 3)]),
+    (cyclegan, "junyanz_resnet_6blocks"): (cyclegan.Generator(width=2, blocks=6), [(1, 8, 8, 3)]),
+    (cyclegan, "junyanz_basic"): (cyclegan.Discriminator(width=2), [(1, 32, 32, 3)]),
+    (dcgan, "examples_generator"): (dcgan.Generator(width=4), [(1, 100)]),
+    (dcgan, "examples_discriminator"): (dcgan.Discriminator(width=4), [(1, 64, 64, 3)]),
+    (dncnn, "kair"): (dncnn.DnCNN(norm="none", width=2), [(1, 12, 12, 1)]),
     (ddpm_unet, "diffusers"): (DDPM, [(1, 16, 16, 3), (1,)]),
 }
 # The names that the other library gives, where a golden has recorded them.
@@ -44,6 +51,10 @@ GOLDENS = {
     (inception_v3, "pytorch_fid"): "inception_v3_fid",
     (vit, "transformers"): "vit",
     (unet, "milesial"): "unet_same",
+    (cyclegan, "junyanz_resnet_9blocks"): "cyclegan_generator",
+    (cyclegan, "junyanz_basic"): "cyclegan_discriminator",
+    (dcgan, "examples_generator"): "dcgan_generator",
+    (dcgan, "examples_discriminator"): "dcgan_discriminator",
     (ddpm_unet, "diffusers"): "ddpm_unet",
 }
 

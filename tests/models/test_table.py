@@ -34,6 +34,7 @@ SMALL = {
     "cyclegan_generator": dict(width=4, blocks=1),
     "cyclegan_discriminator": dict(width=4),
     "random_filters": dict(sizes=(3,), width=2),
+    "dncnn": dict(depth=4, width=2),
     "embedding": dict(backbone=LeNet5(num_classes=0)),
 }
 INPUTS = {

@@ -18,6 +18,7 @@ from training.evaluate import (
     readings,
     score,
 )
+from training.metrics import classification
 from training.metrics.readings import Reading
 from training.task import Task
 
@@ -150,7 +151,7 @@ def test_checkpoints_are_ranked_by_the_reading():
     assert score(task(best=""), numbers) is None
     with pytest.raises(TrainingError, match="ranks checkpoints by '-mean', which it does not compute: did you mean"):
         score(task(best="-mean"), numbers)
-    classes = {"confusion": metrics.confusion(2)}
+    classes = {"confusion": classification.confusion(2)}
     with pytest.raises(TrainingError, match="'per_class_accuracy', which is an array and not one number"):
         score(dataclasses.replace(task(best="per_class_accuracy"), metrics=classes), {"per_class_accuracy": np.ones(2)})
     without = {"mean": metrics.mean("square", "mean")}

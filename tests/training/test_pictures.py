@@ -3,6 +3,7 @@
 import numpy as np
 
 from training import metrics, pictures
+from training.metrics import classification
 from training.metrics.readings import Reading
 
 
@@ -35,7 +36,7 @@ def test_curves_have_the_units_of_their_readings_and_every_set_that_is_evaluated
 
 def test_readings_give_the_panels_and_the_scale_of_the_curves():
     records = [{"step": s, "train/loss": 10.0**s, "validation/error": 0.1, "validation/kl": 10.0**s} for s in (1, 2, 3)]
-    figure = pictures.curves(records, metrics.accuracy().readings)
+    figure = pictures.curves(records, classification.accuracy().readings)
     assert {ax.get_title(loc="left"): ax.get_yscale() for ax in figure.axes} == {"loss": "log", "kl": "linear"}
     figure = pictures.curves(records, {"kl": Reading(scale="log"), "error": Reading(panel="loss", line="error")})
     assert {ax.get_title(loc="left"): ax.get_yscale() for ax in figure.axes} == {"loss": "log", "kl": "log"}

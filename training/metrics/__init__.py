@@ -1,9 +1,9 @@
-"""Metrics by what they measure. `training.metrics.mean` is `training.metrics.sums.mean`.
+"""Metrics, a file for each field. `training.metrics.mean` is `training.metrics.sums.mean`.
 
 `readings` is free of jax, so the sums are imported when one of them is first asked for.
 """
 
-_SUMS = ("Metric", "accuracy", "confusion", "mean", "overlap", "top_k", "valid")
+_SUMS = ("Metric", "mean", "valid")
 
 
 def __getattr__(name: str):

@@ -39,39 +39,10 @@ def valid(batch: dict, label: str = "label") -> jax.Array:
     return (labels >= 0) & mask.reshape(-1, *[1] * (labels.ndim - 1))
 
 
-def _ratio(numerator, denominator):
+def ratio(numerator, denominator):
     """In float64; NaN where nothing was counted."""
     with np.errstate(invalid="ignore", divide="ignore"):
         return np.asarray(numerator, np.float64) / np.asarray(denominator, np.float64)
-
-
-def accuracy() -> Metric:
-    """`accuracy` and `error` = 1 − accuracy of `outputs["prediction"]` [B]."""
-
-    def update(outputs, batch):
-        counts = valid(batch)
-        hits = (outputs["prediction"] == batch["label"]) & counts
-        return {"hits": hits.sum(dtype=jnp.int32), "count": counts.sum(dtype=jnp.int32)}
-
-    def compute(sums):
-        value = float(_ratio(sums["hits"], sums["count"]))
-        return {"accuracy": value, "error": 1 - value}
-
-    # The error is the same curve upside down.
-    return Metric(update, compute, {"accuracy": Reading("max", "%"), "error": Reading("min", "%", panel=None)})
-
-
-def top_k(k: int) -> Metric:
-    """`top<k>`: the label is among the k largest `outputs["logits"]` [B, K]; of equal ones the first win."""
-
-    def update(outputs, batch):
-        counts = valid(batch)
-        _, best = jax.lax.top_k(outputs["logits"], k)
-        hits = (best == batch["label"][:, None]).any(-1) & counts
-        return {"hits": hits.sum(dtype=jnp.int32), "count": counts.sum(dtype=jnp.int32)}
-
-    compute = lambda sums: {f"top{k}": float(_ratio(sums["hits"], sums["count"]))}
-    return Metric(update, compute, {f"top{k}": Reading("max", "%")})
 
 
 def mean(
@@ -109,12 +80,16 @@ def mean(
             return {"sum": jnp.where(shares > 0, shares * values, 0).sum(), "count": shares.sum()}
         return {"sum": jnp.where(counts, values, 0).sum(), "count": counts.sum(dtype=jnp.int32)}
 
-    compute = lambda sums: {name: float(_ratio(sums["sum"], sums["count"]))}
+    compute = lambda sums: {name: float(ratio(sums["sum"], sums["count"]))}
     return Metric(update, compute, {name: Reading(better, unit, panel=panel, scale=scale)})
 
 
-def _count_pairs(num_classes, label):
-    """update -> [K, K] matrix of counts: row the true class, column the predicted one."""
+def count_pairs(num_classes: int, label: str) -> Callable:
+    """The update of a metric: [K, K] int32, how often a true class (row) was predicted as each class (column).
+
+    Args:
+      label: the field of the batch with the true classes [B, ...]; `outputs["prediction"]` has its shape.
+    """
 
     def update(outputs, batch):
         counts = valid(batch, label).ravel()
@@ -123,41 +98,3 @@ def _count_pairs(num_classes, label):
         return matrix.at[true, predicted].add(counts.astype(jnp.int32))
 
     return update
-
-
-def confusion(num_classes: int) -> Metric:
-    """`confusion` [K, K] (rows: true, columns: predicted), `per_class_accuracy` [K] (NaN: absent class)."""
-
-    def compute(matrix):
-        matrix = np.asarray(matrix)
-        return {"confusion": matrix, "per_class_accuracy": _ratio(np.diag(matrix), matrix.sum(1))}
-
-    readings = {"per_class_accuracy": Reading("max", "%", each=True)}
-    return Metric(_count_pairs(num_classes, "label"), compute, readings)
-
-
-def overlap(num_classes: int) -> Metric:
-    """Segmentation: how `outputs["prediction"]` [B, H, W] covers `batch["masks"]` [B, H, W], over all pixels.
-
-    `pixel_accuracy`; per class `iou` = TP/(TP + FP + FN) and `dice` = 2TP/(2TP + FP + FN) [K], NaN for a
-    class that neither occurs nor is predicted; `mean_iou` and `mean_dice` over the other classes.
-    """
-
-    def compute(matrix):
-        matrix = np.asarray(matrix)
-        hits, true, predicted = np.diag(matrix), matrix.sum(1), matrix.sum(0)
-        iou = _ratio(hits, true + predicted - hits)
-        dice = _ratio(2 * hits, true + predicted)
-        seen = true + predicted > 0
-        return {
-            "pixel_accuracy": float(_ratio(hits.sum(), matrix.sum())),
-            "mean_iou": float(_ratio(iou[seen].sum(), seen.sum())),
-            "mean_dice": float(_ratio(dice[seen].sum(), seen.sum())),
-            "iou": iou,
-            "dice": dice,
-            "confusion": matrix,
-        }
-
-    shares = dict.fromkeys(("pixel_accuracy", "mean_iou", "mean_dice"), Reading("max", "%"))
-    per_class = dict.fromkeys(("iou", "dice"), Reading("max", "%", each=True))
-    return Metric(_count_pairs(num_classes, "masks"), compute, shares | per_class)

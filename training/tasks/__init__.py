@@ -7,6 +7,7 @@ TASKS = {
     "diffusion": "training.tasks.diffusion:diffusion",
     "gan": "training.tasks.gan:gan",
     "metric_learning": "training.tasks.metric_learning:metric_learning",
+    "restoration": "training.tasks.restoration:restoration",
     "segmentation": "training.tasks.segmentation:segmentation",
     "texture": "training.tasks.texture:texture",
     "translation": "training.tasks.translation:translation",

@@ -14,6 +14,7 @@ import jax
 
 from training import metrics, views
 from training.losses import softmax_cross_entropy
+from training.metrics import classification as measured
 from training.metrics.mistakes import Mistakes
 from training.task import Task, apply_in_training, init_network, trained
 
@@ -64,12 +65,12 @@ def classification(networks: dict[str, nn.Module], *, label_smoothing: float = 0
         }
 
     measures = {
-        "accuracy": metrics.accuracy(),
+        "accuracy": measured.accuracy(),
         "cross_entropy": metrics.mean("loss", "cross_entropy", "min", "nats", label="label", panel="loss"),
-        "confusion": metrics.confusion(model.num_classes),
+        "confusion": measured.confusion(model.num_classes),
     }
     if model.num_classes > top_k:
-        measures[f"top{top_k}"] = metrics.top_k(top_k)
+        measures[f"top{top_k}"] = measured.top_k(top_k)
     return Task(
         players=("model",),
         init=init,

@@ -18,6 +18,7 @@ import jax.numpy as jnp
 from models.interfaces import Cropping
 from training import losses, metrics, views
 from training.errors import TrainingError, check
+from training.metrics.segmentation import overlap
 from training.task import Task, apply_in_training, init_network, trained
 
 LOSSES = ("cross_entropy", "focal", "dice", "tversky")
@@ -85,7 +86,7 @@ def segmentation(
         loss=loss_of,
         predict=predict,
         metrics={
-            "overlap": metrics.overlap(model.num_classes),
+            "overlap": overlap(model.num_classes),
             "cross_entropy": metrics.mean("loss", "cross_entropy", "min", "nats", weight="labelled", panel="loss"),
         },
         numbers=("gamma", "alpha_fp", "beta_fn"),

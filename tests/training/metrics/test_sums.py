@@ -9,6 +9,7 @@ import sklearn.metrics
 
 from training import metrics
 from training.errors import TrainingError
+from training.metrics import classification, segmentation
 from training.metrics.readings import Reading
 
 RNG = np.random.default_rng(0)
@@ -46,7 +47,7 @@ TRUE, GUESS = LABELS[LABELLED], LOGITS.argmax(1)[LABELLED]
 
 
 def test_accuracy():
-    result = evaluate(metrics.accuracy())
+    result = evaluate(classification.accuracy())
     assert result["accuracy"] == sklearn.metrics.accuracy_score(TRUE, GUESS)
     assert result["error"] == 1 - result["accuracy"]
 
@@ -54,7 +55,7 @@ def test_accuracy():
 @pytest.mark.parametrize("k", [1, 2, 5])
 def test_top_k(k):
     expected = sklearn.metrics.top_k_accuracy_score(TRUE, LOGITS[LABELLED], k=k, labels=range(K))
-    assert evaluate(metrics.top_k(k)) == {f"top{k}": pytest.approx(expected, abs=1e-12)}
+    assert evaluate(classification.top_k(k)) == {f"top{k}": pytest.approx(expected, abs=1e-12)}
 
 
 def test_mean():
@@ -82,12 +83,12 @@ def test_every_number_and_every_array_of_numbers_has_a_reading():
     truth = {"label": jnp.zeros(2, jnp.int32), "masks": jnp.zeros((2, 3, 3), jnp.int32)}
     answers = {"label": outputs(LOGITS[:2]), "masks": {"prediction": jnp.zeros((2, 3, 3), jnp.int32)}}
     mean = metrics.mean("loss", "cross_entropy", "min", "nats", label="label")
-    measures = [metrics.accuracy(), metrics.top_k(2), mean, metrics.confusion(K)]
-    for metric, field in [*((metric, "label") for metric in measures), (metrics.overlap(3), "masks")]:
+    measures = [classification.accuracy(), classification.top_k(2), mean, classification.confusion(K)]
+    for metric, field in [*((metric, "label") for metric in measures), (segmentation.overlap(3), "masks")]:
         numbers = metric.compute(jax.device_get(metric.update(answers[field], truth)))
         declared = {name: reading.each for name, reading in metric.readings.items()}
         assert declared == {name: isinstance(x, np.ndarray) for name, x in numbers.items() if name != "confusion"}
-    error = metrics.accuracy().readings["error"]
+    error = classification.accuracy().readings["error"]
     assert (error.better, error.unit) == ("min", "%") and mean.readings == {"cross_entropy": Reading("min", "nats")}
 
 
@@ -97,14 +98,20 @@ def test_readings_do_not_import_jax():
 
 
 def test_confusion():
-    result = evaluate(metrics.confusion(K))
+    result = evaluate(classification.confusion(K))
     np.testing.assert_array_equal(result["confusion"], sklearn.metrics.confusion_matrix(TRUE, GUESS, labels=range(K)))
     recall = sklearn.metrics.recall_score(TRUE, GUESS, labels=range(K - 1), average=None)
     np.testing.assert_allclose(result["per_class_accuracy"], [*recall, np.nan])
 
 
 @pytest.mark.parametrize(
-    "metric", [metrics.accuracy(), metrics.top_k(2), metrics.mean("loss", "loss", label="label"), metrics.confusion(K)]
+    "metric",
+    [
+        classification.accuracy(),
+        classification.top_k(2),
+        metrics.mean("loss", "loss", label="label"),
+        classification.confusion(K),
+    ],
 )
 def test_batches_and_padding_change_nothing(metric):
     whole = evaluate(metric)
@@ -116,29 +123,11 @@ def test_batches_and_padding_change_nothing(metric):
 
 def test_nothing_counted_is_not_a_number():
     batch = {"label": jnp.array([-1]), "mask": jnp.array([True])}
-    metric = metrics.accuracy()
+    metric = classification.accuracy()
     assert np.isnan(metric.compute(metric.update({"prediction": jnp.array([0])}, batch))["accuracy"])
 
 
-def test_overlap_ignores_pixels_and_absent_classes():
-    truth = RNG.integers(0, 3, (4, 6, 6)).astype(np.int32)
-    guess = np.where(RNG.random(truth.shape) < 0.3, RNG.integers(0, 3, truth.shape), truth)
-    truth[RNG.random(truth.shape) < 0.2] = -1
-    metric = metrics.overlap(4)  # class 3 is neither there nor predicted
-    batch = {"masks": jnp.asarray(truth), "mask": jnp.array([True, True, True, False])}
-    result = metric.compute(jax.device_get(metric.update({"prediction": jnp.asarray(guess)}, batch)))
-    seen = truth[:3] >= 0
-    t, g = truth[:3][seen], guess[:3][seen]
-    iou = sklearn.metrics.jaccard_score(t, g, average=None)
-    dice = sklearn.metrics.f1_score(t, g, average=None)
-    np.testing.assert_allclose(result["iou"], [*iou, np.nan])
-    np.testing.assert_allclose(result["dice"], [*dice, np.nan])
-    np.testing.assert_allclose(result["mean_iou"], iou.mean())
-    np.testing.assert_allclose(result["mean_dice"], dice.mean())
-    np.testing.assert_allclose(result["pixel_accuracy"], (t == g).mean())
-
-
 def test_counts_are_integers():
-    for metric in (metrics.accuracy(), metrics.top_k(2), metrics.confusion(K)):
+    for metric in (classification.accuracy(), classification.top_k(2), classification.confusion(K)):
         sums = jax.eval_shape(metric.update, outputs(LOGITS), {"label": jnp.asarray(LABELS)})
         assert {x.dtype for x in jax.tree.leaves(sums)} == {jnp.dtype(jnp.int32)}

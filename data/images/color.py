@@ -1,10 +1,8 @@
-"""What can be done to the colours of one image [H, W, C], float in [0, 1].
+"""The colours of one image [H, W, C], float in [0, 1]: every pixel is changed where it is. Nothing is random.
 
-Plain functions without randomness. Those that Pillow has too (ImageOps, ImageEnhance) agree with it up to its
-rounding to 256 levels.
+Operations that Pillow has too (ImageOps, ImageEnhance) agree with it up to its rounding to 256 levels.
 """
 
-import jax
 import jax.numpy as jnp
 
 
@@ -17,18 +15,12 @@ def luminance(image):
 
 
 def blend(degenerate, image, factor):
-    """Between `degenerate` (factor 0) and `image` (factor 1) or beyond, cut off at black and white."""
+    """Between `degenerate` (factor 0) and `image` (factor 1) or beyond, cut off at black and white: [H, W, C]."""
     return jnp.clip(degenerate + factor * (image - degenerate), 0, 1)
 
 
-def smooth(image):
-    """The 3 × 3 mean with weight 5 in the middle, the border as it was: what sharpness blends with."""
-    around = jax.lax.reduce_window(image, 0.0, jax.lax.add, (3, 3, 1), (1, 1, 1), "VALID")
-    return image.at[1:-1, 1:-1].set((around + 4 * image[1:-1, 1:-1]) / 13)
-
-
 def shift_hue(image, turn):
-    """Move the hue of an RGB image by `turn`, in turns of the colour circle, by way of HSV."""
+    """An RGB image [H, W, 3] with its hue moved by `turn`, in turns of the colour circle, by way of HSV."""
     red, green, blue = (image[..., index : index + 1] for index in range(3))
     value = jnp.maximum(jnp.maximum(red, green), blue)
     chroma = value - jnp.minimum(jnp.minimum(red, green), blue)
@@ -45,25 +37,25 @@ def shift_hue(image, turn):
 
 
 def solarize(image, threshold):
-    """Invert what is at least as bright as `threshold`."""
+    """Values of at least `threshold` in [0, 1] are inverted."""
     return jnp.where(image < threshold, image, 1 - image)
 
 
 def posterize(image, bits):
-    """Keep the `bits` highest bits of the 8 of each channel."""
+    """The `bits` (1 to 8) highest of the 8 bits of each channel; the others are 0."""
     step = 2.0 ** (8 - bits)
     return (jnp.floor(_levels(image) / step) * step / 255).astype(image.dtype)
 
 
 def autocontrast(image):
-    """Stretch each channel so that its darkest pixel is black and its brightest white."""
+    """Each channel stretched so that its darkest pixel is 0 and its brightest 1; a constant channel is unchanged."""
     low, high = image.min((0, 1)), image.max((0, 1))
     stretched = (image - low) / jnp.where(high > low, high - low, 1)
     return jnp.where(high > low, stretched, image)
 
 
 def equalize(image):
-    """Make each channel's histogram over 256 levels as flat as a mapping of levels can (Pillow's rule)."""
+    """Each channel with a histogram over 256 levels as flat as a mapping of levels can make it (Pillow's rule)."""
     levels = _levels(image).astype(jnp.int32).reshape(-1, image.shape[-1])
     channel = jnp.arange(image.shape[-1])
     histogram = jnp.zeros((256, image.shape[-1]), jnp.int32).at[levels, channel].add(1)
@@ -74,19 +66,6 @@ def equalize(image):
     return (table[levels, channel] / jnp.asarray(255, image.dtype)).reshape(image.shape)
 
 
-def gaussian_blur(image, size: int, sigma):
-    """Convolve with a normalised Gaussian of `size` × `size` taps; the image is mirrored at its borders."""
-    offsets = jnp.arange(size, dtype=image.dtype) - size // 2
-    weights = jnp.exp(-((offsets / sigma) ** 2) / 2)
-    weights = weights / weights.sum()
-    for axis in (0, 1):
-        widths = [(size // 2, size // 2) if axis == other else (0, 0) for other in range(image.ndim)]
-        padded = jnp.pad(image, widths, "reflect")
-        taps = [jnp.take(padded, jnp.arange(image.shape[axis]) + tap, axis) for tap in range(size)]
-        image = sum(weight * tap for weight, tap in zip(weights, taps, strict=True))
-    return image
-
-
 def _levels(image):
-    """The nearest of the 256 levels, still as floats."""
+    """The nearest of the 256 levels, 0 to 255, as floats."""
     return jnp.clip(jnp.round(image * 255), 0, 255)

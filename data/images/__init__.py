@@ -1,0 +1,1 @@
+"""Operations on images without learning: pure functions of an image, which can be jitted and vmapped."""
