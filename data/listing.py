@@ -149,7 +149,7 @@ def _table(text: str, path: pathlib.Path, required, asked) -> tuple[list[str], l
     """(the names of the columns, (line, fields) of each row), every row with a field for each column."""
     names, delimiter, begins = _columns(text, path, required, asked)
     rows = [*_rows(text, delimiter)][begins:]
-    while rows and not any(rows[-1][1]):  # line breaks at the end
+    while rows and not rows[-1][1]:  # line breaks at the end
         rows.pop()
     for line, fields in rows:
         if not any(field.strip() for field in fields):
@@ -167,6 +167,8 @@ def _columns(text: str, path: pathlib.Path, required, asked) -> tuple[list[str],
     named = {delimiter: [field.strip().casefold() for field in fields] for delimiter, fields in first.items()}
     count = lambda delimiter: len(set(named[delimiter]) & set(asked)) * (set(required) <= set(named[delimiter]))
     best = max(DELIMITERS, key=count)
+    if not any(first.values()):
+        raise DataError(f"{path} lists no images: its first line is empty")
     if count(best):
         if twice := [name for name in named[best] if named[best].count(name) > 1]:
             raise DataError(f"{path} has two columns {twice[0]!r}")
