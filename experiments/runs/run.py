@@ -126,6 +126,8 @@ class Run:
                 note(self.workdir)
                 replace(self.workdir / READINGS, json.dumps(self._readings(), indent=1))
                 records.track(self.page.track.to, self.page.track.project, hyperparameters(self.page))
+                for line in parts.descriptions:
+                    records.say(line)
             if records and restored:
                 records.say(f"resuming from step {start}")
             own = dict(describe=self._learning_rates, began=began) | ({"watch": watch} if watch else {})

@@ -81,6 +81,7 @@ def segmentation(
 
     return Task(
         players=("model",),
+        needs=("masks",),
         init=init,
         loss=loss_of,
         predict=predict,
