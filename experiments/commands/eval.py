@@ -17,6 +17,7 @@ from experiments.commands.values import choices
 from experiments.pages.overrides import override
 from experiments.pages.stored import EVALUATIONS
 from experiments.runs.readings import Readings, reading, shown
+from experiments.terminal import drawing, show
 from training.atomic import replace
 
 
@@ -61,8 +62,9 @@ def run(options: argparse.Namespace) -> None:
     cells = [[_cell(readings, record, name) for name in varying] for record, readings in measured]
     _print(Table(*keys, *varying), ([*row, *found] for row, found in zip(rows, cells, strict=True)))
     file = pathlib.Path(options.workdir) / f"over_{keys[0].rpartition('.')[2]}.png"
-    pictures.save(pictures.trends(keys, rows, {name: [r[name] for r in records] for name in varying}), file)
-    print(f"drawn in {file}")
+    with drawing(file.stem):
+        pictures.save(pictures.trends(keys, rows, {name: [r[name] for r in records] for name in varying}), file)
+        print(f"drawn in {file}")
 
 
 def _measure(build: Callable, options, overrides) -> tuple[dict, Readings]:
@@ -100,7 +102,7 @@ def _cell(readings, record, name):
 def _print(table, rows):
     for row in rows:
         table.add_row(*map(_text, row))
-    Console().print(table)
+    show(table)
 
 
 def _text(x):

@@ -5,11 +5,11 @@ import math
 from collections.abc import Mapping
 
 from ml_collections import ConfigDict
-from rich.console import Console
 from rich.table import Table
 
 from experiments.commands.page import add_config
 from experiments.pages.schema import SECTIONS
+from experiments.terminal import show
 
 
 def arguments(parser: argparse.ArgumentParser) -> None:
@@ -24,12 +24,12 @@ def run(options: argparse.Namespace) -> None:
     page = options.page
     for name in SECTIONS:
         print("\n".join(_lines(page[name], name)))
-    parts, console = outline(page), Console()
+    parts = outline(page)
     table = Table("layer", "parameters", "shapes")
     for layer, shapes in layers(parts).items():
         text = "  ".join(f"{name} {'×'.join(map(str, shape))}" for name, shape in shapes.items())
         table.add_row(layer, f"{sum(map(math.prod, shapes.values())):,}", text)
-    console.print(table)
+    show(table)
 
     total = sum(math.prod(shape) for shapes in layers(parts).values() for shape in shapes.values())
     print(f"parameters               {_against(total, page.paper.parameters)}")

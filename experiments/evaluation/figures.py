@@ -1,6 +1,6 @@
 """The pictures of a run that has ended: its curves, and what its task measures and shows, whatever the task."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 import numpy as np
@@ -11,8 +11,8 @@ from training import pictures
 from training.records import read
 
 
-def figures(run, state, numbers: Mapping[str, Any]) -> Iterator[tuple[str, Figure | np.ndarray]]:
-    """(name, picture): the curves; the confusion matrix and the worst mistakes if they were measured; the task's views.
+def figures(run, state, numbers: Mapping[str, Any]) -> Iterator[tuple[str, Callable[[], Figure | np.ndarray]]]:
+    """(name, () -> picture): the curves, the confusion matrix and the worst mistakes where measured, the task's views.
 
     Args:
       run: an `experiments.runs.run.Run`.
@@ -20,14 +20,13 @@ def figures(run, state, numbers: Mapping[str, Any]) -> Iterator[tuple[str, Figur
       numbers: of the test set: `confusion` [K, K] is drawn, and `mistakes` [n], the ids of the worst wrong answers.
     """
     units = {name.partition("/")[2]: reading for name, reading in run.readings().items()}
-    yield "curves", pictures.curves(read(run.workdir), units)
+    yield "curves", lambda: pictures.curves(read(run.workdir), units)
     if "confusion" in numbers:
-        yield "confusion", pictures.confusion(numbers["confusion"], run.parts.info.classes)
+        yield "confusion", lambda: pictures.confusion(numbers["confusion"], run.parts.info.classes)
     if len(numbers.get("mistakes", ())):
-        yield "mistakes", mistakes(run, state, numbers["mistakes"])
+        yield "mistakes", lambda: mistakes(run, state, numbers["mistakes"])
     if numbers and run.task.views:
-        ids = spread(run.parts.source("test"))
-        yield "predictions", run.snapshots.examples(state, "test", ids)
+        yield "predictions", lambda: run.snapshots.examples(state, "test", spread(run.parts.source("test")))
 
 
 def mistakes(run, state, ids: np.ndarray) -> Figure:

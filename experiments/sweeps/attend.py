@@ -11,7 +11,7 @@ from experiments.runs.together import use_cores
 from experiments.sweeps.progress import Progress, print_table
 from experiments.sweeps.sweep import BEST, Sweep
 from experiments.sweeps.worker import Worker
-from experiments.terminal import say
+from experiments.terminal import drawing, say
 from training import loop, pictures
 from training.stop import StopSignal
 
@@ -70,9 +70,12 @@ def conclude(sweep: Sweep) -> None:
     log = {key for key, space in sweep.spaces.items() if space.log}
     for name, draw in {"parallel": pictures.parallel, "slices": pictures.slices}.items():
         if any(row["value"] is not None for row in found["trials"]):
-            pictures.save(draw(found["trials"], found["metric"], found["goal"], log), sweep.folder / f"{name}.png")
+            with drawing(name):
+                picture = draw(found["trials"], found["metric"], found["goal"], log)
+                pictures.save(picture, sweep.folder / f"{name}.png")
     if found["importance"]:
-        pictures.save(pictures.importance(found["importance"]), sweep.folder / "importance.png")
+        with drawing("importance"):
+            pictures.save(pictures.importance(found["importance"]), sweep.folder / "importance.png")
     print_table(found)
     if found["best"] is not None:
         print(f"best page: {sweep.folder / BEST}")

@@ -8,7 +8,7 @@ from rich.console import Console
 from rich.table import Table
 
 from experiments.sweeps.sweep import Sweep
-from experiments.terminal import show
+from experiments.terminal import AS_IT_IS, show
 
 SHOWN = 10  # trials in the table
 
@@ -21,8 +21,8 @@ class Progress:
     def __init__(self, sweep: Sweep):
         self._sweep, self._began, self._looked, self._shares = sweep, time.monotonic(), -math.inf, {}
         self._before = self._told = _ended(sweep.results())
-        console = Console(stderr=True)
-        self._bar = bar.Progress(bar.TextColumn("{task.fields[text]}"), bar.BarColumn(), console=console)
+        console = Console(stderr=True, **AS_IT_IS)
+        self._bar = bar.Progress(bar.TextColumn("{task.fields[text]}", markup=False), bar.BarColumn(), console=console)
         self._task = self._bar.add_task("sweep", total=sweep.limit, text="compiling …")
         self._bar.disable = not console.is_terminal
 
@@ -56,7 +56,7 @@ class Progress:
             value = "" if row["value"] is None else f" {row['value']:.5g}"
             why = f": {row['why']}" if row["why"] else ""
             line = f"trial {number} {row['state']}{value}{why}" + (f"  {text}" if self._bar.disable else "")
-            self._bar.console.print(line, highlight=False, soft_wrap=True, markup=False)
+            self._bar.console.print(line, soft_wrap=True)
         self._told = ended
 
 
