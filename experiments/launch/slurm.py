@@ -18,6 +18,10 @@ def submit(command: list[str], where: Where, folder: pathlib.Path, copies: int) 
     with mock.patch.dict(os.environ, SUBMITIT_LOG_LEVEL="NOCONFIG"):  # otherwise it closes existing log handlers
         submitit = needs("submitit", "launch")
     executor = _executor(submitit, where, folder)
+    if "%" in str(folder) or not str(folder).isprintable():
+        raise PageError(
+            f"--on slurm: SLURM reads % and line breaks in {str(folder)!r} in its own way: rename the folder"
+        )
     make_folder(folder)
     try:
         with executor.batch():
