@@ -1,7 +1,7 @@
-"""Images with boxes or captions that a CSV file lists: a row for each box, or for each caption."""
+"""Images with boxes or captions, from a list with a row for each box or for each caption (data/listing.py)."""
 
-import csv
 import dataclasses
+import os
 import pathlib
 import re
 from collections import Counter
@@ -13,7 +13,9 @@ from data import geometry, members
 from data.decode import picture_size
 from data.errors import DataError
 from data.fields import Field
+from data.files import LeftOut, describe
 from data.folder import common_size
+from data.listing import Listing, Row, read_listing
 from data.placement import sides
 from data.preparation import Preparation
 from data.reading import Pictures
@@ -34,10 +36,11 @@ def boxes(
     stats_images: int = 512,
     split_seed: int = 0,
 ) -> "ListedImages":
-    """A CSV file with the columns file, x1, y1, x2, y2 and label: the corners of a box in pixels of its picture.
+    """A list with the columns file, x1, y1, x2, y2 and label: the corners of a box in pixels of its picture.
 
-    Files are relative to the CSV. A row with a file alone is a picture without objects. The split is `train`, to be
-    sliced; `split_seed` shuffles it once. A batch holds image [B, H, W, C] uint8, boxes [B, max_objects, 4] float32 in
+    See data/listing.py; a column `split` has the splits, without it everything is "train". `split_seed` shuffles each
+    split once. A row with a file alone is a picture without objects; a row that repeats another one is left out. A
+    batch holds image [B, H, W, C] uint8, boxes [B, max_objects, 4] float32 in
     pixels of the canvas and labels [B, max_objects] int32, −1 where there is no box.
 
     pictures: see data/reading.py; without an image_size all images must have the same.
@@ -45,18 +48,14 @@ def boxes(
     Raises DataError, with the line: a file that does not exist, corners that are not numbers, a box that is empty or
     leaves its picture; more than `max_objects` boxes on one picture.
     """
-    path, rows = _rows(argument, "boxes", ("file", *CORNERS, "label"))
-    objects: dict[pathlib.Path, list[tuple[list[float], str]]] = {}
-    for line, row in rows:
-        found = objects.setdefault(row["file"], [])
-        if any(row[name] for name in (*CORNERS, "label")):
-            found.append(_box(path, line, row))
+    listing = _listing(argument, "boxes", ("file", *CORNERS, "label"))
+    objects, left_out = _boxes_of(listing)
     for file, found in objects.items():
         if len(found) > max_objects:
             raise DataError(f"{file} has {len(found)} boxes: data.max_objects={max_objects} is less")
     classes = tuple(sorted({label for found in objects.values() for _, label in found}))
     if not classes:
-        raise DataError(f"{path} lists no box")
+        raise DataError(f"{listing.path} lists no box")
 
     def encode(file, matrix, shape, rng):
         found, labels = np.zeros((max_objects, 4), np.float32), np.full(max_objects, -1, np.int32)
@@ -76,8 +75,10 @@ def boxes(
         "boxes": Field("boxes", (max_objects, 4), "float32"),
         "labels": Field("labels", (max_objects,), "int32", classes, of="boxes"),
     }
-    listed = _Listed(list(objects), fields, encode, truth, varies=False)
-    return _opened(listed, split, pictures, mean, std, stats_images, split_seed)
+    listed = _Listed(listing.by_split(), fields, encode, truth, varies=False)
+    source = _opened(listed, split, pictures, mean, std, stats_images, split_seed)
+    source.description = describe(f"boxes:{argument}", listed.sizes, classes, left_out, listing.others)
+    return source
 
 
 def captions(
@@ -91,11 +92,13 @@ def captions(
     stats_images: int = 512,
     split_seed: int = 0,
 ) -> "ListedImages":
-    """A CSV file with the columns file and caption, a row for each caption; a picture may have several.
+    """A list with the columns file and caption, a row for each caption; a picture may have several.
 
-    Files are relative to the CSV. The split is `train`, to be sliced; `split_seed` shuffles it once. A batch holds
-    image [B, H, W, C] uint8 and tokens [B, length] int32. In training each use of a picture draws one of its captions,
-    in evaluation the first is taken; `truth` has all of them.
+    See data/listing.py; a column `split` has the splits, without it everything is "train". `split_seed` shuffles each
+    split once. The vocabulary is that of all captions, of "train" where there are splits.
+
+    A batch holds image [B, H, W, C] uint8 and tokens [B, length] int32. In training each use of a picture draws one of
+    its captions, in evaluation the first is taken; `truth` has all of them.
 
     pictures: see data/reading.py; without an image_size all images must have the same.
     length: tokens, with <start> and <end>; longer captions are cut off.
@@ -104,14 +107,16 @@ def captions(
     Words are runs of letters, digits and apostrophes, in lower case. Raises DataError, with the line: a file that does
     not exist, a row without a caption.
     """
-    path, rows = _rows(argument, "captions", ("file", "caption"))
+    listing = _listing(argument, "captions", ("file", "caption"))
     texts: dict[pathlib.Path, list[str]] = {}
-    for line, row in rows:
-        words = re.findall(r"[\w']+", row["caption"].lower())
+    for row in listing.rows:
+        words = re.findall(r"[\w']+", row.values["caption"].lower())
         if not words:
-            raise DataError(f"{path} line {line}: no caption")
-        texts.setdefault(row["file"], []).append(" ".join(words))
-    counts = Counter(word for found in texts.values() for text in found for word in text.split())
+            raise DataError(f"{listing.path} line {row.line}: no caption")
+        texts.setdefault(row.file, []).append(" ".join(words))
+    splits = listing.by_split()
+    taught = splits.get("train", texts)
+    counts = Counter(word for file in taught for text in texts[file] for word in text.split())
     known = sorted(word for word, count in counts.items() if count >= min_count)
     vocabulary = Vocabulary((*SPECIAL, "<unknown>", *known))
     kept = set(known)
@@ -125,27 +130,34 @@ def captions(
 
     fields = {"tokens": Field("tokens", (length,), "int32", vocabulary.words)}
     several = any(len(found) > 1 for found in texts.values())
-    listed = _Listed(list(texts), fields, encode, lambda file: {"captions": texts[file]}, several)
-    return _opened(listed, split, pictures, mean, std, stats_images, split_seed)
+    listed = _Listed(splits, fields, encode, lambda file: {"captions": texts[file]}, several)
+    source = _opened(listed, split, pictures, mean, std, stats_images, split_seed)
+    source.description = describe(f"captions:{argument}", listed.sizes, columns=listing.others)
+    return source
 
 
 @dataclasses.dataclass(frozen=True)
 class _Listed:
-    """What a CSV file says of its pictures.
+    """What a list has about its pictures.
 
     Attributes:
-      files: the pictures.
+      splits: split -> its pictures.
       fields: of the annotations.
       encode: (file, matrix onto the canvas, (H, W) of the canvas, random generator or None) -> the fields of one.
       truth: file -> the annotations as they are in the file.
       varies: two uses of one picture may differ.
     """
 
-    files: list[pathlib.Path]
+    splits: Mapping[str, list[pathlib.Path]]
     fields: Mapping[str, Field]
     encode: Callable
     truth: Callable
     varies: bool
+
+    @property
+    def sizes(self) -> dict[str, int]:
+        """split -> number of pictures."""
+        return {split: len(files) for split, files in self.splits.items()}
 
 
 class ListedImages(Source):
@@ -184,50 +196,60 @@ class ListedImages(Source):
 
 def _opened(listed, split, pictures, mean, std, stats_images, split_seed) -> ListedImages:
     preparation = pictures.preparation(pictures.channels)
-    files = list(listed.files)
-    np.random.default_rng(split_seed).shuffle(files)
-    shape = (*(sides(pictures.image_size) or common_size(files)), pictures.channels)
-    mean, std = normalisation(mean, std, lambda: preparation.read_all(files[:stats_images]), pictures.channels)
+    splits = {split: list(files) for split, files in listed.splits.items()}
+    for files in splits.values():
+        np.random.default_rng(split_seed).shuffle(files)
+    first, every = next(iter(splits.values())), [file for files in splits.values() for file in files]
+    shape = (*(sides(pictures.image_size) or common_size(every)), pictures.channels)
+    mean, std = normalisation(mean, std, lambda: preparation.read_all(first[:stats_images]), pictures.channels)
     fields = {"image": Field("image", shape, "uint8"), **listed.fields}
-    ((_, start, stop),) = resolve(split, {"train": len(files)})
-    return ListedImages(files[start:stop], listed, preparation, Info(fields, mean, std))
+    chosen = [file for name, start, stop in resolve(split, listed.sizes) for file in splits[name][start:stop]]
+    return ListedImages(chosen, listed, preparation, Info(fields, mean, std))
 
 
-def _rows(argument: str, kind: str, columns: Sequence[str]):
-    """(path of the CSV, (line, row) of each row), where "file" is the path of a picture that exists."""
+def _listing(argument: str, kind: str, columns: Sequence[str]) -> Listing:
+    """The list that a page names. Raises DataError where there is none."""
     path = pathlib.Path(argument).expanduser()
-    if not argument or not path.is_file():
+    if not argument or not os.path.isfile(path):
         raise DataError(f"no file {argument!r}: write '{kind}:path/to/{kind}.csv'")
-    with path.open(newline="", encoding="utf-8-sig") as lines:
-        table = csv.DictReader(lines)
-        if missing := [name for name in columns if name not in (table.fieldnames or ())]:
-            raise DataError(f"{path} needs the columns {', '.join(columns)}: {', '.join(missing)} is missing")
-        rows = [(number, {name: (row[name] or "").strip() for name in columns}) for number, row in enumerate(table, 2)]
-    if not rows:
-        raise DataError(f"{path} lists no images")
-    for number, row in rows:
-        row["file"] = path.parent / row["file"]
-        if not row["file"].is_file():
-            raise DataError(f"{path} line {number}: no file {row['file']}")
-    return path, rows
+    return read_listing(path, columns)
 
 
-def _box(path: pathlib.Path, line: int, row: Mapping[str, str]) -> tuple[list[float], str]:
+def _boxes_of(listing: Listing) -> tuple[dict[pathlib.Path, list[tuple[list[float], str]]], LeftOut]:
+    """(file -> (corners, label) of each of its boxes, what is left out)."""
+    rows: dict[pathlib.Path, list[Row]] = {}
+    for row in listing.rows:
+        rows.setdefault(row.file, []).append(row)
+    objects, left_out = {}, Counter()
+    for file, own in rows.items():
+        empty = [row for row in own if not any(row.values[name] for name in (*CORNERS, "label"))]
+        full = [row for row in own if row not in empty]
+        if empty and full:
+            raise DataError(
+                f"{listing.path}: {file} has no object in line {empty[0].line} and a box in line {full[0].line}"
+            )
+        boxes = [_box(listing.path, row) for row in full]
+        objects[file] = [box for i, box in enumerate(boxes) if box not in boxes[:i]]
+        left_out["listed twice"] += len(own) - max(len(objects[file]), 1)
+    return objects, +left_out
+
+
+def _box(path: pathlib.Path, row: Row) -> tuple[list[float], str]:
     """(corners, label) of one row."""
     try:
-        corners = [float(row[name]) for name in CORNERS]
+        corners = [float(row.values[name]) for name in CORNERS]
     except ValueError:
-        raise DataError(f"{path} line {line}: {', '.join(CORNERS)} must be numbers") from None
-    if not row["label"]:
-        raise DataError(f"{path} line {line}: no label")
-    height, width = picture_size(row["file"])
+        raise DataError(f"{path} line {row.line}: {', '.join(CORNERS)} must be numbers") from None
+    if not row.values["label"]:
+        raise DataError(f"{path} line {row.line}: no label")
+    height, width = picture_size(row.file)
     x1, y1, x2, y2 = corners
     if not (0 <= x1 < x2 <= width and 0 <= y1 < y2 <= height):
         hint = ""
         if x2 > 0 and x1 + x2 <= width and y2 > 0 and y1 + y2 <= height and (x2 <= x1 or y2 <= y1):
             hint = ": are these x, y, width, height?"
         raise DataError(
-            f"{path} line {line}: the box ({x1:g}, {y1:g}, {x2:g}, {y2:g}) is empty or leaves the picture of"
+            f"{path} line {row.line}: the box ({x1:g}, {y1:g}, {x2:g}, {y2:g}) is empty or leaves the picture of"
             f" {width}×{height} pixels{hint}"
         )
-    return corners, row["label"]
+    return corners, row.values["label"]

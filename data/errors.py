@@ -14,3 +14,8 @@ def unknown(what: str, given: str, choices: Iterable[str]) -> DataError:
     near = difflib.get_close_matches(given, choices, n=1, cutoff=0.5)
     hint = f"did you mean {near[0]!r}?" if near else f"there is {', '.join(choices[:20]) or 'none'}"
     return DataError(f"no {what} {given!r}: {hint}")
+
+
+def one_line(text: str) -> str:
+    """`text` with line breaks, control characters and bytes that are not UTF-8 (of names of files) as escapes."""
+    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)

@@ -1,9 +1,9 @@
-"""Images in folders: a sub-folder per class, or a CSV file that lists file and label."""
+"""Images in folders, with or without classes: a sub-folder per class, or a list of files and labels."""
 
-import csv
+import dataclasses
 import functools
+import os
 import pathlib
-import re
 import warnings
 
 import numpy as np
@@ -11,16 +11,16 @@ import numpy as np
 from data import members
 from data.decode import Unreadable, picture_size
 from data.errors import DataError
+from data.fields import Field
+from data.files import describe
+from data.layout import Examples, Listing, class_folders
+from data.listing import read_listing
 from data.placement import sides
 from data.reading import Pictures
 from data.source import Info, Source, in_threads, labelled_images, normalisation
 from data.splits import resolve
 
-SPLITS = ("train", "validation", "val", "test")
-SUFFIXES = {".jpg", ".jpeg", ".png", ".bmp", ".gif", ".webp", ".tif", ".tiff", ".ppm", ".pgm"}
 HINT = "; data.skip_corrupt=True leaves it out"
-
-Listing = list[tuple[pathlib.Path, str]]  # (file, class name) of every example of a split
 
 
 def folder(
@@ -33,10 +33,13 @@ def folder(
     skip_corrupt: bool = False,
     split_seed: int = 0,
 ) -> "ImageFiles":
-    """`path/class/*.png`, `path/{train,validation,val,test}/class/*.png`, or `path/labels.csv`.
+    """`path/class/*.png`, `path/{train,validation,test}/class/*.png`, `path/*.png`, or a list `path/labels.csv`.
 
-    The CSV has the columns file (relative to it) and label. Without folders that are splits, everything is the
-    split `train`, to be sliced. `split_seed` shuffles each split once, so that its slices hold all classes.
+    Folders: see data/layout.py. A list has the columns file, label and split, the last two where there are any; see
+    data/listing.py. Without folders or a column for the splits everything is "train", to be sliced. `split_seed`
+    shuffles each split once, so that its slices hold all classes.
+
+    With fewer than two classes the data have no labels: the batch holds the image alone.
 
     pictures: see data/reading.py; without an image_size all images must have the same.
     mean, std: over pixels in [0, 1]; where empty, measured on `stats_images` images of the first split.
@@ -45,15 +48,15 @@ def folder(
     """
     preparation = pictures.preparation(pictures.channels, HINT)
     path = pathlib.Path(argument).expanduser()
-    if not argument or not path.exists():
+    if not argument or not os.path.exists(path):  # of a name that is too long too, which Path.exists raises
         raise DataError(f"no folder {argument!r}: write 'folder:path/to/images' or 'folder:path/to/labels.csv'")
-    listings = _read_csv(path) if path.is_file() else _read_folders(path)
+    examples = _listed(path) if path.is_file() else class_folders(path)
+    listings, classes = examples.listings, examples.classes
     if skip_corrupt:
-        listings = _leave_out_corrupt(listings, preparation.read)
+        listings, corrupt = _leave_out_corrupt(listings, preparation.read)
+        examples.left_out.update({"corrupt": corrupt} if corrupt else {})
+    sizes = {name: len(listing) for name, listing in listings.items()}
 
-    classes = tuple(sorted({label for listing in listings.values() for _, label in listing}))
-    if len(classes) < 2:
-        raise DataError(f"{path} has the one class {classes[0]!r}, it needs a sub-folder for each")
     for listing in listings.values():
         np.random.default_rng(split_seed).shuffle(listing)
     first = [file for file, _ in next(iter(listings.values()))]
@@ -61,11 +64,18 @@ def folder(
     shape = (*(sides(pictures.image_size) or common_size(files, HINT)), pictures.channels)
     mean, std = normalisation(mean, std, lambda: preparation.read_all(first[:stats_images]), pictures.channels)
 
-    parts = resolve(split, {name: len(listing) for name, listing in listings.items()})
-    files, names = zip(*[example for name, a, b in parts for example in listings[name][a:b]], strict=True)
+    chosen = [example for name, a, b in resolve(split, sizes) for example in listings[name][a:b]]
+    files, names = zip(*chosen, strict=True)
     number = {name: i for i, name in enumerate(classes)}
-    labels = np.array([number[name] for name in names], np.int32)
-    return ImageFiles(files, preparation, labelled_images(classes, shape, mean, std), labels)
+    labels = np.array([number[name] for name in names], np.int32) if classes else None
+    info = (
+        labelled_images(classes, shape, mean, std)
+        if classes
+        else Info({"image": Field("image", shape, "uint8")}, mean, std)
+    )
+    source = ImageFiles(files, preparation, info, labels)
+    source.description = describe(f"folder:{argument}", sizes, classes, examples.left_out, examples.ignored)
+    return source
 
 
 class ImageFiles(Source):
@@ -104,38 +114,20 @@ class ImageFiles(Source):
         return super().labels() if self.numbers is None else self.numbers
 
 
-def _read_folders(path: pathlib.Path) -> dict[str, Listing]:
-    splits = [name for name in SPLITS if (path / name).is_dir()]
-    roots = {name: path / name for name in splits} or {"train": path}
-    listings = {}
-    for split, root in roots.items():
-        classes = sorted(child for child in root.iterdir() if child.is_dir() and child.name[0] != ".")
-        listings[split] = [
-            (file, child.name)
-            for child in classes
-            for file in sorted(child.rglob("*"))
-            if file.suffix.lower() in SUFFIXES
-        ]
-        if not listings[split]:
-            raise DataError(f"no images under {root}: they lie in a sub-folder per class")
-    return listings
+def _listed(path: pathlib.Path) -> Examples:
+    """The examples of a list; rows that repeat another one are left out."""
+    listing = read_listing(path, ("file",), ("label",))
+    splits = listing.by_split()
+    label = listing.agreed("label") if "label" in listing.columns else {}
+    examples = Examples({split: [(file, label.get(file)) for file in files] for split, files in splits.items()})
+    if again := len(listing.rows) - sum(map(len, splits.values())):
+        examples.left_out["listed twice"] = again
+    return dataclasses.replace(examples, ignored=listing.others)
 
 
-def _read_csv(path: pathlib.Path) -> dict[str, Listing]:
-    with path.open(newline="", encoding="utf-8-sig") as lines:
-        rows = csv.DictReader(lines)
-        if not {"file", "label"} <= set(rows.fieldnames or ()):
-            raise DataError(f"{path} needs the columns file and label, found {rows.fieldnames}")
-        listing = [(path.parent / row["file"], row["label"]) for row in rows]
-    if not listing:
-        raise DataError(f"{path} lists no images")
-    for line, (file, label) in enumerate(listing, start=2):
-        if not file.is_file() or not label:
-            raise DataError(f"{path} line {line}: " + ("no label" if file.is_file() else f"no file {file}"))
-    return {"train": listing}
+def _leave_out_corrupt(listings: dict[str, Listing], read) -> tuple[dict[str, Listing], int]:
+    """(the listings without what cannot be decoded, the number of files left out)."""
 
-
-def _leave_out_corrupt(listings: dict[str, Listing], read) -> dict[str, Listing]:
     def fault(file: pathlib.Path) -> str | None:
         try:
             read(file)
@@ -149,7 +141,7 @@ def _leave_out_corrupt(listings: dict[str, Listing], read) -> dict[str, Listing]
     for name, listing in kept.items():
         if not listing:
             raise DataError(f"every image of split {name!r} is corrupt, the first is {min(faults)}")
-    return kept
+    return kept, len(faults)
 
 
 def common_size(files: list[pathlib.Path], hint: str = "") -> tuple[int, int]:
@@ -160,28 +152,3 @@ def common_size(files: list[pathlib.Path], hint: str = "") -> tuple[int, int]:
             first, other = (f"{height}×{width}" for height, width in (sizes[0], size))
             raise DataError(f"{files[0]} has {first} pixels and {file} has {other}: set data.image_size")
     return sizes[0]
-
-
-def split_folders(path: pathlib.Path, first: str, second: str) -> dict[str, tuple[pathlib.Path, pathlib.Path]]:
-    """split -> its two folders, called `first` and `second`; the training split comes first.
-
-    They lie under `path`, which is then the split `train`; otherwise every sub-folder that has both is a split.
-    "{split}" is replaced by the name of the split. Raises DataError where there are none.
-    """
-    if "{split}" not in first + second:
-        if (path / first).is_dir() and (path / second).is_dir():
-            return {"train": (path / first, path / second)}
-        first, second = f"{{split}}/{first}", f"{{split}}/{second}"
-    form = re.compile(re.escape(first).replace(re.escape("{split}"), "([^/]+)"))
-    found = [form.fullmatch(folder.relative_to(path).as_posix()) for folder in path.glob(first.replace("{split}", "*"))]
-    names = sorted({match[1] for match in found if match}, key=lambda name: (not name.startswith("train"), name))
-    folders = {name: (path / first.format(split=name), path / second.format(split=name)) for name in names}
-    folders = {name: pair for name, pair in folders.items() if all(folder.is_dir() for folder in pair)}
-    if not folders:
-        raise DataError(f"{path} has no folders {first} and {second}")
-    return folders
-
-
-def image_files(folder: pathlib.Path) -> list[pathlib.Path]:
-    """The images directly in `folder`, by name."""
-    return [file for file in sorted(folder.iterdir()) if file.suffix.lower() in SUFFIXES and file.name[0] != "."]

@@ -1,6 +1,7 @@
 """Numbers by which a run recognises its examples at a later start: [N] uint64, one for each example of a split."""
 
 import hashlib
+import os
 import pathlib
 import zlib
 from collections.abc import Iterable, Sequence
@@ -11,7 +12,7 @@ import numpy as np
 def of_files(files: Iterable[pathlib.Path], root: pathlib.Path) -> np.ndarray:
     """Of examples that are files: digests of their paths relative to `root`, so that the folder itself may move."""
     prefix = f"{root.as_posix()}/"
-    return _numbers(file.as_posix().removeprefix(prefix).encode() for file in files)
+    return _numbers(os.fsencode(file.as_posix().removeprefix(prefix)) for file in files)
 
 
 def of_rows(array: np.ndarray) -> np.ndarray:

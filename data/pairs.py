@@ -9,7 +9,8 @@ from data import members
 from data.decode import picture_size
 from data.errors import DataError
 from data.fields import Field
-from data.folder import image_files, split_folders
+from data.files import PictureFiles, describe, left_in
+from data.layout import image_files, split_folders
 from data.masks import Color, Legend, legend
 from data.matching import Pair, pair_up
 from data.preparation import Preparation
@@ -68,7 +69,10 @@ def pairs(
         folders = split_folders(path, images, masks)
     except DataError as error:
         raise DataError(f"{error}: data.images and data.masks name them") from None
-    listings = {name: pair_up(*map(_images, pair), match) for name, pair in folders.items()}
+    found = PictureFiles(), PictureFiles()
+    listings = {name: pair_up(*map(image_files, pair, found), match) for name, pair in folders.items()}
+    for one in found:
+        one.check_doubles(lambda file: file.parent)
     key = legend(classes, colors, threshold, void, [mask for listing in listings.values() for _, mask in listing])
 
     first = next(iter(listings.values()))[:stats_images]
@@ -76,11 +80,15 @@ def pairs(
     fields = {"image": Field("image", shape, "uint8"), "masks": Field("mask", shape[:2], "int16", key.classes)}
     measured = PairFiles(first, key, preparation, 0.0, Info(fields, (), ()))
     mean, std = normalisation(mean, std, lambda: measured.read_all()["image"], channels)
-    parts = resolve(split, {name: len(listing) for name, listing in listings.items()})
+    sizes = {name: len(listing) for name, listing in listings.items()}
+    parts = resolve(split, sizes)
     chosen = [pair for name, start, stop in parts for pair in listings[name][start:stop]]
     if border_weight:
         fields["weight_map"] = Field("map", shape[:2], "float32")
-    return PairFiles(chosen, key, preparation, border_weight, Info(fields, mean, std))
+    source = PairFiles(chosen, key, preparation, border_weight, Info(fields, mean, std))
+    used = [file for listing in listings.values() for pair in listing for file in pair]
+    source.description = describe(f"pairs:{argument}", sizes, source.info.classes, left_in(path, used))
+    return source
 
 
 class PairFiles(Source):
@@ -130,14 +138,6 @@ class PairFiles(Source):
             common = _size(self.info.shape[:2])
             raise DataError(f"{image_file} is {height}×{width} pixels, others are {common}: set data.size")
         return image, placement.draw_mask(mask)
-
-
-def _images(folder: pathlib.Path) -> list[pathlib.Path]:
-    """The images in a folder. Raises DataError where there are none."""
-    found = image_files(folder)
-    if not found:
-        raise DataError(f"no images in {folder}")
-    return found
 
 
 def _size(shape: tuple[int, ...]) -> str:

@@ -61,9 +61,11 @@ class Source:
 
     groups: of unpaired data, the sources of the other sets by name. Each gives the fields of its group, this source
         gives those of the group "", and `info` describes all of them.
+    description: one line on what the data set has, in all its splits, and what was left out; "": nothing to say.
     """
 
     info: Info
+    description: str = ""
     groups: Mapping[str, "Source"] = {}
 
     def __len__(self) -> int:

@@ -4,7 +4,9 @@ import pathlib
 
 from data.errors import DataError
 from data.fields import Field
-from data.folder import ImageFiles, common_size, image_files, split_folders
+from data.files import PictureFiles, describe, left_in
+from data.folder import ImageFiles, common_size
+from data.layout import image_files, split_folders
 from data.placement import sides
 from data.reading import Pictures
 from data.source import Info, normalisation
@@ -41,11 +43,10 @@ def unpaired(
         folders = split_folders(path, a, b)
     except DataError as error:
         raise DataError(f"{error}: data.a and data.b name them") from None
-    files = {name: tuple(image_files(folder) for folder in pair) for name, pair in folders.items()}
-    for name, pair in folders.items():
-        for folder, found in zip(pair, files[name], strict=True):
-            if not found:
-                raise DataError(f"no images in {folder}")
+    found = PictureFiles(), PictureFiles()
+    files = {name: tuple(map(image_files, pair, found)) for name, pair in folders.items()}
+    for one in found:
+        one.check_doubles(lambda file: file.parent)
     every = [file for pair in files.values() for one in pair for file in one]
     shape = (*(sides(pictures.image_size) or common_size(every)), pictures.channels)
     first = [file for one in next(iter(files.values())) for file in one[:stats_images]]
@@ -61,4 +62,11 @@ def unpaired(
         chosen.append([file for name, start, stop in parts for file in files[name][side][start:stop]])
     source = ImageFiles(chosen[0], preparation, Info(fields, mean, std))
     source.groups = {OTHER: ImageFiles(chosen[1], preparation, Info({OTHER: fields[OTHER]}, mean, std), name=OTHER)}
+    of_folder = zip(folders.values(), files.values(), strict=True)
+    sizes = {
+        str(folder.relative_to(path)): len(one)
+        for pair, own in of_folder
+        for folder, one in zip(pair, own, strict=True)
+    }
+    source.description = describe(f"unpaired:{argument}", sizes, left_out=left_in(path, every))
     return source

@@ -6,6 +6,7 @@ answer without jax.
 
 import argparse
 import importlib
+import io
 import os
 import pathlib
 import re
@@ -13,7 +14,7 @@ import sys
 import time
 from collections.abc import Sequence
 
-from data.errors import DataError
+from data.errors import DataError, one_line
 from experiments.errors import EXIT_BAD_INPUT, PageError, near
 from models.errors import ModelError
 from training.errors import TrainingError
@@ -43,12 +44,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Carries out a command line and returns its exit code."""
     began = time.perf_counter() - (_age() if arguments is None else 0.0)
     words = list(sys.argv[1:] if arguments is None else arguments)
+    if isinstance(sys.stdout, io.TextIOWrapper):  # names of files may hold any bytes, which a pipe gets as they are
+        sys.stdout.reconfigure(errors="surrogateescape" if arguments is None else "backslashreplace")
     try:
         options = _parse(words)
         options.began = began
         return importlib.import_module(f"experiments.commands.{options.command}").run(options) or 0
     except USER_ERRORS as error:
-        print(f"fovea: {error}", file=sys.stderr)
+        print(f"fovea: {one_line(str(error))}", file=sys.stderr)
         return EXIT_BAD_INPUT
 
 

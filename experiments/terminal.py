@@ -7,31 +7,26 @@ from rich.console import Console
 from rich.table import Table
 
 WIDTH = 120  # the least of a table; rich takes 80 in a file or a pipe
+AS_IT_IS = dict(highlight=False, markup=False, emoji=False)  # names may look like markup: [bold], :smile:
 
-
-def console(**options) -> Console:
-    """A console for which "[bold]" and ":smile:" in a name are text."""
-    return Console(markup=False, emoji=False, **options)
-
-
-say = console(stderr=True, highlight=False, soft_wrap=True).print
+say = Console(stderr=True, soft_wrap=True, **AS_IT_IS).print
 
 
 def show(table: Table) -> None:
-    """Prints a table on stdout, at least WIDTH wide."""
-    wide = console()
-    wide.width = max(wide.width, WIDTH)
-    wide.print(table)
+    """Prints a table whose cells are plain text."""
+    console = Console(**AS_IT_IS)
+    console.width = max(console.width, WIDTH)
+    console.print(table)
 
 
 @contextlib.contextmanager
-def drawing(what: str, tell: Callable[[str], None] = lambda line: say(f"fovea: {line}")) -> Iterator[None]:
-    """A picture that cannot be drawn costs a line, and never the numbers that it shows."""
+def drawing(what: str, tell: Callable[[str], None] = say) -> Iterator[None]:
+    """A picture that fails inside costs a line, never the numbers beside it."""
     try:
         yield
-    except Exception as error:  # whatever a drawing library makes of a name or a number
-        reason = (str(error).strip().splitlines() or [""])[0]
-        tell(f"{what} could not be drawn: {type(error).__name__}: {reason}")
+    except Exception as error:  # of matplotlib, Pillow, a task's own view, a disk
+        reason = next(iter(str(error).strip().splitlines()), "")
+        tell(f"fovea: no picture {what}: {type(error).__name__}: {reason}")
 
 
 def masked(url: str) -> str:

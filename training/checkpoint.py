@@ -8,15 +8,13 @@ values; so each leaf's digest is stored and verified, and so is each file's.
 import contextlib
 import dataclasses
 import functools
-import glob
 import hashlib
 import json
 import logging
 import math
 import pathlib
-import shutil
+import re
 import tempfile
-import weakref
 import zlib
 from typing import Any
 
@@ -60,20 +58,10 @@ class Checkpoints:
             preservation_policy=_LastTwoAndBest(self),
             async_options=ocp.options.AsyncOptions(post_finalization_callback=self._seal),
         )
-        self._manager = ocp.CheckpointManager(self._searchable(), options=options)
+        self._plain = _PlainPath(self.directory)
+        self._manager = ocp.CheckpointManager(self._plain.path, options=options)
         # Scores are in the body of each checkpoint: orbax's own metrics make it fail to open on a damaged one.
         self._scores = {step: self._stored_score(step) for step in self.steps()}
-
-    def _searchable(self) -> pathlib.Path:
-        """The directory by a name without "[", "*" and "?", which orbax would search for as wildcards."""
-        if glob.escape(str(self.directory)) == str(self.directory):
-            return self.directory
-        self.directory.mkdir(parents=True, exist_ok=True)
-        folder = tempfile.mkdtemp(prefix="fovea-")
-        weakref.finalize(self, shutil.rmtree, folder, ignore_errors=True)  # of the link, not of what it leads to
-        link = pathlib.Path(folder) / "checkpoints"
-        link.symlink_to(self.directory, target_is_directory=True)
-        return link
 
     def save(self, step: int, state: Any, body: dict, score: float | None = None) -> None:
         """Begins to write `state` (host arrays) and `body` (JSON) and returns; `score`: higher is better.
@@ -104,6 +92,7 @@ class Checkpoints:
 
     def close(self) -> None:
         self._manager.close()
+        self._plain.close()
 
     def steps(self) -> list[int]:
         """Steps of the complete checkpoints, oldest first."""
@@ -244,6 +233,26 @@ def trained(workdir: str | pathlib.Path) -> dict[str, dict]:
             node = functools.reduce(lambda node, name: node.setdefault(name, {}), [kind, *names[:-1]], tree)
             node[names[-1]] = stored.get("/".join(["ema", *names]), x) if kind == "params" else x
     return tree
+
+
+class _PlainPath:
+    """A path to a directory that orbax can work with: `path`.
+
+    Orbax looks for files by patterns that begin with its directory, so it finds nothing under "runs/resnet[wide]", and
+    its store takes no bytes that are not UTF-8. Such a directory is reached by a link in a temporary folder.
+    """
+
+    def __init__(self, directory: pathlib.Path):
+        self.path, self._folder = directory, None
+        if not re.fullmatch(r"[\w/.,+=@ -]*", str(directory), re.ASCII):
+            directory.mkdir(parents=True, exist_ok=True)
+            self._folder = tempfile.TemporaryDirectory(prefix="fovea-")
+            self.path = pathlib.Path(self._folder.name).resolve() / "checkpoints"
+            self.path.symlink_to(directory, target_is_directory=True)
+
+    def close(self) -> None:
+        if self._folder:
+            self._folder.cleanup()
 
 
 @dataclasses.dataclass

@@ -4,11 +4,13 @@ Each function returns a matplotlib Figure that belongs to nobody else: there is 
 thread, in a notebook and without a display.
 """
 
+import contextlib
 import itertools
 import math
 import pathlib
 import types
-from collections.abc import Collection, Mapping, Sequence
+import warnings
+from collections.abc import Collection, Iterator, Mapping, Sequence
 
 import numpy as np
 from matplotlib.backends.backend_agg import FigureCanvasAgg
@@ -69,13 +71,12 @@ def curves(records: Sequence[Mapping], readings: Mapping[str, Reading] = types.M
             x, y = np.array(points, float).T
             colour = _COLOURS[1 if label == "validation" else i % len(_COLOURS)]
             sparse = len(x) <= 40 and "validation" in label
-            ax.plot(x, y, color=colour, lw=1.6, marker="o" if sparse else None, ms=3, label=_literal(label))
+            ax.plot(x, y, color=colour, lw=1.6, marker="o" if sparse else None, ms=3, label=_plain_text(label))
         values = np.array([y for points in lines.values() for _, y in points])
         if name in logarithmic and values.min() > 0 and values.max() > 10 * values.min():
             ax.set_yscale("log")
-        ax.set_title(
-            _literal(", ".join(filter(None, (name.replace("_", " "), unit)))), fontsize=11, color=_INK, loc="left"
-        )
+        title = _plain_text(", ".join(filter(None, (name.replace("_", " "), unit))))
+        ax.set_title(title, fontsize=11, color=_INK, loc="left")
         ax.set_xlabel("step", fontsize=9, color=_INK)
         ax.set_xlim(left=0)
         if list(lines) != ["train"]:
@@ -103,15 +104,15 @@ def trends(keys: Sequence[str], values: Sequence[Sequence[str]], metrics: Mappin
     for ax, (name, measured) in zip(axes, metrics.items(), strict=True):
         for colour, (label, places) in zip(itertools.cycle(_COLOURS), lines.items()):
             x, y = [ticks[i] for i in places], [measured[i] for i in places]
-            ax.plot(x, y, color=colour, lw=1.6, marker="o", ms=4, label=_literal(label))
+            ax.plot(x, y, color=colour, lw=1.6, marker="o", ms=4, label=_plain_text(label))
         if min(ticks) > 0 and max(ticks) > 10 * min(ticks):
             ax.set_xscale("log")
         if min(measured) > 0 and max(measured) > 10 * min(measured):
             ax.set_yscale("log")
-        ax.set_xticks(ticks, [_literal(first) for first, *_ in values])
+        ax.set_xticks(ticks, [_plain_text(first) for first, *_ in values])
         ax.minorticks_off()
-        ax.set_title(_literal(name.replace("_", " ")), fontsize=11, color=_INK, loc="left")
-        ax.set_xlabel(_literal(keys[0].rpartition(".")[2].replace("_", " ")), fontsize=9, color=_INK)
+        ax.set_title(_plain_text(name.replace("_", " ")), fontsize=11, color=_INK, loc="left")
+        ax.set_xlabel(_plain_text(keys[0].rpartition(".")[2].replace("_", " ")), fontsize=9, color=_INK)
         if len(lines) > 1:
             ax.legend(fontsize=8, frameon=False)
         _plain(ax)
@@ -190,7 +191,7 @@ def examples(images: np.ndarray, labels: Sequence[str], columns: int = 8) -> Fig
     figure, axes = _grid(len(images), min(columns, len(images)), width=1.3, height=1.5)
     for ax, image, label in zip(axes, images, labels, strict=True):
         ax.imshow(image.squeeze(-1) if image.shape[-1] == 1 else image, cmap="gray", vmin=0, vmax=1)
-        ax.set_title(_literal(label), fontsize=9, color=_INK, loc="left", pad=3)
+        ax.set_title(_plain_text(label), fontsize=9, color=_INK, loc="left", pad=3)
         ax.set_axis_off()
     return figure
 
@@ -200,7 +201,8 @@ def save(figure: Figure | np.ndarray, path: pathlib.Path) -> None:
     if isinstance(figure, np.ndarray):
         Image.fromarray(figure).save(path)
         return
-    figure.savefig(path, dpi=130, facecolor="white")
+    with _any_letters():
+        figure.savefig(path, dpi=130, facecolor="white")
 
 
 def pixels(figure: Figure | np.ndarray) -> np.ndarray:
@@ -208,8 +210,17 @@ def pixels(figure: Figure | np.ndarray) -> np.ndarray:
     if isinstance(figure, np.ndarray):
         return figure
     canvas = FigureCanvasAgg(figure)
-    canvas.draw()
+    with _any_letters():
+        canvas.draw()
     return np.asarray(canvas.buffer_rgba())[..., :3].copy()
+
+
+@contextlib.contextmanager
+def _any_letters() -> Iterator[None]:
+    """No warnings of names: letters that the font lacks become boxes, and a long name takes room from the axes."""
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", "Glyph|constrained_layout")
+        yield
 
 
 def _rank(panel):
@@ -237,13 +248,17 @@ def _plain(ax):
     ax.tick_params(labelsize=8, colors=_INK, length=3)
 
 
-def _literal(text):
-    """A name as matplotlib draws it as it is: no formula between two dollars, one line."""
-    return " ".join(str(text).split()).replace("$", r"\$")
-
-
 def _short(name):
-    return _literal(name if len(name) <= 14 else name[:13] + "…")
+    return _plain_text(name if len(name) <= 14 else name[:13] + "…")
+
+
+def _plain_text(name: str) -> str:
+    """A name as matplotlib shows it letter by letter: dollars make no formula, and no line begins with "_".
+
+    Bytes of a file's name that are not UTF-8 become "?".
+    """
+    shown = name.encode("utf-8", "replace").decode().replace("$", r"\$")
+    return f" {shown}" if shown.startswith("_") else shown  # a legend leaves such lines out
 
 
 def _narrow(classes):
@@ -272,9 +287,17 @@ def parallel(trials: Sequence[Mapping], metric: str, goal: str, log: Collection[
         ax.plot([x, x], [0, 1], color=_GREY, lw=0.8)
         for height, text in _heights(values, logarithmic)[1]:
             ax.annotate(
-                _literal(text), (x, height), (4, 0), textcoords="offset points", fontsize=7.5, color=_INK, va="center"
+                _plain_text(text),
+                (x, height),
+                (4, 0),
+                textcoords="offset points",
+                fontsize=7.5,
+                color=_INK,
+                va="center",
             )
-        ax.annotate(_literal(name).replace(".", "\n", 1), (x, 1.06), fontsize=8.5, color=_INK, ha="center", va="bottom")
+        ax.annotate(
+            _plain_text(name.replace(".", "\n", 1)), (x, 1.06), fontsize=8.5, color=_INK, ha="center", va="bottom"
+        )
     ax.set_xlim(-0.1, len(columns) - 0.6)
     ax.set_ylim(-0.04, 1.28)
     ax.axis("off")
@@ -294,15 +317,15 @@ def slices(trials: Sequence[Mapping], metric: str, goal: str, log: Collection[st
         if any(isinstance(x, str) for x in chosen):
             names = sorted(set(map(str, chosen)))
             chosen = [names.index(str(x)) for x in chosen]
-            ax.set_xticks(range(len(names)), map(_literal, names))
+            ax.set_xticks(range(len(names)), map(_plain_text, names))
         elif key in log:
             ax.set_xscale("log")
         x = np.array(chosen, float)
         ax.scatter(x[~pruned], values[~pruned], s=18, color=_COLOURS[0], alpha=0.75, lw=0)
         ax.scatter(x[pruned], values[pruned], s=18, facecolor="none", edgecolor=_GREY)
         ax.scatter(x[best], values[best], s=46, color=_COLOURS[1], zorder=3)
-        ax.set_title(_literal(key), fontsize=10, color=_INK, loc="left")
-        ax.set_ylabel(_literal(metric), fontsize=8, color=_INK)
+        ax.set_title(_plain_text(key), fontsize=10, color=_INK, loc="left")
+        ax.set_ylabel(_plain_text(metric), fontsize=8, color=_INK)
         _plain(ax)
     return figure
 
@@ -311,7 +334,8 @@ def importance(shares: Mapping[str, float]) -> Figure:
     """How much of the difference between trials each key accounts for; key -> share in [0, 1]."""
     figure, (ax,) = _grid(1, 1, width=5.2, height=0.5 + 0.42 * len(shares))
     keys = sorted(shares, key=shares.get)
-    ax.barh([*map(_literal, keys)], [shares[key] for key in keys], color=_COLOURS[0], height=0.6)
+    ax.barh(range(len(keys)), [shares[key] for key in keys], color=_COLOURS[0], height=0.6)
+    ax.set_yticks(range(len(keys)), map(_plain_text, keys))
     for y, key in enumerate(keys):
         ax.annotate(f"{shares[key]:.0%}", (shares[key], y), (4, 0), textcoords="offset points", fontsize=8, va="center")
     ax.set_xlim(0, 1.1 * max(*shares.values(), 0.1))

@@ -70,7 +70,7 @@ class Records:
         self._steps, self._start, self._began = steps, start, time.perf_counter()
         # The time of what came before an interruption counts too.
         self._origin = (began or self._began) - max((r.get(SECONDS, 0.0) for r in kept), default=0.0)
-        self.console = Console(stderr=True, quiet=quiet, markup=False, emoji=False)  # names are text
+        self.console = Console(stderr=True, quiet=quiet, highlight=False, markup=False, emoji=False)
         self._followed = Followed([], warn=self.say)
         self._bar = None
         if self.console.is_terminal and not quiet:
@@ -78,7 +78,7 @@ class Records:
                 TextColumn("step"),
                 MofNCompleteColumn(),
                 BarColumn(),
-                TextColumn("{task.fields[text]}"),
+                TextColumn("{task.fields[text]}", markup=False),
                 TimeRemainingColumn(),
                 console=self.console,
             )
@@ -125,7 +125,7 @@ class Records:
             self._bar.update(self._bar.task_ids[0], completed=step)
 
     def say(self, line: str) -> None:
-        self.console.print(line, highlight=False, soft_wrap=True, markup=False)
+        self.console.print(line, soft_wrap=True)
 
     def close(self) -> None:
         if self._bar:

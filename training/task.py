@@ -71,6 +71,7 @@ class Task:
         weight of the *global* batch, so that ignored labels, accumulation and devices agree. `frozen` is {role:
         variables} of the page's frozen networks; `hyper["task"]` holds the `numbers`.
       predict: (params, stats, batch, key, frozen) -> outputs per example, a dictionary of arrays [B, ...].
+      needs: the fields of a batch that the loss reads besides "image"; data without one of them are refused.
       fresh: True: every update of the step sees its own global batch; False: the players share one.
       pairs: the loss compares the examples of a batch, so that microbatches would be another loss.
       numbers: the options that the loss reads from `hyper["task"]`, and nothing else of the task reads: trials that
@@ -97,6 +98,7 @@ class Task:
     predict: Callable
     metrics: Mapping[str, Metric] = dataclasses.field(default_factory=dict)
     evaluators: Mapping[str, Evaluator] = dataclasses.field(default_factory=dict)
+    needs: tuple[str, ...] = ()
     fresh: bool = False
     pairs: bool = False
     numbers: tuple[str, ...] = ()

@@ -49,6 +49,7 @@ def open_trackers(
     """
     makers = [(name, choose(TRACKERS, "track.to", name)) for name in names]
     workdir, opened = pathlib.Path(workdir).absolute(), []
+    hyperparameters = {name: _utf8(x) if isinstance(x, str) else x for name, x in hyperparameters.items()}
     path = workdir / NAMES
     known = json.loads(path.read_text()) if path.exists() else {}
     for name, make in makers:
@@ -186,7 +187,12 @@ class MLflow:
 
 
 def _name(workdir: pathlib.Path) -> str:
-    return "/".join(workdir.parts[-2:])
+    return _utf8("/".join(workdir.parts[-2:]))
+
+
+def _utf8(text: str) -> str:
+    """Names of files may have bytes that are not UTF-8, which trackers do not take: "?"."""
+    return text.encode("utf-8", "replace").decode()
 
 
 TRACKERS = {"tensorboard": TensorBoard, "wandb": Wandb, "mlflow": MLflow}

@@ -118,6 +118,12 @@ class Parts:
     def _remembered(self) -> Info | None:
         return self.memory.info if self.memory and self.memory.serves(self.page.data) else None
 
+    @property
+    def descriptions(self) -> list[str]:
+        """A line on each data set of the page, as far as it has something to report."""
+        lines = (self.source(name).description for name in ("train", *self.sets))
+        return [line for line in dict.fromkeys(lines) if line]
+
     @functools.cache  # noqa: B019
     def members(self, name: str) -> np.ndarray | None:
         """[N] uint64: the examples of a set; see experiments/build/memory.py."""

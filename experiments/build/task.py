@@ -19,11 +19,12 @@ def make_task(page: ConfigDict, networks: Mapping[str, Any], supplied: Mapping[s
     Args:
       supplied: arguments that the builder gives to the tasks that have them, "info" among them.
 
-    Raises PageError where the page's augmentation or accumulation does not fit the task.
+    Raises PageError where the page's data, augmentation or accumulation do not fit the task.
     """
     ((_, (component, options)),) = components("task", page.task).items()
     given = {name: supplied[name] for name in component.supplied() & supplied.keys()}
     task = component.load()(networks, **component.fixed, **options, **given)
+    check_needs(page, supplied["info"], task)
     check_movements(page.data, supplied["info"], task)
     if task.pairs and page.train.accumulate > 1:
         raise PageError(
@@ -31,6 +32,16 @@ def make_task(page: ConfigDict, networks: Mapping[str, Any], supplied: Mapping[s
             " examples of a batch, and a microbatch has other pairs"
         )
     return task
+
+
+def check_needs(page: ConfigDict, info: Info, task: Task) -> None:
+    """Raises PageError for data without a field that the loss reads."""
+    for name in task.needs:
+        if name not in info.fields:
+            hint = ": at least two classes are needed" if name == "label" else ""
+            raise PageError(
+                f"task {page.task.name!r} needs {name!r}, and {page.data.name} has {', '.join(info.fields)} only{hint}"
+            )
 
 
 def check_movements(section: ConfigDict, info: Info, task: Task) -> None:

@@ -30,6 +30,8 @@ def run(options: argparse.Namespace) -> None:
     from training.views import image, panel, rgb
 
     parts = Parts(options.page)
+    for line in parts.descriptions:
+        print(line)
     info, feed = parts.info, dataclasses.replace(parts.feed, resident=False)[0]
     key = stream(update_key(parts.root_key, 0), "augment")
     batch = jax.tree.map(np.asarray, make_augment(options.page.data.augment, info)(feed, key))

@@ -7,6 +7,7 @@ import json
 import pathlib
 from collections.abc import Callable
 
+from rich.console import Console
 from rich.progress import track
 from rich.table import Table
 
@@ -16,7 +17,7 @@ from experiments.commands.values import choices
 from experiments.pages.overrides import override
 from experiments.pages.stored import EVALUATIONS
 from experiments.runs.readings import Readings, reading, shown
-from experiments.terminal import console
+from experiments.terminal import AS_IT_IS, drawing, show
 from training.atomic import replace
 
 
@@ -51,7 +52,7 @@ def run(options: argparse.Namespace) -> None:
     # Builds all of them before the first is measured: a value that does not fit is an error at once.
     for chosen in grid:
         _ = build(override(options.page, chosen), options.workdir).task
-    progress = track(grid, console=console(stderr=True))
+    progress = track(grid, console=Console(stderr=True, **AS_IT_IS))
     measured = [_measure(build, options, [*options.overrides, *chosen]) for chosen in progress]
     records = [record for record, _ in measured]
     if not main:
@@ -61,8 +62,9 @@ def run(options: argparse.Namespace) -> None:
     cells = [[_cell(readings, record, name) for name in varying] for record, readings in measured]
     _print(Table(*keys, *varying), ([*row, *found] for row, found in zip(rows, cells, strict=True)))
     file = pathlib.Path(options.workdir) / f"over_{keys[0].rpartition('.')[2]}.png"
-    pictures.save(pictures.trends(keys, rows, {name: [r[name] for r in records] for name in varying}), file)
-    print(f"drawn in {file}")
+    with drawing(file.stem):
+        pictures.save(pictures.trends(keys, rows, {name: [r[name] for r in records] for name in varying}), file)
+        print(f"drawn in {file}")
 
 
 def _measure(build: Callable, options, overrides) -> tuple[dict, Readings]:
@@ -100,7 +102,7 @@ def _cell(readings, record, name):
 def _print(table, rows):
     for row in rows:
         table.add_row(*map(_text, row))
-    console().print(table)
+    show(table)
 
 
 def _text(x):

@@ -2,6 +2,7 @@
 
 import argparse
 import pathlib
+import shlex
 
 from experiments.commands.page import add_config
 from experiments.commands.places import add_places
@@ -32,8 +33,8 @@ def run(options: argparse.Namespace) -> int:
         print(printed.kubernetes(command, workdir, place.hosts, place.devices), end="")
         return 0
     (job,) = submit(command, place, workdir)
-    stopping = {"local": f"fovea stop {workdir}", "ray": "Ctrl-C"}.get(place.on, job.stopping)
-    print(f"{job.name}\n  to follow: tail -f {job.log}\n  to stop:   {stopping}", flush=True)
+    stopping = {"local": f"fovea stop {shlex.quote(str(workdir))}", "ray": "Ctrl-C"}.get(place.on, job.stopping)
+    print(f"{job.name}\n  to follow: tail -f {shlex.quote(str(job.log))}\n  to stop:   {stopping}", flush=True)
     if place.on != "ray":  # the tasks of Ray belong to this process
         return 0
     try:

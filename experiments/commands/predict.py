@@ -26,7 +26,7 @@ def run(options: argparse.Namespace) -> int:
     A picture that cannot be read, or whose answer cannot be drawn, costs a line; the others are answered, and the exit
     code is that of bad input.
     """
-    from data.errors import DataError
+    from data.errors import DataError, one_line
     from experiments.evaluation import answers
     from experiments.runs.run import build
 
@@ -40,13 +40,13 @@ def run(options: argparse.Namespace) -> int:
     with json_list(options.json) as add:
         for answer in answers.answers(trained, files, options.step):
             if isinstance(answer, DataError):
-                print(f"fovea: {answer}", file=sys.stderr)
+                print(f"fovea: {one_line(str(answer))}", file=sys.stderr)
                 failed += 1
                 continue
             if options.json:
                 add(answers.as_json(answer, task, info))
             if options.json != "-":
-                print(f"{answer.file}: {answers.line(answer, task, info)}")
+                print(one_line(f"{answer.file}: {answers.line(answer, task, info)}"))
             if out:
                 try:
                     drawn += draw(answers.drawn(answer, task, info), answer, task, info, out, taken)

@@ -9,7 +9,7 @@ from rich.table import Table
 
 from experiments.commands.page import add_config
 from experiments.pages.schema import SECTIONS
-from experiments.terminal import console
+from experiments.terminal import show
 
 
 def arguments(parser: argparse.ArgumentParser) -> None:
@@ -29,7 +29,7 @@ def run(options: argparse.Namespace) -> None:
     for layer, shapes in layers(parts).items():
         text = "  ".join(f"{name} {'×'.join(map(str, shape))}" for name, shape in shapes.items())
         table.add_row(layer, f"{sum(map(math.prod, shapes.values())):,}", text)
-    console().print(table)
+    show(table)
 
     total = sum(math.prod(shape) for shapes in layers(parts).values() for shape in shapes.values())
     print(f"parameters               {_against(total, page.paper.parameters)}")

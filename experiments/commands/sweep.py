@@ -3,6 +3,7 @@
 import argparse
 import math
 import pathlib
+import shlex
 
 from experiments.commands.page import add_config
 from experiments.commands.places import add_places
@@ -72,7 +73,7 @@ def run(options: argparse.Namespace) -> int:
     command = ["sweep", "--worker", "--workdir", str(folder.absolute()), "--vectorize", together]
     jobs = submit(command, place, folder, copies=options.workers)
     for job in jobs:
-        say(f"{job.name}\n  to follow: tail -f {job.log}")
+        say(f"{job.name}\n  to follow: tail -f {shlex.quote(str(job.log))}")
     if place.on == "slurm":
         say(f"the last worker writes {folder / RESULTS}; `fovea ps {folder}` shows the trials")
         return 0

@@ -11,7 +11,7 @@ from experiments.commands.values import positive
 from experiments.errors import EXIT_BAD_INPUT, EXIT_INTERRUPTED, PageError
 from experiments.pages.overrides import override
 from experiments.pages.stored import SUMMARY, read_summary
-from experiments.terminal import console
+from experiments.terminal import show
 
 
 def arguments(parser: argparse.ArgumentParser) -> None:
@@ -59,7 +59,7 @@ def run(options: argparse.Namespace) -> int:
         print(f"fovea: interrupted at step {stop}; saved: the same command resumes", file=sys.stderr)
         return EXIT_INTERRUPTED
     if main:
-        console().print(table(summary))
+        show(table(summary))
     return 0
 
 
@@ -100,5 +100,5 @@ def together(options: argparse.Namespace) -> int:
     for seed, error in failed.items():
         print(f"fovea: seed {seed}: {error}", file=sys.stderr)
     for seed in pages.keys() - failed.keys():
-        console().print(table(read_summary(folder / f"seed{seed}"), f"seed {seed}"))
+        show(table(read_summary(folder / f"seed{seed}"), f"seed {seed}"))
     return EXIT_BAD_INPUT if failed else 0

@@ -11,7 +11,7 @@ from PIL import Image
 from data import geometry, reading
 from data.decode import picture_size
 from data.errors import DataError
-from data.folder import SUFFIXES
+from data.files import PictureFiles
 from data.preparation import Preparation
 from experiments.build.parts import Parts
 from experiments.build.sets import options_of
@@ -42,7 +42,7 @@ def pictures(paths: Sequence[str]) -> list[pathlib.Path]:
     found = []
     for path in map(pathlib.Path, paths):
         if path.is_dir():
-            inside = sorted(file for file in path.rglob("*") if file.suffix.lower() in SUFFIXES and file.name[0] != ".")
+            inside = PictureFiles().files(path)
             if not inside:
                 raise DataError(f"there is no image in the folder {path}")
             found += inside

@@ -10,11 +10,9 @@ from experiments.evaluation.snapshots import spread
 from training import pictures
 from training.records import read
 
-Draw = Callable[[], Figure | np.ndarray]
 
-
-def figures(run, state, numbers: Mapping[str, Any]) -> Iterator[tuple[str, Draw]]:
-    """(name, () -> picture): the curves; the confusion matrix and the worst mistakes if measured; the task's views.
+def figures(run, state, numbers: Mapping[str, Any]) -> Iterator[tuple[str, Callable[[], Figure | np.ndarray]]]:
+    """(name, () -> picture): the curves, the confusion matrix and the worst mistakes where measured, the task's views.
 
     Args:
       run: an `experiments.runs.run.Run`.

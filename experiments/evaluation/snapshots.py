@@ -5,7 +5,7 @@ They are kept as DIR/samples/step_N.png and DIR/examples/step_N.png, and at the 
 
 import copy
 import pathlib
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from typing import Any
 
 import jax
@@ -71,16 +71,15 @@ class Snapshots:
         data = source.fetch(np.arange(min(POINTS, len(source))))["image"]
         return samples.scatter(made.reshape(-1, 2), data.reshape(-1, 2))
 
-    def take(self, state) -> dict[str, np.ndarray]:
-        """folder -> picture of the state as it is."""
-        found, makes = {}, self.task.makes
+    def take(self, state) -> Iterator[tuple[str, Callable[[], np.ndarray]]]:
+        """(folder, () -> picture of the state as it is)."""
+        makes = self.task.makes
         if makes is not None and makes.kind in ("image", "array"):
             number = makes.count or (self.parts.page.train.samples if makes.kind == "image" else POINTS)
-            found["samples"] = self.picture(self.draw(state, self.condition(number))[makes.kind])
+            yield "samples", lambda: self.picture(self.draw(state, self.condition(number))[makes.kind])
         if any(self._pictures(view) for view in self.task.views):
             name = "validation" if self.parts.has("validation") else "train"
-            found["examples"] = self.examples(state, name, spread(self.parts.source(name)))
-        return found
+            yield "examples", lambda: self.examples(state, name, spread(self.parts.source(name)))
 
     def condition(self, number: int, given: Collection[str] = ()) -> dict[str, np.ndarray]:
         """The numbers of samples, and what the task requires and is not `given`, taken from the validation split."""
@@ -160,12 +159,11 @@ def blank_fields(parts: Parts, images: np.ndarray) -> dict[str, np.ndarray]:
     return batch
 
 
-def save_snapshots(pictures: Mapping[str, np.ndarray], workdir: pathlib.Path, step: int, records) -> None:
-    """Keeps pictures of a step, as files and for the trackers."""
-    for name, picture in pictures.items():
-        (workdir / name).mkdir(exist_ok=True)
-        Image.fromarray(picture).save(workdir / name / f"step_{step:08d}.png")
-        records.image(name, step, picture)
+def save_snapshot(name: str, picture: np.ndarray, workdir: pathlib.Path, step: int, records) -> None:
+    """Keeps a picture of a step, as a file and for the trackers."""
+    (workdir / name).mkdir(exist_ok=True)
+    Image.fromarray(picture).save(workdir / name / f"step_{step:08d}.png")
+    records.image(name, step, picture)
 
 
 def save_gifs(workdir: pathlib.Path) -> None:

@@ -10,6 +10,7 @@ import re
 import shlex
 from collections.abc import Sequence
 
+from data.errors import one_line
 from experiments.launch import joined
 
 PORT = 8476  # of process 0, which the others connect to
@@ -20,18 +21,18 @@ def tpu(command: Sequence[str], workdir: pathlib.Path) -> str:
 
     The processes of a slice find each other: https://docs.jax.dev/en/latest/multi_process.html.
     """
-    log = shlex.quote(f"{workdir}/log.txt")
+    place, log = shlex.quote(str(workdir)), shlex.quote(f"{workdir}/log.txt")
     # In double quotes: the variables are expanded on this machine.
     install = (
         "git clone '$REPOSITORY' fovea && cd fovea && python3 -m venv .venv"
         " && .venv/bin/pip install -r requirements.lock && .venv/bin/pip install -e '.[tpu]'"
     )
     # In braces: otherwise the whole line would run in the background and hold the connection open.
-    start = f"mkdir -p {shlex.quote(str(workdir))} && cd fovea && {{ nohup .venv/bin/fovea"
+    start = f"mkdir -p {place} && cd fovea && {{ nohup .venv/bin/fovea"
     start += f" {shlex.join([*command, '--distributed'])} < /dev/null >> {log} 2>&1 & }}"
-    stop = f"fovea/.venv/bin/fovea stop {shlex.quote(str(workdir))}"
+    stop = f"fovea/.venv/bin/fovea stop {place}"
     return f"""\
-# edit: which slice, and where the code is; {workdir} has to be shared by its hosts (Filestore, say)
+# edit: which slice, and where the code is; {one_line(str(workdir))} has to be shared by its hosts (Filestore, say)
 TPU=fovea ZONE=us-central2-b TYPE=v4-32 VERSION=tpu-ubuntu2204-base REPOSITORY=https://…
 on() {{ gcloud compute tpus tpu-vm ssh "$TPU" --zone="$ZONE" --worker="$1" --command="$2"; }}
 
@@ -52,6 +53,7 @@ def kubernetes(command: Sequence[str], workdir: pathlib.Path, hosts: int, device
     name = "fovea-" + (re.sub("[^a-z0-9]+", "-", workdir.name.lower()).strip("-")[:40] or "run")
     words = [*command, *joined(f"{name}-0.{name}:{PORT}", hosts, 0)[:-1]] if hosts > 1 else command
     line = "exec fovea " + shlex.join(words) + ' "$JOB_COMPLETION_INDEX"' * (hosts > 1)
+    line = line.replace("$(", "$$(")  # Kubernetes would put an environment variable there
     service = f"""\
 apiVersion: v1
 kind: Service

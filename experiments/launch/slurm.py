@@ -17,6 +17,10 @@ CLUSTER = "slurm"  # a name of submitit; its "local" imitates a cluster on this 
 def submit(command: list[str], where: Where, folder: pathlib.Path, copies: int) -> list[Job]:
     with mock.patch.dict(os.environ, SUBMITIT_LOG_LEVEL="NOCONFIG"):  # otherwise it closes existing log handlers
         submitit = needs("submitit", "launch")
+    if "%" in str(folder) or not str(folder).isprintable():
+        raise PageError(
+            f"--on slurm: SLURM reads % and line breaks in {str(folder)!r} in its own way: rename the folder"
+        )
     executor = _executor(submitit, where, folder)
     make_folder(folder)
     try:

@@ -17,7 +17,7 @@ from experiments.build.memory import Memory, opening, recall
 from experiments.build.parts import Parts
 from experiments.errors import PageError
 from experiments.evaluation.evaluations import Evaluations
-from experiments.evaluation.snapshots import Snapshots, blank_fields, save_gifs, save_snapshots
+from experiments.evaluation.snapshots import Snapshots, blank_fields, save_gifs, save_snapshot
 from experiments.pages.stored import READINGS, STORED, SUMMARY, canonical, check_stored, hyperparameters
 from experiments.runs.provenance import note, origin
 from experiments.runs.workdir import locked
@@ -131,6 +131,8 @@ class Run:
                 note(self.workdir)
                 replace(self.workdir / READINGS, json.dumps(self._readings(), indent=1))
                 records.track(self.page.track.to, self.page.track.project, hyperparameters(self.page))
+                for line in parts.descriptions:
+                    records.say(line)
             if records and resumes:
                 records.say(f"resuming from step {start}")
             own = dict(describe=self._learning_rates, began=began) | ({"watch": watch} if watch else {})
@@ -217,10 +219,11 @@ class Run:
     def _draw_and_validate(self, records, state):
         """Shows what the state can draw, and measures it on the sets that are due."""
         done = int(self.devices.get(state.step))
-        with drawing(f"the snapshot of step {done}", _warn):
-            pictures = self.snapshots.take(state)
-            if records:
-                save_snapshots(pictures, self.workdir, done, records)
+        for name, draw in self.snapshots.take(state):
+            with drawing(f"{name} of step {done}", _teller(records)):
+                picture = draw()
+                if records:
+                    save_snapshot(name, picture, self.workdir, done, records)
         numbers = {name: self._measure(state, name) for name in self.due(done)}
         return self.ranked(numbers, state)
 
@@ -263,12 +266,8 @@ class Run:
     def finish(self, journal: Journal, draw: bool = True) -> dict[str, Any]:
         """Measures the sets that are measured once, with the best checkpoint by validation, else with the last one.
 
-        Leaves `summary.json` in the work directory, and then the pictures.
+        Leaves `summary.json` in the work directory, and after it the pictures.
         """
-        # matplotlib takes half a second, which the first step need not wait for
-        from experiments.evaluation.figures import figures
-        from training import pictures
-
         self._placed = None
         records, (state, step), steps = journal.records, self.placed(), self.page.train.steps
         found = {name: self._measure(state, name) for name, one in self.parts.sets.items() if not one.every}
@@ -282,14 +281,18 @@ class Run:
             summary |= {"readings": {k: v for k, v in self._readings().items() if k in summary}}
             summary |= journal.body["origin"]
             replace(self.workdir / SUMMARY, json.dumps({name: plain(x) for name, x in summary.items()}, indent=1))
-        for name, drawn in figures(self, state, found.get("test", {})) if draw else ():
-            with drawing(f"{name}.png", _warn):
-                picture = drawn()  # several processes compute it
+        # matplotlib takes half a second, which the first step need not wait for
+        from experiments.evaluation.figures import figures
+        from training import pictures
+
+        for name, make in figures(self, state, found.get("test", {})) if draw else ():
+            with drawing(name, _teller(records)):
+                picture = make()
                 if records:
                     pictures.save(picture, self.workdir / f"{name}.png")
                     records.image(name, steps, pictures.pixels(picture))
         if records:
-            with drawing("a film of the snapshots", _warn):
+            with drawing("as a GIF", records.say):
                 save_gifs(self.workdir)
         return summary
 
@@ -311,6 +314,11 @@ class Run:
             memory = before.resumed(memory, _warn if parallel.is_main() else lambda line: None)
         if parallel.is_main():
             memory.store(self.workdir)
+
+
+def _teller(records: Records | None) -> Callable[[str], None]:
+    """Prints a line where this process has the records of the run."""
+    return records.say if records else lambda line: None
 
 
 def _scalar(value) -> bool:

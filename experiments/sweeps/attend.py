@@ -67,16 +67,15 @@ def attend(sweep: Sweep, jobs: Sequence[Job]) -> int:
 def conclude(sweep: Sweep) -> None:
     """Writes the results, draws them, and prints the best trials."""
     found = sweep.write(importance=True)
+    log = {key for key, space in sweep.spaces.items() if space.log}
+    for name, draw in {"parallel": pictures.parallel, "slices": pictures.slices}.items():
+        if any(row["value"] is not None for row in found["trials"]):
+            with drawing(name):
+                picture = draw(found["trials"], found["metric"], found["goal"], log)
+                pictures.save(picture, sweep.folder / f"{name}.png")
+    if found["importance"]:
+        with drawing("importance"):
+            pictures.save(pictures.importance(found["importance"]), sweep.folder / "importance.png")
     print_table(found)
     if found["best"] is not None:
         print(f"best page: {sweep.folder / BEST}")
-    log = {key for key, space in sweep.spaces.items() if space.log}
-    shown = found["trials"], found["metric"], found["goal"], log
-    figures = {}
-    if any(row["value"] is not None for row in found["trials"]):
-        figures |= {"parallel": lambda: pictures.parallel(*shown), "slices": lambda: pictures.slices(*shown)}
-    if found["importance"]:
-        figures["importance"] = lambda: pictures.importance(found["importance"])
-    for name, draw in figures.items():
-        with drawing(f"{name}.png"):
-            pictures.save(draw(), sweep.folder / f"{name}.png")

@@ -4,10 +4,11 @@ import math
 import time
 
 from rich import progress as bar
+from rich.console import Console
 from rich.table import Table
 
 from experiments.sweeps.sweep import Sweep
-from experiments.terminal import console, show
+from experiments.terminal import AS_IT_IS, show
 
 SHOWN = 10  # trials in the table
 
@@ -20,10 +21,10 @@ class Progress:
     def __init__(self, sweep: Sweep):
         self._sweep, self._began, self._looked, self._shares = sweep, time.monotonic(), -math.inf, {}
         self._before = self._told = _ended(sweep.results())
-        screen = console(stderr=True)
-        self._bar = bar.Progress(bar.TextColumn("{task.fields[text]}"), bar.BarColumn(), console=screen)
+        console = Console(stderr=True, **AS_IT_IS)
+        self._bar = bar.Progress(bar.TextColumn("{task.fields[text]}", markup=False), bar.BarColumn(), console=console)
         self._task = self._bar.add_task("sweep", total=sweep.limit, text="compiling …")
-        self._bar.disable = not screen.is_terminal
+        self._bar.disable = not console.is_terminal
 
     def __enter__(self):
         self._bar.start()
@@ -55,7 +56,7 @@ class Progress:
             value = "" if row["value"] is None else f" {row['value']:.5g}"
             why = f": {row['why']}" if row["why"] else ""
             line = f"trial {number} {row['state']}{value}{why}" + (f"  {text}" if self._bar.disable else "")
-            self._bar.console.print(line, highlight=False, soft_wrap=True, markup=False)
+            self._bar.console.print(line, soft_wrap=True)
         self._told = ended
 
 

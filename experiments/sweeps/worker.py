@@ -15,6 +15,7 @@ from experiments.errors import PageError
 from experiments.runs.run import Run
 from experiments.runs.together import Program, Trial, signature
 from experiments.sweeps.sweep import Sweep
+from experiments.terminal import say
 from training import loop
 from training.errors import TrainingError
 from training.metrics.readings import Reading
@@ -55,6 +56,7 @@ class Worker:
         self.sweep, self.slots, self.show = sweep, slots, show
         self._groups: list[Group] = []
         self._waiting: list[Claimed] = []
+        self._described: set[str] = set()
 
     def work(self, stop: Callable[[bool], bool]) -> None:
         """Raises Interrupted after `stop`; unfinished trials are saved, and another worker can resume them."""
@@ -97,6 +99,10 @@ class Worker:
             jax.clear_caches()
         run = Run(Parts(claimed.page), self.sweep.workdir(claimed.trial.number))
         _ = run.parts.abstract_state  # the network may raise here
+        for line in run.parts.descriptions:
+            if line not in self._described:
+                say(line)
+                self._described.add(line)
         self._groups.append(Group(run, signature(claimed.page, run.parts.numbers)))
         return self._groups[-1]
 

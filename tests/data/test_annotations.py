@@ -47,7 +47,7 @@ def test_boxes_are_on_the_canvas_and_their_truth_in_the_picture(listed):
         ((BOXES[0], "a.png,0,0,1,1,"), "line 2: no label"),
         ((BOXES[0], "a.png,0,0,41,1,cat"), r"leaves the picture of 40×20 pixels$"),
         ((BOXES[0], "a.png,30,10,5,5,cat"), "are these x, y, width, height"),
-        ((BOXES[0], *["a.png,0,0,1,1,cat"] * 4), "has 4 boxes: data.max_objects=3"),
+        ((BOXES[0], *(f"a.png,0,0,{i},1,cat" for i in range(1, 5))), "has 4 boxes: data.max_objects=3"),
         ((BOXES[0], "a.png,,,,,"), "lists no box"),
     ],
 )

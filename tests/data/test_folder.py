@@ -53,7 +53,7 @@ def test_sub_folders_are_splits(tmp_path):
         for i, name in enumerate(("ape", "bee")):
             write(tmp_path / split / name, noise(i, n))
     assert [len(open_source(f"folder:{tmp_path}", s)) for s in ("train", "val", "test", "all")] == [6, 4, 2, 12]
-    with pytest.raises(DataError, match="did you mean 'val'"):
+    with pytest.raises(DataError, match="no split 'vall': there is train, validation, test"):
         open_source(f"folder:{tmp_path}", "vall")
 
 
@@ -66,7 +66,7 @@ def test_csv(flat):
     with pytest.raises(DataError, match=r"labels\.csv line 3: no file .*99\.png"):
         open_source(f"folder:{flat}/labels.csv", "train")
     (flat / "labels.csv").write_text("name,label\nape/0.png,x\n")
-    with pytest.raises(DataError, match=r"needs the columns file and label, found \['name', 'label'\]"):
+    with pytest.raises(DataError, match="needs the columns file, label: the first row is name, label"):
         open_source(f"folder:{flat}/labels.csv", "train")
 
 
@@ -99,7 +99,6 @@ def test_corrupt_files_are_named_or_skipped(flat):
     ("prepare", "options", "message"),
     [
         (lambda p: None, {}, "no images under"),
-        (lambda p: write(p / "ape", noise(0, 2)), {}, "one class 'ape'"),
         (lambda p: (write(p / "a", noise(0, 1)), write(p / "b", noise(0, 1, 8, 9))), {}, "set data.image_size"),
         (lambda p: None, {"crop": "random"}, "needs data.image_size"),
         (lambda p: None, {"crop": "centre"}, "did you mean 'center'"),

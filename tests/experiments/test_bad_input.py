@@ -155,14 +155,14 @@ def test_a_label_beyond_the_classes(refused, monkeypatch):
 def test_a_folder_that_is_not_there_or_empty(refused, tmp_path):
     assert refused(**of_folder(tmp_path / "nowhere")).startswith(f"no folder '{tmp_path / 'nowhere'}': write ")
     (tmp_path / "empty").mkdir()
-    assert refused(**of_folder(tmp_path / "empty")) == (
-        f"no images under {tmp_path / 'empty'}: they lie in a sub-folder per class"
-    )
+    assert refused(**of_folder(tmp_path / "empty")) == (f"no images under {tmp_path / 'empty'}")
 
 
 def test_a_folder_with_one_class(refused, folder, tmp_path):
     (folder / "dog").rename(tmp_path / "dog")
-    assert refused(**of_folder(folder)) == f"{folder} has the one class 'cat', it needs a sub-folder for each"
+    assert refused(**of_folder(folder)) == (
+        f"task 'classification' needs 'label', and folder:{folder} has image only: at least two classes are needed"
+    )
 
 
 @pytest.mark.parametrize("resident", ["yes", "no"])

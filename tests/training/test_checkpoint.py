@@ -47,6 +47,42 @@ def test_what_is_saved_comes_back_to_the_bit(tmp_path):
     assert body["window"] == [{"loss": 0.1}]
 
 
+@pytest.mark.parametrize(
+    "name",
+    [
+        "resnet[wide]",
+        "a*?",
+        "$0",
+        "50%d",
+        "<b>",
+        "a b",
+        "a\nb",
+        "'\"",
+        "a\\b",
+        "é",
+        "日本",
+        os.fsdecode(b"\xe9"),
+        "x" * 250,
+    ],
+    ids=ascii,
+)
+def test_a_directory_may_have_any_name(tmp_path, name):
+    directory = tmp_path / name / "checkpoints"
+    save(directory, 10, 20, 30, 40, scores=(1.0, 9.0, 3.0, 4.0))
+    again = Checkpoints(directory)
+    assert again.steps() == [20, 30, 40] and again.best() == 20
+    step, restored, _ = again.restore(state(0))
+    assert step == 40
+    assert_equal(restored, state(40))
+    again.cut(30)
+    again.save(50, state(50), {}, 5.0)
+    again.wait()
+    again.close()
+    assert sorted(path.name for path in directory.iterdir() if path.name.isdigit()) == ["20", "30", "50"]
+    (next((directory / "50").rglob("files.json"))).unlink()
+    assert_equal(Checkpoints(directory).restore(state(0), 50)[1], state(50))
+
+
 def test_nothing_to_restore(tmp_path):
     assert Checkpoints(tmp_path).restore(state(0)) is None
     with pytest.raises(TrainingError, match="no checkpoint of step 7"):

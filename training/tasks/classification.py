@@ -73,6 +73,7 @@ def classification(networks: dict[str, nn.Module], *, label_smoothing: float = 0
         measures[f"top{top_k}"] = measured.top_k(top_k)
     return Task(
         players=("model",),
+        needs=("label",),
         init=init,
         loss=loss,
         predict=predict,

@@ -171,6 +171,7 @@ def diffusion(
         measures["bits_per_dim"] = metrics.mean("bits_per_dim", "bits_per_dim", "min", "bits/dim")
     return Task(
         players=("model",),
+        needs=("label",) if conditional else (),
         init=init,
         loss=loss,
         predict=predict,

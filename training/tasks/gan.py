@@ -153,6 +153,7 @@ def gan(
 
     return Task(
         players=(adversary,) * updates + ("generator",),
+        needs=("label",) if conditional else (),
         fresh=True,
         init=init,
         loss=player_loss,

@@ -109,6 +109,7 @@ def metric_learning(
 
     return Task(
         players=("model",),
+        needs=("label",),
         init=init,
         loss=loss,
         predict=predict,

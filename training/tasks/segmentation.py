@@ -82,6 +82,7 @@ def segmentation(
 
     return Task(
         players=("model",),
+        needs=("masks",),
         init=init,
         loss=loss_of,
         predict=predict,
