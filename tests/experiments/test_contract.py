@@ -211,6 +211,14 @@ def test_trains_evaluates_predicts_and_comes_back(case, tmp_path):
     ids = np.arange(8) % len(run.parts.source("test"))
     outputs = run.predict(run.parts.source("test").fetch(ids)["image"])
     assert outputs and all(len(x) == 8 and np.isfinite(x).all() for x in outputs.values())
+    assert run.task.outputs.keys() <= outputs.keys()
+
+    views, fields = run.task.views, run.parts.info.fields.keys()
+    shown = {
+        "examples": any(view.images and set(view.needs) - fields for view in views),
+        "samples": run.task.makes is not None,
+    }
+    assert {name: (tmp_path / name / "step_00000002.png").is_file() for name in shown} == shown
 
 
 class Asked(dict):
