@@ -5,7 +5,6 @@ A supervised network has one player, a GAN has two, and in style transfer the pa
 """
 
 import dataclasses
-import functools
 import zlib
 from collections.abc import Callable, Mapping
 from typing import Any, Literal
@@ -112,17 +111,6 @@ class Task:
     def names(self) -> tuple[str, ...]:
         """The distinct players, in order of first appearance."""
         return tuple(dict.fromkeys(self.players))
-
-    @property
-    def dense(self) -> bool:
-        return self.tiled
-
-    @property
-    def sample(self) -> Callable | None:
-        if self.makes is None:
-            return None
-        draw, kind = self.makes.draw, self.makes.kind
-        return functools.wraps(draw)(lambda *arguments, **options: draw(*arguments, **options)[kind])
 
 
 def stream(key: jax.Array, name: str) -> jax.Array:

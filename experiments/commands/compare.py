@@ -28,7 +28,8 @@ def run(options: argparse.Namespace) -> None:
             print(line.replace("stored", options.first).replace("given", options.second))
     table = Table("metric", options.first, options.second, "difference", "p (Welch)")
     number = lambda value: value is None or isinstance(value, float | int)
-    shared = [k for k, v in first[0][1].items() if k.startswith("test/") and number(v)]
+    sets = {"test", *first[0][0].get("evaluate", {})}
+    shared = [k for k, v in first[0][1].items() if k.partition("/")[0] in sets and number(v)]
     for name in shared:
         values = [[summary[name] for _, summary in runs if summary.get(name) is not None] for runs in (first, second)]
         if all(values):

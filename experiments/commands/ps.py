@@ -2,6 +2,8 @@
 
 import argparse
 import pathlib
+from collections.abc import Mapping
+from typing import Any
 
 from rich.table import Table
 
@@ -33,9 +35,9 @@ def run(options: argparse.Namespace) -> None:
 
 
 def look(workdir: pathlib.Path) -> dict[str, str]:
-    """State, step, speed, share of the devices' peak where it is known, peak memory and best validation, as text.
+    """State, step, speed, share of the devices' peak where it is known, peak memory and best number, as text.
 
-    The best of a finished run is the test's.
+    The best is of the test set where that is measured, else of the validation set, else of another evaluation set.
     """
     records, config = read(workdir), read_stored(workdir)
     trained = [record for record in records if "time/examples_per_s" in record]
@@ -46,13 +48,15 @@ def look(workdir: pathlib.Path) -> dict[str, str]:
         "speed": f"{last['time/examples_per_s']:,.0f}",
         "utilisation": f"{last['time/utilisation']:.0%}" if "time/utilisation" in last else "",
         "memory": f"{last['memory/peak_mb']:,.0f} MB" if "memory/peak_mb" in last else "",
-        "best": _best(records, config["paper"]["metric"].rpartition("/")[2], of_run(workdir)),
+        "best": _best(records, config, of_run(workdir)),
     }
 
 
-def _best(records, wanted: str, readings: Readings) -> str:
-    """The best value of `wanted`, or of the first metric, on the last split measured; the last if none is better."""
-    for split in ("test/", "validation/"):
+def _best(records, config: Mapping[str, Any], readings: Readings) -> str:
+    """The best value of the page's metric, or of the first number, of one set; the last if neither end is better."""
+    wanted = config["paper"]["metric"].rpartition("/")[2]
+    for name in ("test", "validation", *config.get("evaluate", {})):
+        split = f"{name}/"
         measured = [(k, v) for r in records for k, v in r.items() if k.startswith(split) and isinstance(v, float | int)]
         names = [name for name, _ in measured]
         if names:

@@ -68,7 +68,8 @@ def run(options: argparse.Namespace) -> None:
         if makes.kind in ("image", "array") and out.suffix != ".npz":
             save(trained.snapshots.picture(made, columns), out)
         else:
-            np.savez(out.with_suffix(".npz"), **{makes.kind: made})
+            out = out.with_suffix(".npz")
+            np.savez(out, **{makes.kind: made})
     except (OSError, ValueError, KeyError) as error:  # an unknown kind of file, a folder that cannot be written
         raise PageError(f"--out {out}: {error}") from error
     state, step = trained.placed(options.step)

@@ -72,19 +72,21 @@ def run(workdir: pathlib.Path, packed: dict[str, int]) -> dict[str, Any]:
 
     Returns:
       state: as in `fovea ps`. step: last recorded. config: its page.
-      final: the last value of each validation metric, and the test metrics of the summary.
+      final: the last value of each number of the evaluation sets; those measured once are in the summary.
       curves: see `curves`.
       galleries: name -> pictures with their `step`. pictures: others, with their `name`.
     """
     records = read_records(workdir)
-    summary = _finite(read_summary(workdir)) if (workdir / SUMMARY).exists() else {}
-    measured = [{k: v for k, v in record.items() if k.startswith("validation/")} for record in records]
-    measured.append({k: v for k, v in summary.items() if k.startswith("test/") and not isinstance(v, list | dict)})
+    summary, config = _finite(read_summary(workdir)) if (workdir / SUMMARY).exists() else {}, _finite(read(workdir))
+    sets = {"validation", "test", *config.get("evaluate", {})}
+    own = lambda numbers, names: {k: v for k, v in numbers.items() if k.partition("/")[0] in names}
+    measured = [own(record, sets - {"test"}) for record in records]
+    measured.append({k: v for k, v in own(summary, sets).items() if not isinstance(v, list | dict)})
     return {
         "state": state(workdir),
         "step": records[-1]["step"] if records else 0,
         "seconds": summary.get("seconds", records[-1].get(SECONDS) if records else None),
-        "config": _finite(read(workdir)),
+        "config": config,
         "final": {k: v for record in measured for k, v in record.items() if v is not None and v == v},
         "curves": curves(records, packed),
         "galleries": {name: shown for name in GALLERIES if (shown := gallery(workdir / name))},

@@ -20,6 +20,7 @@ from experiments.build.parts import Parts
 from experiments.errors import PageError
 from experiments.pages.catalogue import pages
 from experiments.pages.component import find
+from experiments.pages.schema import components
 from experiments.runs.run import Run, build
 from models.layers.conv import gradients_written_out
 from tests.experiments.tiny import NETWORKS, TEST, MissingLine, few_blocks, networks, programs, tiny
@@ -210,6 +211,41 @@ def test_trains_evaluates_predicts_and_comes_back(case, tmp_path):
     ids = np.arange(8) % len(run.parts.source("test"))
     outputs = run.predict(run.parts.source("test").fetch(ids)["image"])
     assert outputs and all(len(x) == 8 and np.isfinite(x).all() for x in outputs.values())
+    assert run.task.outputs.keys() <= outputs.keys()
+
+    views, fields = run.task.views, run.parts.info.fields.keys()
+    shown = {
+        "examples": any(view.images and set(view.needs) - fields for view in views),
+        "samples": run.task.makes is not None,
+    }
+    assert {name: (tmp_path / name / "step_00000002.png").is_file() for name in shown} == shown
+
+
+class Asked(dict):
+    """The rates of no network; it keeps the names of the networks whose rates are looked up."""
+
+    def __init__(self):
+        self.names = set()
+
+    def __contains__(self, name):
+        self.names.add(name)
+        return False
+
+
+def test_a_loss_takes_the_rates_of_each_of_its_networks(case, x64):
+    """Otherwise trials of one program that differ in a rate would be trained with the same one."""
+    parts, asked = case.exact(), Asked()
+    state, resident, feed, frozen, hyper = case.arguments(parts)
+    first = jax.tree.map(lambda x: x[0], feed) if parts.task.fresh else feed
+    batch = parts.prepare(fetch(resident, first))
+    for player in parts.task.names:
+
+        def loss(params, stats, key, player=player):
+            return parts.task.loss(player, params, stats, batch, key, frozen, {**hyper, "model": asked})
+
+        jax.eval_shape(loss, state.params, state.stats, jax.random.key(0))
+    if parts.page.task.name != "texture":  # its parameters are a picture
+        assert asked.names == set(components("model", parts.page.model))
 
 
 def test_steps_twice_in_bfloat16(case):

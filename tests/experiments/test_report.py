@@ -103,6 +103,16 @@ def test_final_numbers(tmp_path):
     assert (found["state"], found["seconds"]) == ("finished", 61.0)
 
 
+def test_final_numbers_of_every_evaluation_set(tmp_path):
+    """One that is measured with validation, and one that is measured once."""
+    records = [{"step": 1, "half/top2": 0.2}, {"step": 2, "half/top2": 0.4, "late/error": 0.5, "train/loss": 1.0}]
+    path = folder(tmp_path / "run", records=records, **{"late/error": 0.3, "seconds": 2.0})
+    config = json.loads((path / stored.STORED).read_text())
+    config["evaluate"] = {"half": {"split": "test[:50%]"}, "late": {"split": "test"}}
+    (path / stored.STORED).write_text(json.dumps(config))
+    assert run(path, {})["final"] == {"half/top2": 0.4, "late/error": 0.3}
+
+
 def test_runs_are_named_by_where_they_are(tmp_path, no_ledger):
     for name in ("a/seed10", "a/seed2", "b"):
         folder(tmp_path / name)

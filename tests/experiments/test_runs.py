@@ -67,6 +67,20 @@ def test_a_line_for_each_run(fovea, tmp_path):
     assert fovea("ps", tmp_path / "nowhere").error == f"fovea: there is no folder {tmp_path / 'nowhere'}\n"
 
 
+def test_sets_of_the_page_are_listed_and_compared(fovea, tmp_path):
+    """Of a page without a test and a validation set."""
+    for name, error in (("a", 0.5), ("b", 0.25)):
+        path = folder(tmp_path / name, **{"late/error": error, "readings": {"late/error": {"better": "min"}}})
+        config = json.loads((path / stored.STORED).read_text())
+        config["evaluate"] = {"late": {"split": "test"}}
+        (path / stored.STORED).write_text(json.dumps(config))
+        (path / "metrics.jsonl").write_text("".join(f'{{"step": 2, "late/error": {x}}}\n' for x in (error, 0.9)))
+    out = fovea("ps", tmp_path).out
+    assert "late/error 0.5 " in out and "late/error 0.25" in out
+    (line,) = [line for line in fovea("compare", tmp_path / "a", tmp_path / "b").out.splitlines() if "late" in line]
+    assert "-0.25 (better)" in line
+
+
 def test_a_thousand_runs_are_listed_without_jax(tmp_path):
     first = folder(tmp_path / "0")
     for i in range(1, 1000):

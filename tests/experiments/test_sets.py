@@ -120,21 +120,8 @@ def test_pixels_do_not_move_away_from_boxes_and_words(task, network, key):
         _ = Parts(config).task
 
 
-def test_a_checkpoint_is_restored_once(tmp_path, monkeypatch):
-    config = digits(data=dict(validation=""))
-    build(config, tmp_path).train(quiet=True)
-    restored, restore = [], Checkpoints.restore
-    monkeypatch.setattr(Checkpoints, "restore", lambda *given: restored.append(given) or restore(*given))
-    run = build(config, tmp_path)
-    images = run.parts.source("test").fetch(np.arange(3))["image"]
-    for _ in range(3):
-        run.predict(images)
-    assert len(restored) == 1
-
-
-def test_siblings_are_measured_as_runs_of_their_own(tmp_path):
-    """A VAE's numbers depend on the seed through the noise of evaluation."""
-    vae = lambda seed: page(
+def vae(seed):
+    return page(
         model=dict(name="vae", hidden=(8,), latent=2),
         task=dict(name="vae", importance_samples=2),
         data=dict(name="digits", train="train[:64]", test="test[:32]", scale="unit"),
@@ -142,6 +129,23 @@ def test_siblings_are_measured_as_runs_of_their_own(tmp_path):
         schedule=dict(name="constant"),
         train={**EVERY, "seed": seed},
     )
+
+
+def test_a_checkpoint_is_restored_once(tmp_path, monkeypatch):
+    """For any number of answers and samples."""
+    build(vae(0), tmp_path).train(quiet=True)
+    restored, restore = [], Checkpoints.restore
+    monkeypatch.setattr(Checkpoints, "restore", lambda *given: restored.append(given) or restore(*given))
+    run = build(vae(0), tmp_path)
+    images = run.parts.source("test").fetch(np.arange(3))["image"]
+    for _ in range(3):
+        run.predict(images)
+        run.sample(3)
+    assert len(restored) == 1
+
+
+def test_siblings_are_measured_as_runs_of_their_own(tmp_path):
+    """A VAE's numbers depend on the seed through the noise of evaluation."""
     first, alone = build(vae(0), tmp_path / "0"), build(vae(1), tmp_path / "1")
     state = alone.devices.put_state(alone.parts.initial_state())
     sibling = first.sibling(vae(1), tmp_path / "2")

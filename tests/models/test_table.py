@@ -19,7 +19,7 @@ import pytest
 from models import MODELS
 from models.classification.lenet import LeNet5
 from models.classification.resnet_cifar import CifarResNet
-from models.interfaces import Adaptable, Codec, Conditional, Cropping, Generator, Rated, with_rates
+from models.interfaces import Adaptable, Codec, Conditional, Cropping, Generator, Rated, feature_maps, with_rates
 
 # Fields that make a network small, and the shapes of its inputs where they are not one image [1, 32, 32, 3].
 FEATURES = CifarResNet(depth=8, num_classes=0)
@@ -131,6 +131,19 @@ def test_codecs_decode_what_they_encode(name, network, inputs):
         mean, log_variance = jax.eval_shape(partial(network.apply, method="encode"), like, *inputs)
         assert mean.shape == log_variance.shape == (1, network.latent)
         assert jax.eval_shape(partial(network.apply, method="decode"), like, mean).shape == inputs[0].shape
+
+
+def test_classifiers_and_segmenters_without_a_head_give_their_maps(name, network):
+    """So that each of them can be the backbone of another network; a perceptron has no map, but its last features."""
+    module, _, _ = entry(name)
+    if module.__name__.split(".")[1] not in ("classification", "segmentation"):
+        return
+    headless, size = network.clone(num_classes=0), INPUTS.get(name, [(1, 32, 32, 3)])[0][1:]
+    maps = feature_maps(headless, size)
+    assert all(x.channels > 0 for x in maps.values()) and bool(maps) == (name != "mlp")
+    outputs = jax.eval_shape(partial(headless.init_with_output, train=False), jax.random.key(0), jnp.zeros((2, *size)))
+    rest = {key: x.shape[0] for key, x in outputs[0].items() if key not in maps}
+    assert rest == ({"pre_logits": 2} if module.__name__.split(".")[1] == "classification" else {})
 
 
 def test_cropping_and_adaptable_networks_are_those(name, network):

@@ -14,7 +14,7 @@ from training import losses, metrics, views
 from training.decoding import beam, decode, greedy
 from training.errors import TrainingError
 from training.metrics.captions import CaptionScores
-from training.task import Task, apply_in_training, init_network
+from training.task import Task, apply_in_training, init_network, trained
 
 PAD, START, END = 0, 1, 2
 
@@ -59,7 +59,8 @@ def captioning(networks: dict[str, nn.Module], info, *, beam_width: int = 1) -> 
     def loss(player, params, stats, batch, key, frozen, hyper):
         tokens = batch[field]
         inputs = batch["image"], tokens[:, :-1]
-        logits, moved = apply_in_training(model, params["model"], stats["model"], key, batch, *inputs)
+        network = trained(networks, hyper)["model"]
+        logits, moved = apply_in_training(network, params["model"], stats["model"], key, batch, *inputs)
         values, weights = weighed(logits, tokens)
         sums = {"word_accuracy": (weights * (logits.argmax(-1) == tokens[:, 1:])).sum()}
         return (weights * values).sum(), weights.sum(), ({"model": moved}, sums)

@@ -22,7 +22,7 @@ import jax.numpy as jnp
 
 from training import boxes, views
 from training.metrics.boxes import AveragePrecision
-from training.task import Task, apply_in_training, init_network
+from training.task import Task, apply_in_training, init_network, trained
 
 MOVED = 0.7  # the least IoU of a box whose corners have moved by r
 
@@ -55,7 +55,8 @@ def detection(
         return {"model": params}, {"model": stats}
 
     def loss(player, params, stats, batch, key, frozen, hyper):
-        outputs, moved = apply_in_training(model, params["model"], stats["model"], key, batch, batch["image"])
+        network = trained(networks, hyper)["model"]
+        outputs, moved = apply_in_training(network, params["model"], stats["model"], key, batch, batch["image"])
         stride = _stride(batch["image"], outputs["heatmap"])
         numbers = hyper["task"]
 
