@@ -9,9 +9,11 @@ from typing import Any
 import numpy as np
 
 from data import geometry, members, splits
-from data.errors import DataError
+from data.errors import DataError, unknown
 from data.fields import Field, by_group, check_fields, of_kind
 from data.text import Vocabulary
+
+CLASSES = ("label", "mask", "labels")  # kinds whose names are classes
 
 
 @dataclasses.dataclass(frozen=True)
@@ -20,19 +22,27 @@ class Info:
 
     fields: by name, everything that a batch holds of an example.
     mean, std: one number a channel, over pixels in [0, 1] of the training split.
+    classes_of: the field whose names are the classes; empty: the first that has names, a label before a mask before the
+        labels of objects.
     """
 
     fields: Mapping[str, Field]
     mean: tuple[float, ...]
     std: tuple[float, ...]
+    classes_of: str = ""
 
     def __post_init__(self):
         check_fields(self.fields)
+        named = [name for name, field in self.fields.items() if field.names and field.kind in CLASSES]
+        if self.classes_of and self.classes_of not in named:
+            raise unknown("field with classes", self.classes_of, named)
 
     @property
     def classes(self) -> tuple[str, ...]:
         """Names of the classes of the example, or of its pixels, or of its objects; () without classes."""
-        for kind in ("label", "mask", "labels"):
+        if self.classes_of:
+            return self.fields[self.classes_of].names
+        for kind in CLASSES:
             for field in of_kind(self.fields, kind).values():
                 if field.names:
                     return field.names

@@ -1,5 +1,6 @@
 """The cost of a page's networks, from shapes alone: parameters, multiply-adds, memory."""
 
+import dataclasses
 import functools
 import inspect
 import math
@@ -28,7 +29,7 @@ def outline(page: ConfigDict) -> Parts:
     kind, _, argument = page.data.name.partition(":")
     if kind == "tfds":
         options = {name: page.data[name] for name in list(inspect.signature(describe).parameters)[1:]}
-        info = describe(argument, **options)
+        info = dataclasses.replace(describe(argument, **options), classes_of=page.data.classes_of)
         parts.source = lambda role: blank_source(info)
     return parts
 

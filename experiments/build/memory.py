@@ -106,7 +106,8 @@ def recall(workdir: pathlib.Path) -> Memory | None:
     stored = read_json(workdir / DATA)
     try:
         fields = {name: _field(field) for name, field in stored["info"]["fields"].items()}
-        info = Info(fields, *(tuple(stored["info"][name]) for name in ("mean", "std")))
+        mean, std = (tuple(stored["info"][name]) for name in ("mean", "std"))
+        info = Info(fields, mean, std, stored["info"]["classes_of"])
         with np.load(workdir / MEMBERS, allow_pickle=False) as archive:
             return Memory(stored["opened"], info, dict(archive))
     except (KeyError, TypeError, ValueError, OSError) as error:

@@ -89,6 +89,7 @@ def open_set(
     if known and chosen.data is section:
         options |= {key: getattr(known, key) for key in ("mean", "std") if key in options}
     source = open_source(chosen.data.name, chosen.split, **options)
+    source.info = dataclasses.replace(source.info, classes_of=section.classes_of)
     stated, found = section.num_classes, source.info.classes
     if stated is not None and stated != len(found):
         raise PageError(

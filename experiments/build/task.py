@@ -7,7 +7,7 @@ from ml_collections import ConfigDict
 
 from data.augment import moves_pixels
 from data.fields import of_kind
-from data.source import Info
+from data.source import CLASSES, Info
 from experiments.errors import PageError
 from experiments.pages.schema import components
 from training.task import Task
@@ -25,6 +25,7 @@ def make_task(page: ConfigDict, networks: Mapping[str, Any], supplied: Mapping[s
     given = {name: supplied[name] for name in component.supplied() & supplied.keys()}
     task = component.load()(networks, **component.fixed, **options, **given)
     check_needs(page, supplied["info"], task)
+    check_classes(page, supplied["info"], task)
     check_movements(page.data, supplied["info"], task)
     if task.pairs and page.train.accumulate > 1:
         raise PageError(
@@ -42,6 +43,17 @@ def check_needs(page: ConfigDict, info: Info, task: Task) -> None:
             raise PageError(
                 f"task {page.task.name!r} needs {name!r}, and {page.data.name} has {', '.join(info.fields)} only{hint}"
             )
+
+
+def check_classes(page: ConfigDict, info: Info, task: Task) -> None:
+    """Raises PageError where the task answers with other classes than those that the network is made for."""
+    answered = of_kind(info.fields, *(set(task.outputs.values()) & set(CLASSES)))
+    named = [name for name, field in answered.items() if field.names]
+    if named and info.classes not in [answered[name].names for name in named]:
+        raise PageError(
+            f"task {page.task.name!r} answers with the classes of {named[0]!r}, and the network is made for"
+            f" {len(info.classes)} others: set data.classes_of={named[0]!r}"
+        )
 
 
 def check_movements(section: ConfigDict, info: Info, task: Task) -> None:

@@ -42,6 +42,7 @@ PLAIN = {
         scale="standardise",  # or "unit" [0, 1], "symmetric" [-1, 1]
         resident="auto",  # the whole set on the device: "auto" (when it fits), "yes", "no"
         num_classes=config_dict.placeholder(int),  # where given, checked against the data set
+        classes_of="",  # the field whose names are the classes, where several have names: "masks"
     ),
     "train": dict(
         batch_size=128,  # global, over all devices and microbatches

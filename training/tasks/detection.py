@@ -77,6 +77,7 @@ def detection(
 
     return Task(
         players=("model",),
+        needs=("boxes", "labels"),
         init=init,
         loss=loss,
         predict=predict,

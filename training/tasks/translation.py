@@ -166,6 +166,7 @@ def translation(
 
     return Task(
         players=tuple(PLAYERS),
+        needs=("other",),
         init=init,
         loss=loss,
         predict=predict,
