@@ -54,11 +54,11 @@ NETWORKS: dict[str, Callable[[Mapping[str, Any]], dict[str, Any]]] = {
     "dncnn": lambda fields: dict(depth=4, width=4),
     "embedding": lambda fields: dict(dim=8),
     "cyclegan_generator": lambda fields: dict(width=4, blocks=1),
-    "cyclegan_discriminator": lambda fields: dict(width=4),
+    "cyclegan_discriminator": lambda fields: dict(width=4, layers=1),
     "random_filters": lambda fields: dict(sizes=(3, 5), width=4),
     "pixels": lambda fields: {},
     "ddpm_unet": lambda fields: dict(
-        width=8, groups=4, blocks=1, multipliers=(1, 2), attention=(4,) if fields["attention"] else ()
+        width=8, groups=4, blocks=1, multipliers=(1, 1), attention=(4,) if fields["attention"] else ()
     ),
 }
 
@@ -78,7 +78,7 @@ TASKS: dict[str, dict[str, Any]] = {
 }
 
 # What a network needs of an image: the least side that gives it every stage that the page's images give it.
-SIDES = {"cyclegan_discriminator": 16, "lenet5": 32, "resnet": 32, "dcgan_generator": 16}
+SIDES = {"lenet5": 32, "resnet": 32, "dcgan_generator": 16}
 
 # TFDS set -> channels of its images.
 TFDS = {"mnist": 1, "fashion_mnist": 1, "cifar10": 3, "imagenet2012": 3}
