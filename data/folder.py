@@ -50,7 +50,7 @@ def folder(
     path = pathlib.Path(argument).expanduser()
     if not argument or not os.path.exists(path):  # of a name that is too long too, which Path.exists raises
         raise DataError(f"no folder {argument!r}: write 'folder:path/to/images' or 'folder:path/to/labels.csv'")
-    examples = _listed(path) if path.is_file() else class_folders(path)
+    examples = _listed(path) if os.path.isfile(path) else class_folders(path)
     listings, classes = examples.listings, examples.classes
     if skip_corrupt:
         listings, corrupt = _leave_out_corrupt(listings, preparation.read)

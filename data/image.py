@@ -1,6 +1,7 @@
 """One picture, for tasks whose result is a picture: `image:photo.jpg`, or without a download `image:flower`."""
 
 import importlib.util
+import os
 import pathlib
 
 from data.decode import picture_size
@@ -37,9 +38,9 @@ def image(
 
 def _find(argument: str) -> pathlib.Path:
     path = pathlib.Path(argument).expanduser()
-    if not path.is_file() and argument in PHOTOS:
+    if not os.path.isfile(path) and argument in PHOTOS:
         (package,) = importlib.util.find_spec("sklearn").submodule_search_locations
         path = pathlib.Path(package) / "datasets" / "images" / f"{argument}.jpg"
-    if not path.is_file():
+    if not os.path.isfile(path):
         raise DataError(f"no file {argument!r}: write 'image:path/to/photo.jpg', or one of {', '.join(PHOTOS)}")
     return path

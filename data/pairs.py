@@ -1,5 +1,6 @@
 """Images with masks: two folders whose files belong together by their names."""
 
+import os
 import pathlib
 
 import numpy as np
@@ -60,7 +61,7 @@ def pairs(
     Raises DataError: an image without a mask or the reverse, sizes that differ, a value without a class.
     """
     path = pathlib.Path(argument).expanduser()
-    if not argument or not path.is_dir():
+    if not argument or not os.path.isdir(path):
         raise DataError(f"no folder {argument!r}: write 'pairs:path' of the folder that holds {images} and {masks}")
     if len(resized.size) not in (0, 2):
         raise DataError(f"data.size={resized.size!r}: (height, width), or nothing")

@@ -1,5 +1,6 @@
 """Two folders of images that do not belong together one by one: `unpaired:path`, for translation between them."""
 
+import os
 import pathlib
 
 from data.errors import DataError
@@ -37,7 +38,7 @@ def unpaired(
     """
     preparation = pictures.preparation(pictures.channels)
     path = pathlib.Path(argument).expanduser()
-    if not argument or not path.is_dir():
+    if not argument or not os.path.isdir(path):
         raise DataError(f"no folder {argument!r}: write 'unpaired:path' of the folder that holds {a} and {b}")
     try:
         folders = split_folders(path, a, b)

@@ -234,6 +234,9 @@ def test_eval_is_neither_validation_nor_test(tmp_path):
 def test_a_name_that_is_too_long_does_not_exist():
     assert "no folder 'xxx" in refused(f"folder:{'x' * 300}")
     assert "no file 'xxx" in refused(f"boxes:{'x' * 300}")
+    assert "no file 'xxx" in refused(f"image:{'x' * 300}")
+    for kind in ("pairs", "unpaired"):
+        assert "no folder 'xxx" in refused(f"{kind}:{'x' * 300}")
 
 
 # Links.

@@ -6,6 +6,7 @@ import pathlib
 import re
 import shlex
 import subprocess
+import sys
 
 import numpy as np
 import pytest
@@ -13,7 +14,7 @@ import yaml
 from PIL import Image
 
 from experiments.errors import PageError
-from experiments.launch import printed, submit
+from experiments.launch import FOVEA, printed, submit
 from experiments.report.gather import gather
 from experiments.report.render import render
 from experiments.runs.workdir import state
@@ -59,6 +60,7 @@ def test_a_run_of_any_name_goes_through_every_command(fovea, small, data, tmp_pa
         {**data(name), **small, "train.batch_size": 8, "track.to": "tensorboard"},
     )
     (tmp_path / name).mkdir()
+    sys.stdout.reconfigure(errors="backslashreplace")  # a process of its own writes the bytes themselves
     first = fovea("train", "--config", "mlp_digits", f"--workdir={workdir}", **overrides)
     assert first.code == 0 and "no picture" not in first.error
     assert "Glyph" not in first.error and "16 images, 2 classes" not in first.out
@@ -84,6 +86,19 @@ def test_a_run_of_any_name_goes_through_every_command(fovea, small, data, tmp_pa
     (shown,) = re.findall(r'<script type="application/json" id="data">(.*?)</script>', text, re.DOTALL)
     assert json.loads(shown)["runs"][0]["config"]["data"]["name"] == overrides["data.name"]
     assert fovea("report", str(tmp_path / name), "--out", str(tmp_path / "report.html")).code == 0
+
+
+def test_a_process_prints_the_bytes_of_a_name(tmp_path):
+    name = os.fsdecode(b"caf\xe9")
+    folder = tmp_path / name
+    folder.mkdir()
+    (folder / "config.json").write_text("{}")
+    ran = subprocess.run([*FOVEA, "ps", folder], capture_output=True, check=False)
+    assert b"Traceback" not in ran.stderr and ran.returncode in (0, 2)
+    said = subprocess.run(
+        [*FOVEA, "launch", "--config", "mlp_digits", "--workdir", folder, "--on", "tpu"], capture_output=True
+    )
+    assert said.returncode == 0 and os.fsencode(folder) in said.stdout
 
 
 @pytest.mark.parametrize("name", NAMES, ids=ascii)
@@ -128,7 +143,7 @@ def test_launch_prints_lines_for_a_shell(fovea, tmp_path, monkeypatch):
 
 def test_a_folder_that_slurm_would_read_otherwise_is_refused(tmp_path, on_slurm):
     for name in ("50%j", "a\nb"):
-        with pytest.raises(PageError, match="SLURM reads % and line breaks"):
+        with pytest.raises(PageError, match="SLURM would not take"):
             submit(["train"], on_slurm, tmp_path / name)
         assert not (tmp_path / name).exists()
 
