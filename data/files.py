@@ -93,6 +93,12 @@ def left_in(folder: pathlib.Path, used: Iterable[pathlib.Path]) -> LeftOut:
     return every.left_out + Counter({"in other folders": elsewhere})
 
 
+def reasons(left_out: Mapping[str, int]) -> str:
+    """ "left out 3: 2 .txt, 1 hidden"."""
+    parts = ", ".join(f"{count:,} {why}" for why, count in sorted(left_out.items()))
+    return f"left out {sum(left_out.values()):,}: {parts}"
+
+
 def describe(
     name: str,
     sizes: Mapping[str, int],
@@ -111,8 +117,7 @@ def describe(
     parts.append(" and ".join(f"{split} {size:,}" for split, size in sizes.items()))
     line = f"{name}: {', '.join(parts)}"
     if left_out:
-        reasons = ", ".join(f"{count:,} {why}" for why, count in sorted(left_out.items()))
-        line += f"; left out {sum(left_out.values()):,}: {reasons}"
+        line += f"; {reasons(left_out)}"
     if columns:
         line += f"; not read: column {', '.join(columns)}"
     return one_line(line)

@@ -17,7 +17,7 @@ from collections import Counter
 from collections.abc import Iterator
 
 from data.errors import DataError
-from data.files import LeftOut, PictureFiles, folders_in
+from data.files import LeftOut, PictureFiles, folders_in, reasons
 from data.splits import by_meaning, meaning
 
 Listing = list[tuple[pathlib.Path, str | None]]  # (file, class name) of every example of a split
@@ -54,7 +54,7 @@ def class_folders(path: pathlib.Path) -> Examples:
     for split, root in roots.items():
         listings[split] = [(file, _class_of(file, root)) for file in found.files(root)]
         if not listings[split]:
-            raise DataError(f"no images under {root}")
+            raise DataError(f"no images under {root}" + (f": {reasons(found.left_out)}" if found.left_out else ""))
         _check_depth(listings[split], root)
     if splits:
         outside = [folder for folder in inside if not meaning(folder.name) and PictureFiles().files(folder)]

@@ -155,13 +155,30 @@ def test_a_label_beyond_the_classes(refused, monkeypatch):
 def test_a_folder_that_is_not_there_or_empty(refused, tmp_path):
     assert refused(**of_folder(tmp_path / "nowhere")).startswith(f"no folder '{tmp_path / 'nowhere'}': write ")
     (tmp_path / "empty").mkdir()
-    assert refused(**of_folder(tmp_path / "empty")) == (f"no images under {tmp_path / 'empty'}")
+    assert refused(**of_folder(tmp_path / "empty")) == f"no images under {tmp_path / 'empty'}"
+    (tmp_path / "empty" / "notes.txt").touch()
+    assert refused(**of_folder(tmp_path / "empty")).endswith("/empty: left out 1: 1 .txt")
 
 
 def test_a_folder_with_one_class(refused, folder, tmp_path):
     (folder / "dog").rename(tmp_path / "dog")
     assert refused(**of_folder(folder)) == (
         f"task 'classification' needs 'label', and folder:{folder} has image only: at least two classes are needed"
+    )
+
+
+def test_folders_of_one_split(refused, folder):
+    for name in ("val", "valid"):
+        (folder / name).mkdir()
+    assert refused(**of_folder(folder)) == (
+        f"{folder}: 'val' and 'valid' both mean the split 'validation': rename one of them"
+    )
+
+
+def test_a_list_that_contradicts_itself(refused, folder):
+    (folder / "list.csv").write_text("file;label\ncat/0.png;cat\ndog/0.png;dog\ncat\\0.png;dog\n", "utf-16")
+    assert refused(**of_folder(folder / "list.csv")) == (
+        f"{folder}/list.csv: {folder}/cat/0.png has the label 'cat' in line 2 and 'dog' in line 4"
     )
 
 

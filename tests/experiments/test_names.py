@@ -143,7 +143,7 @@ def test_launch_prints_lines_for_a_shell(fovea, tmp_path, monkeypatch):
 
 def test_a_folder_that_slurm_would_read_otherwise_is_refused(tmp_path, on_slurm):
     for name in ("50%j", "a\nb"):
-        with pytest.raises(PageError, match="SLURM would not take"):
+        with pytest.raises(PageError, match="SLURM reads % and line breaks"):
             submit(["train"], on_slurm, tmp_path / name)
         assert not (tmp_path / name).exists()
 
