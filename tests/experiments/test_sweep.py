@@ -15,6 +15,7 @@ import jax
 import numpy as np
 import pytest
 
+from data.source import Source
 from experiments.build.parts import Parts
 from experiments.commands import sweep as sweep_command
 from experiments.errors import PageError
@@ -29,6 +30,7 @@ from experiments.sweeps.attend import attend, conclude
 from experiments.sweeps.spaces import combinations, space, spaces
 from experiments.sweeps.sweep import Plan, Sweep, begin
 from experiments.sweeps.worker import Worker
+from training import pictures
 from training.loop import Interrupted
 from training.records import read
 from training.stop import StopSignal
@@ -172,8 +174,10 @@ def test_the_folder_of_another_sweep(tmp_path):
 # Who works on it.
 
 
-def test_what_it_leaves(tmp_path, capsys):
+def test_what_it_leaves(tmp_path, capsys, monkeypatch):
+    monkeypatch.setattr(Source, "description", "digits: 1,797 images")
     results = worked(tmp_path, planned(trials=6))
+    assert capsys.readouterr().err.count("digits: 1,797 images") == 1  # once for all trials
     assert states(results) == ["complete"] * 6 and len({str(t["params"]) for t in results["trials"]}) == 6
     for trial in results["trials"]:
         workdir = tmp_path / "trials" / f"{trial['number']:04}"
@@ -189,6 +193,12 @@ def test_what_it_leaves(tmp_path, capsys):
     conclude(Sweep(tmp_path))
     assert {"parallel.png", "slices.png", "importance.png"} <= {path.name for path in tmp_path.iterdir()}
     assert "6 complete" in capsys.readouterr().out
+    (tmp_path / "importance.png").unlink()
+    monkeypatch.setattr(pictures, "slices", lambda *_: 1 / 0)
+    conclude(Sweep(tmp_path))
+    said = capsys.readouterr()
+    assert "6 complete" in said.out and "slices.png could not be drawn: ZeroDivisionError" in said.err
+    assert (tmp_path / "importance.png").exists()
     page = load(str(tmp_path / "best.py"))
     assert page.schedule.peak == best["params"]["schedule.peak"] and page.train.steps == 8 and page.data.test == "test"
     importance = json.loads((tmp_path / "results.json").read_text())["importance"]
