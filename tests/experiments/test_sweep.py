@@ -197,7 +197,7 @@ def test_what_it_leaves(tmp_path, capsys, monkeypatch):
     monkeypatch.setattr(pictures, "slices", lambda *_: 1 / 0)
     conclude(Sweep(tmp_path))
     said = capsys.readouterr()
-    assert "6 complete" in said.out and "slices.png could not be drawn: ZeroDivisionError" in said.err
+    assert "6 complete" in said.out and "no picture slices: ZeroDivisionError" in said.err
     assert (tmp_path / "importance.png").exists()
     page = load(str(tmp_path / "best.py"))
     assert page.schedule.peak == best["params"]["schedule.peak"] and page.train.steps == 8 and page.data.test == "test"
