@@ -6,6 +6,9 @@ import functools
 from collections.abc import Mapping
 from typing import Any
 
+import jax
+
+from data.pipeline import first_batch
 from data.specs import build_spec
 from experiments.build.parts import Parts
 from experiments.build.sets import EvaluationSet
@@ -77,6 +80,24 @@ class Evaluations:
     def step(self, measures: Measures):
         """The evaluate step, neither placed nor compiled."""
         return make_evaluate_step(measures.task, self.parts.view, needs(measures.evaluators))
+
+    def check(self, name: str) -> None:
+        """Raises PageError where the network does not take the images of an evaluation set; nothing is computed."""
+        parts = self.parts
+        source, expected = parts.source(name), parts.info.shape
+        if source.info.shape == expected:
+            return
+
+        def answer(params, stats, batch):
+            return parts.task.predict(params, stats, parts.view(batch), jax.random.key(0), parts.frozen)
+
+        try:
+            jax.eval_shape(answer, parts.abstract_state.params, parts.abstract_state.stats, first_batch(source, 2))
+        except Exception as error:  # of the network: a dense layer of another width, sides that it cannot halve
+            found, trained = ("×".join(map(str, shape)) for shape in (source.info.shape, expected))
+            raise PageError(
+                f"evaluation set {name!r} has images of {found}, and the network is made for {trained}: resize them"
+            ) from error
 
     def measure(self, state, name: str, draw: Draw, also: tuple[str, ...] = ()) -> dict[str, Any]:
         """The numbers and arrays of one pass over a set, or a split, with a placed state.

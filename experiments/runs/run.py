@@ -109,6 +109,7 @@ class Run:
         parts = self.parts
         _ = parts.source("train"), parts.feed
         for name, one in parts.sets.items():  # what is missing is an error now, not after hours
+            self.evaluations.check(name)
             for evaluator in self.evaluations.measures(one.also).evaluators.values():
                 evaluator.start(parts.source(name), makes_nothing)
         if parts.has("validation"):  # that the task computes the number that ranks checkpoints

@@ -234,6 +234,24 @@ def test_a_set_of_another_source_has_that_sources_options(animals, tmp_path):
         digits(data=data, evaluate=dict(other=dict(name=other, image_sise=8)))
 
 
+def test_a_set_of_another_size_is_refused_before_training_where_the_network_cannot_take_it(fovea, small, tmp_path):
+    page = tmp_path / "mine.py"
+    page.write_text(
+        "from experiments.pages import page\n\n\ndef get_config():\n"
+        "    sets = dict(big=dict(name='digits', size=16, split='test'))\n"
+        "    model, data = dict(name=MODEL), dict(name='digits', size=8)\n"
+        "    how = dict(optimizer=dict(name='sgd'), schedule=dict(name='constant', peak=0.1))\n"
+        "    return page(model=model, task=dict(name='classification'), data=data, evaluate=sets, **how)\n"
+    )
+    text = page.read_text()
+    page.write_text(text.replace("MODEL", "'mlp'"))
+    refused = fovea("train", "--config", page, "--workdir", tmp_path / "run", **small)
+    line = "fovea: evaluation set 'big' has images of 16×16×1, and the network is made for 8×8×1: resize them\n"
+    assert (refused.code, refused.error) == (2, line)
+    page.write_text(text.replace("MODEL", "'resnet_cifar', depth=8"))  # it pools over any size
+    assert fovea("train", "--config", page, "--workdir", tmp_path / "pooled", **small).code == 0
+
+
 def test_top_k_of_too_few_classes_is_refused_before_training(tmp_path, animals):
     data = dict(name=animals("ape", "bee", "cat"), train="train", validation="", test="train")
     config = digits(data=data, evaluate=dict(more=dict(split="train", also=("top_k(5)",))))
