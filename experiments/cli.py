@@ -5,6 +5,7 @@ answer without jax.
 """
 
 import argparse
+import errno
 import importlib
 import io
 import os
@@ -52,6 +53,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return importlib.import_module(f"experiments.commands.{options.command}").run(options) or 0
     except USER_ERRORS as error:
         print(f"fovea: {one_line(str(error))}", file=sys.stderr)
+        return EXIT_BAD_INPUT
+    except OSError as error:
+        if error.errno != errno.ENAMETOOLONG:
+            raise
+        print(f"fovea: the name is too long for this system: {one_line(str(error.filename))}", file=sys.stderr)
         return EXIT_BAD_INPUT
 
 

@@ -107,6 +107,15 @@ def test_a_bad_name_in_an_error_is_still_one_line(fovea, tmp_path, name):
     assert result.code == 2 and len(result.error.splitlines()) == 1 and "no folder" in result.error
 
 
+@pytest.mark.parametrize("command", ["train", "eval", "predict", "sample", "ps", "report"])
+def test_a_name_that_is_too_long_is_one_line(fovea, tmp_path, command):
+    path = tmp_path / (300 * "x")
+    words = {"ps": [path], "report": [path, "--out", tmp_path / "out.html"], "train": ["--config", "mlp_digits"]}
+    given = words.get(command, ["x.png"] if command == "predict" else [])
+    result = fovea(command, *given, *([] if command in ("ps", "report") else ["--workdir", path]))
+    assert result.code == 2 and len(result.error.splitlines()) == 1 and "Traceback" not in result.error
+
+
 @pytest.mark.parametrize("name", NAMES, ids=ascii)
 def test_shell_lines_hold_names_as_they_are(tmp_path, name):
     workdir = tmp_path / name
