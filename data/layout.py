@@ -5,8 +5,8 @@
     path/*.png, path/train/*.png    no classes
 
 Classes are the folders that hold pictures at any depth, at least two in all splits together; their names are compared
-in NFC. Fewer are no classes: all pictures at any depth are examples without a label. Beside class folders, pictures
-that are in none are left out. Layouts that could be meant in two ways are refused.
+in NFC. With fewer folders the data have no classes, and all pictures at any depth are examples without a label. Where
+there are class folders, pictures outside of them are left out. Layouts that can be read in two ways are refused.
 """
 
 import dataclasses
@@ -45,7 +45,7 @@ class Examples:
 
 
 def class_folders(path: pathlib.Path) -> Examples:
-    """The pictures under `path`. Raises DataError where there are none, and for what could be meant in two ways."""
+    """The pictures under `path`. Raises DataError where there are none, or the layout can be read in two ways."""
     found = PictureFiles()
     inside = folders_in(path)
     splits = by_meaning([folder.name for folder in inside if meaning(folder.name)], path)
@@ -138,7 +138,7 @@ def split_folders(path: pathlib.Path, first: str, second: str) -> dict[str, tupl
 
 
 def _names(path: pathlib.Path, pattern: str) -> Iterator[str]:
-    """What "{split}" may stand for, by the folders that there are."""
+    """The names of the folders that fit the pattern, in the place of "{split}"."""
     before, _, after = pattern.partition("{split}")
     above, _, prefix = before.rpartition("/")
     suffix = after.partition("/")[0]

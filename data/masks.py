@@ -157,7 +157,7 @@ def _check_still(found: Decoded, what: str) -> None:
 def _check_opaque(alpha: np.ndarray, what: str) -> None:
     if (alpha < 255).any():
         y, x = np.argwhere(alpha < 255)[0]
-        raise DataError(f"{what} is transparent at x={x}, y={y}: what is there has no class")
+        raise DataError(f"{what} is transparent at x={x}, y={y}: a transparent pixel has no class")
 
 
 def _packed(colors: Sequence[Color]) -> np.ndarray:

@@ -12,7 +12,7 @@ NAME = "{name}"
 
 
 def pair_up(images: Files, masks: Files, match: str) -> list[Pair]:
-    """The files that belong together, in natural order of what their names share.
+    """The files that belong together, in natural order of the part that their names share.
 
     images, masks: where both are the same files, the masks are those that the pattern names after another file.
     match: "name", "number" or a pattern such as "{name}_mask"; see `data.pairs`.

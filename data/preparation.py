@@ -146,8 +146,8 @@ class Preparation:
         high = max(top for _, top in _extrema(image))
         if self.white not in (0, 65535) or (not self.white and 0 < high <= 15):
             raise DataError(
-                f"{file} has colours of 16 bits, of which the upper 8 can be read: {high} at most; save it with 8 bits"
-                + ("" if self.white else ", or set data.white=65535 to take it as it is")
+                f"{file} has colours of 16 bits; only the upper 8 bits are read, and they are {high} at most:"
+                " save it with 8 bits" + ("" if self.white else ", or set data.white=65535 to take it as it is")
             )
 
 

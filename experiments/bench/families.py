@@ -28,7 +28,7 @@ not kept   XLA's flags for oneDNN and 512-bit vectors: no difference; its schedu
 
 On a CPU `remat` saves no memory (1.9 GB of temporaries for a ViT-S, 1.7 GB without): it is meant for accelerators, and
 `fovea show` says what it saves there. The peak of a process was 1 GB more until the memory that compilation had freed
-was returned to the system (training/hardware.py) and the first state was no longer kept on the host.
+was returned to the system (training/hardware.py) and the host stopped keeping the first state.
 """
 
 import dataclasses

@@ -126,7 +126,7 @@ def _refuse(name: str, count: int, total: int, what: str) -> None:
     if count:
         raise PageError(
             f"the data have changed: {count} of the {total} examples of {name!r} {what}; a slice of a set moves when"
-            " files are added or removed: put them back, or train anew in another work directory"
+            " files are added or removed: put them back, or train in another work directory"
         )
 
 

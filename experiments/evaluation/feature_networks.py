@@ -29,7 +29,7 @@ def feature_network(name: str, parts: Parts) -> "Pixels | Trained | Inception":
     """The network in whose features samples of a run are compared.
 
     It has `features(images)` [N, width] and `classify(images)` [N], places in the classes of the run's data, −1 for a
-    class that these do not have; `classify` is None where there are no two classes to tell apart.
+    class that these do not have; `classify` is None where the network has fewer than two classes.
 
     Args:
       name: a classifier's work directory, "inception:FILE.npz" or "pixels".

@@ -8,6 +8,7 @@ import jax
 from experiments.errors import EXIT_FAILED, EXIT_INTERRUPTED
 from experiments.launch import Job
 from experiments.runs.together import use_cores
+from experiments.sweeps import figures
 from experiments.sweeps.progress import Progress, print_table
 from experiments.sweeps.sweep import BEST, Sweep
 from experiments.sweeps.worker import Worker
@@ -68,14 +69,14 @@ def conclude(sweep: Sweep) -> None:
     """Writes the results, draws them, and prints the best trials."""
     found = sweep.write(importance=True)
     log = {key for key, space in sweep.spaces.items() if space.log}
-    for name, draw in {"parallel": pictures.parallel, "slices": pictures.slices}.items():
+    for name, draw in {"parallel": figures.parallel, "slices": figures.slices}.items():
         if any(row["value"] is not None for row in found["trials"]):
             with drawing(name):
                 picture = draw(found["trials"], found["metric"], found["goal"], log)
                 pictures.save(picture, sweep.folder / f"{name}.png")
     if found["importance"]:
         with drawing("importance"):
-            pictures.save(pictures.importance(found["importance"]), sweep.folder / "importance.png")
+            pictures.save(figures.importance(found["importance"]), sweep.folder / "importance.png")
     print_table(found)
     if found["best"] is not None:
         print(f"best page: {sweep.folder / BEST}")

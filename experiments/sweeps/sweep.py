@@ -118,9 +118,8 @@ class Sweep:
                 if trial.state == TrialState.RUNNING and trial.number not in self._claims and self._claim(trial.number):
                     # Optuna has no other way to resume a trial of another process.
                     return self._suggested(optuna.trial.Trial(self.study, trial._trial_id))
-            waiting = sum(
-                trial.state == TrialState.WAITING for trial in known
-            )  # enqueued by a worker that was killed before it asked
+            # Enqueued by a worker that was killed before it asked.
+            waiting = sum(trial.state == TrialState.WAITING for trial in known)
             begun = len(known) - waiting
             if not fresh or begun >= self.limit:
                 return None
@@ -138,7 +137,7 @@ class Sweep:
 
     @property
     def limit(self) -> int:
-        """The number of trials: no more than there are settings, each of which is tried once."""
+        """The number of trials, at most the number of settings: each setting is tried once."""
         return int(min(self.plan.trials, settings(self.spaces)))
 
     @property
@@ -200,9 +199,8 @@ class Sweep:
         plan = {name: getattr(self.plan, name) for name in ("metric", "goal", "over")}
         ends = [trial.datetime_complete for trial in known if trial.datetime_complete]
         starts = [trial.datetime_start for trial in known if trial.datetime_start]
-        seconds = (
-            (max(ends) - min(starts)).total_seconds() if ends else None
-        )  # of the whole sweep: trials may run side by side
+        # Of the whole sweep: trials may run side by side.
+        seconds = (max(ends) - min(starts)).total_seconds() if ends else None
         shares = self._importance(done) if importance else None
         return {**plan, "trials": rows, "best": best, "seconds": seconds, "importance": shares}
 

@@ -1,4 +1,4 @@
-"""No setting twice: a sampler for finite spaces, whose every trial has values that no other trial has."""
+"""A sampler for finite spaces that tries no setting twice."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -10,9 +10,9 @@ from experiments.sweeps.spaces import Space
 
 
 class Untried(optuna.samplers.BaseSampler):
-    """What another sampler proposes, or, where a trial has had that setting, a setting near it that none has had.
+    """Takes what another sampler proposes, or a setting near it where a trial has had that setting already.
 
-    The sweep has at most as many trials as there are settings.
+    A sweep asks for at most as many trials as there are settings; otherwise there would be nothing left to take.
     """
 
     def __init__(self, inner: optuna.samplers.BaseSampler, spaces: Mapping[str, Space], seed: int):

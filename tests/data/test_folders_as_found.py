@@ -10,7 +10,7 @@ from PIL import Image
 
 from data import DataError, open_source
 
-PNG = "png"  # stands for the content of a small picture
+PNG = "png"  # is replaced by the content of a small picture
 NFC, NFD = (unicodedata.normalize(form, "é") for form in ("NFC", "NFD"))
 
 
@@ -429,7 +429,7 @@ def test_any_name_of_a_root_a_class_and_a_file(tmp_path, name):
     if name != os.fsdecode(b"caf\xe9"):
         (root / "list.csv").write_text(text, "utf-8", newline="")
         assert read(f"folder:{root}/list.csv")[0] == {f"{name}.png": own, "2.png": "other"}
-    if name == "{split}":  # stands for the name of a split
+    if name == "{split}":  # is replaced by the name of a split
         return
     pairs = lay(tmp_path / f"{name}2", f"train/{name}/1.png", f"train/{name}2/2.png")
     source = open_source(f"unpaired:{pairs}", "train", a=name, b=f"{name}2")

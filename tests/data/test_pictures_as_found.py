@@ -335,7 +335,7 @@ REFUSED = {
     "12 bits of 16 in colour": (
         png((16, 2), (COLOR.astype(np.uint16) * 16).astype(">u2")),
         dict(channels=3),
-        "has colours of 16 bits, of which the upper 8 can be read: 15 at most",
+        "has colours of 16 bits; only the upper 8 bits are read, and they are 15 at most",
     ),
     "16 bits in colour, another white": (
         png((16, 2), (COLOR.astype(np.uint16) * 257).astype(">u2")),
@@ -665,7 +665,7 @@ NOT_MASKS = {
     "transparent": (
         encoded(with_alpha(Image.fromarray(RGB)), "PNG"),
         dict(colors=COLORS),
-        "is transparent at x=0, y=0: what is there has no class",
+        "is transparent at x=0, y=0: a transparent pixel has no class",
     ),
     "CMYK": (encoded(CMYK, "TIFF"), {}, "is CMYK: one channel, a palette or RGB is needed"),
     "animated": (GIF, {}, "is animated: save one frame"),

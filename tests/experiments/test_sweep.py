@@ -25,12 +25,12 @@ from experiments.pages.overrides import override
 from experiments.pages.stored import canonical
 from experiments.runs.workdir import state
 from experiments.sweeps import attend as attending
+from experiments.sweeps import figures
 from experiments.sweeps import worker as worker_module
 from experiments.sweeps.attend import attend, conclude
 from experiments.sweeps.spaces import combinations, space, spaces
 from experiments.sweeps.sweep import Plan, Sweep, begin
 from experiments.sweeps.worker import Worker
-from training import pictures
 from training.loop import Interrupted
 from training.records import read
 from training.stop import StopSignal
@@ -194,7 +194,7 @@ def test_what_it_leaves(tmp_path, capsys, monkeypatch):
     assert {"parallel.png", "slices.png", "importance.png"} <= {path.name for path in tmp_path.iterdir()}
     assert "6 complete" in capsys.readouterr().out
     (tmp_path / "importance.png").unlink()
-    monkeypatch.setattr(pictures, "slices", lambda *_: 1 / 0)
+    monkeypatch.setattr(figures, "slices", lambda *_: 1 / 0)
     conclude(Sweep(tmp_path))
     said = capsys.readouterr()
     assert "6 complete" in said.out and "no picture slices: ZeroDivisionError" in said.err

@@ -2,7 +2,7 @@
 
     fovea train --config dncnn_scenes --workdir runs/dncnn_scenes        # or dncnn_scenes:small
 
-The paper's network, noise and size of patches; the schedule is shorter.
+The paper's network, noise and size of patches; the schedule is shorter. The small size has fewer and narrower layers.
 """
 
 from experiments.pages import page
