@@ -13,8 +13,6 @@ import json
 import logging
 import math
 import pathlib
-import re
-import tempfile
 import zlib
 from typing import Any
 
@@ -24,6 +22,7 @@ import orbax.checkpoint as ocp
 from orbax.checkpoint.checkpoint_managers import preservation_policy
 
 from training.errors import TrainingError
+from training.plain_path import PlainPath
 
 _FILES = "files.json"  # written beside the arrays once a checkpoint is complete: the digest of every file
 
@@ -58,7 +57,7 @@ class Checkpoints:
             preservation_policy=_LastTwoAndBest(self),
             async_options=ocp.options.AsyncOptions(post_finalization_callback=self._seal),
         )
-        self._plain = _PlainPath(self.directory)
+        self._plain = PlainPath(self.directory)
         self._manager = ocp.CheckpointManager(self._plain.path, options=options)
         # Scores are in the body of each checkpoint: orbax's own metrics make it fail to open on a damaged one.
         self._scores = {step: self._stored_score(step) for step in self.steps()}
@@ -233,26 +232,6 @@ def trained(workdir: str | pathlib.Path) -> dict[str, dict]:
             node = functools.reduce(lambda node, name: node.setdefault(name, {}), [kind, *names[:-1]], tree)
             node[names[-1]] = stored.get("/".join(["ema", *names]), x) if kind == "params" else x
     return tree
-
-
-class _PlainPath:
-    """A path to a directory that orbax can work with: `path`.
-
-    Orbax looks for files by patterns that begin with its directory, so it finds nothing under "runs/resnet[wide]", and
-    its store takes no bytes that are not UTF-8. Such a directory is reached by a link in a temporary folder.
-    """
-
-    def __init__(self, directory: pathlib.Path):
-        self.path, self._folder = directory, None
-        if not re.fullmatch(r"[\w/.,+=@ -]*", str(directory), re.ASCII):
-            directory.mkdir(parents=True, exist_ok=True)
-            self._folder = tempfile.TemporaryDirectory(prefix="fovea-")
-            self.path = pathlib.Path(self._folder.name).resolve() / "checkpoints"
-            self.path.symlink_to(directory, target_is_directory=True)
-
-    def close(self) -> None:
-        if self._folder:
-            self._folder.cleanup()
 
 
 @dataclasses.dataclass

@@ -12,6 +12,7 @@ import scipy.stats
 
 from tests.goldens.make_classification import seeded_images
 from training import diffusion as process
+from training import processes
 from training.errors import TrainingError
 from training.tasks.diffusion import diffusion
 
@@ -153,10 +154,10 @@ def test_bound_of_a_gaussian(variance):
 
 
 PROCESSES = {
-    "variance preserving": process.variance_preserving(),
-    "sub-variance preserving": process.sub_variance_preserving(),
-    "variance exploding": process.variance_exploding(),
-    "rectified flow": process.rectified_flow(),
+    "variance preserving": processes.variance_preserving(),
+    "sub-variance preserving": processes.sub_variance_preserving(),
+    "variance exploding": processes.variance_exploding(),
+    "rectified flow": processes.rectified_flow(),
 }
 
 
@@ -177,7 +178,7 @@ def test_scales_and_coefficients_of_a_process_are_consistent(name):
 
 
 def test_the_linear_schedule_is_the_variance_preserving_process_in_steps():
-    linear, limit = process.linear(1000), process.variance_preserving().schedule(1000)
+    linear, limit = process.linear(1000), process.in_steps(processes.variance_preserving(), 1000)
     np.testing.assert_allclose(linear.mean[100:900], limit.mean[100:900], rtol=0.06)
     np.testing.assert_allclose(linear.moves.variance[100:900], limit.moves.variance[100:900], rtol=0.02)
 
