@@ -81,10 +81,21 @@ def reached(entries: Iterable[Name], words: frozenset[str], root: pathlib.Path) 
     """The definitions that `entries` are or use, directly or not, with their texts.
 
     Args:
-      words: on the page. Only their lines count in a table {"name": "module:attribute"}, or one that code looks up with
-        `choose`. If the page has no word of the latter, all lines count.
+      words: on the page. Only their lines count in a table {"name": "module:attribute"}. In a table that code looks up
+        with `choose`, the lines count whose word is on the page or a string in the code that is reached, such as the
+        default of a field. If there is none, all lines count.
     """
-    found: dict[Name, str] = {}
+    entries, strings = list(entries), words
+    while True:  # a line of a table may reach code with more strings
+        found = _reached(entries, words, strings, root)
+        more = strings.union(*(part.strings for parts in found.values() for part in parts))
+        if more == strings:
+            return {name: "".join(part.text for part in parts) for name, parts in found.items()}
+        strings = more
+
+
+def _reached(entries, words, strings, root) -> dict[Name, list["_Part"]]:
+    found: dict[Name, list[_Part]] = {}
     left = list(entries)
     while left:
         module, name = left.pop()
@@ -94,8 +105,7 @@ def reached(entries: Iterable[Name], words: frozenset[str], root: pathlib.Path) 
         if name == "":
             left.extend((module, each) for each in content.definitions)
         elif name in content.definitions:
-            parts = _chosen(content.definitions[name], words)
-            found[module, name] = "".join(part.text for part in parts)
+            parts = found[module, name] = _chosen(content.definitions[name], words, strings)
             left.extend(use for part in parts for use in part.uses)
             left.append((module, "<statements>"))
         elif name in content.imports:
@@ -116,12 +126,14 @@ class _Part:
 
     Attributes:
       uses: the definitions that it names.
+      strings: the string constants in it.
       word: by which a page chooses this line.
       imported: whether the line is text, "module:attribute", which is imported only if a page chooses it.
     """
 
     text: str
     uses: tuple[Name, ...]
+    strings: frozenset[str]
     word: str | None = None
     imported: bool = False
 
@@ -134,8 +146,8 @@ class _Content:
     imports: dict[str, Name]
 
 
-def _chosen(parts: list[_Part], words: frozenset[str]) -> list[_Part]:
-    chosen = [part for part in parts if part.word is None or part.word in words]
+def _chosen(parts: list[_Part], words: frozenset[str], strings: frozenset[str]) -> list[_Part]:
+    chosen = [part for part in parts if part.word is None or part.word in (words if part.imported else strings)]
     return chosen or [part for part in parts if not part.imported]
 
 
@@ -148,11 +160,11 @@ def _content(module: str, root: pathlib.Path) -> _Content:
 
     def part(node):
         inside = list(ast.walk(node))
-        return _Part(_text(node, inside, lines), tuple(_uses(inside, module, own, imports)))
+        return _Part(_text(node, inside, lines), tuple(_uses(inside, module, own, imports)), _strings(inside))
 
     def line(word, value, imported):
-        what = f"{word}: {ast.get_source_segment(text, value)}\n"
-        return _Part(what, tuple(_uses(ast.walk(value), module, own, imports)), word, imported)
+        what, inside = f"{word}: {ast.get_source_segment(text, value)}\n", list(ast.walk(value))
+        return _Part(what, tuple(_uses(inside, module, own, imports)), _strings(inside), word, imported)
 
     definitions: dict[str, list[_Part]] = {"<statements>": []}
     for node in tree.body:
@@ -228,6 +240,10 @@ def _text(node: ast.AST, inside: Iterable[ast.AST], lines: list[str]) -> str:
     decorators = [d.lineno for d in getattr(node, "decorator_list", [])]
     before = lines[min(decorators) - 1 : node.lineno - 1] if decorators else []
     return "".join(f"{line}\n" for line in [*before, *kept.values()] if line.strip() and line.strip()[0] != "#")
+
+
+def _strings(inside: Iterable[ast.AST]) -> frozenset[str]:
+    return frozenset(x.value for x in inside if _is_string(x))
 
 
 def _is_text(node: ast.AST) -> bool:

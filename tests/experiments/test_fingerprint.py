@@ -69,7 +69,7 @@ def test_code_that_is_changed(digits, rooms, name, file, changed):
     assert (digits(name, file, in_every_function) != fingerprint(load(name))) is changed
 
 
-@pytest.mark.parametrize("name", ["lenet5_digits", "unet_scenes", "gan_gaussians", "ddpm_cifar10"])
+@pytest.mark.parametrize("name", ["lenet5_digits", "unet_scenes", "gan_gaussians", "ddpm_cifar10", "vae_mnist"])
 def test_a_new_line_in_any_table_makes_no_row_stale(digits, name):
     tables = {
         "models/__init__.py": "MODELS",
@@ -78,6 +78,8 @@ def test_a_new_line_in_any_table_makes_no_row_stale(digits, name):
         "data/table.py": "SOURCES",
         "data/augment/table.py": "AUGMENTATIONS",
         "experiments/evaluation/table.py": "MEASURES",
+        "models/layers/norm.py": "NORMS",
+        "models/layers/activations.py": "ACTIVATIONS",
     }
     for file, table in (*tables.items(), ("data/table.py", "SAMPLERS")):
         line = r'\1\n    "another": "somewhere.else:another",'
