@@ -8,6 +8,8 @@ MODELS: dict[str, str | tuple[str, dict]] = {
     # classification
     "mlp": "models.classification.mlp:MLP",
     "lenet5": "models.classification.lenet:LeNet5",
+    "alexnet": "models.classification.alexnet:AlexNet",
+    "vgg": "models.classification.vgg:VGG",
     "nin": "models.classification.nin:NIN",
     "resnet_cifar": "models.classification.resnet_cifar:CifarResNet",
     "resnet": "models.classification.resnet:ResNet",

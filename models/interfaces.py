@@ -95,6 +95,20 @@ class Rated(Protocol):
     def rates(self) -> tuple[str, ...]: ...
 
 
+@runtime_checkable
+class Auxiliary(Protocol):
+    """A classifier with further classifiers on its way, which only training uses.
+
+    In training it returns (logits, auxiliary logits, ...), each [B, num_classes], otherwise the logits alone.
+
+    Attributes:
+      auxiliary: weight of the loss of each of them; 0.0: they are absent, and training too returns the logits alone.
+    """
+
+    @property
+    def auxiliary(self) -> float: ...
+
+
 @dataclasses.dataclass(frozen=True)
 class Map:
     """Size of a feature map.

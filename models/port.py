@@ -45,7 +45,7 @@ class Port:
       layouts: expression on our path -> the axes of their tensor in the order in which ours has them. Otherwise a
         kernel [*space, in, out] is their [out, in, *space] and other leaves are equal. (A transposed convolution's
         [*space, out, in], which linen reads with transpose_kernel=True, is thereby their [in, out, *space].)
-      flattened: expression on our path -> (H, W, C) of the map that a dense layer reads flattened. torch flattens the
+      flattened: expression on our path -> (H, W) of the map that a dense layer reads flattened. torch flattens the
         channels first, so the inputs of its kernel are in another order.
       ignored: expressions on names of theirs that have no leaf here, besides IGNORED.
     """
@@ -53,7 +53,7 @@ class Port:
     names: Mapping[str, str | Callable[[re.Match], str]] = dataclasses.field(default_factory=dict)
     slices: Mapping[str, Slice] = dataclasses.field(default_factory=dict)
     layouts: Mapping[str, tuple[int, ...]] = dataclasses.field(default_factory=dict)
-    flattened: Mapping[str, tuple[int, int, int]] = dataclasses.field(default_factory=dict)
+    flattened: Mapping[str, tuple[int, int]] = dataclasses.field(default_factory=dict)
     ignored: tuple[str, ...] = ()
 
     def name(self, path: tuple[str, ...]) -> str:
@@ -71,14 +71,13 @@ class Port:
         """Their tensor, or part of one, in our layout."""
         array = array.transpose(self._axes(path, array.ndim))
         if array.ndim == 2 and (size := _matching(self.flattened, path)):
-            height, width, channels = size
-            array = array.reshape(channels, height, width, -1).transpose(1, 2, 0, 3).reshape(array.shape)
+            array = array.reshape(-1, *size, array.shape[1]).transpose(1, 2, 0, 3).reshape(array.shape)
         return array
 
     def theirs(self, path: tuple[str, ...], array: np.ndarray) -> np.ndarray:
         """A leaf of ours in their layout: the inverse of `ours`."""
         if array.ndim == 2 and (size := _matching(self.flattened, path)):
-            array = array.reshape(*size, -1).transpose(2, 0, 1, 3).reshape(array.shape)
+            array = array.reshape(*size, -1, array.shape[1]).transpose(2, 0, 1, 3).reshape(array.shape)
         return array.transpose(np.argsort(self._axes(path, array.ndim)))
 
     def _axes(self, path, ndim):

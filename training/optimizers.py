@@ -25,6 +25,8 @@ COMMON = {
     "no_decay": (),  # regular expressions over "/"-joined paths, such as ("bias", "scale"): not decayed
     "freeze": (),  # regular expressions: these parameters do not move
     "clip_norm": None,  # largest global norm of the gradient of what is not frozen
+    "clip_ratio": None,  # largest norm of a unit's gradient over that of its weights. Brock et al. 2021, equation 3
+    "sam_radius": None,  # ρ of sharpness-aware minimisation; it computes the gradient a second time
     "plateau_factor": None,  # shrinks the learning rate by this factor when the training loss stalls, ...
     "plateau_patience": 10,  # windows without improvement before shrinking
     "plateau_window": 1,  # steps per window
@@ -39,7 +41,7 @@ def make_optimizer(optimizer: Mapping, schedule: Mapping, *, steps: int) -> Opti
 
     Returns a function `(step, hyper) -> optax.GradientTransformationExtraArgs`. The traced numbers in
     `hyper`, {"optimizer": numbers(optimizer), "schedule": the schedule's arguments}, replace those of the
-    sections. In order: zero the gradient of what is frozen, clip, decay, the optimizer, plateau. `update`
+    sections. In order: zero the gradient of what is frozen, SAM, clip, decay, the optimizer, plateau. `update`
     needs `params`, and passes on `value`, `grad` and `value_fn` for line searches and plateaus.
 
     Raises TrainingError for an unknown name or key, and on `init` for a pattern that no parameter matches.
@@ -74,8 +76,12 @@ def make_optimizer(optimizer: Mapping, schedule: Mapping, *, steps: int) -> Opti
         values = {**section, **hyper["optimizer"]}
         decay, mask = values["weight_decay"], decayed if selective else None
         chain = list(frozen_to_zero)
+        if values["sam_radius"] is not None:
+            chain += [sharpness_aware(values["sam_radius"]), *frozen_to_zero]
         if values["clip_norm"] is not None:
             chain.append(optax.clip_by_global_norm(values["clip_norm"]))
+        if values["clip_ratio"] is not None:
+            chain.append(optax.adaptive_grad_clip(values["clip_ratio"]))
         keywords = {key: values[key] for key in own}
         if rate_argument:
             keywords[rate_argument] = rate_of(step, steps=steps, **{**rate, **hyper["schedule"]})
@@ -95,6 +101,21 @@ def make_optimizer(optimizer: Mapping, schedule: Mapping, *, steps: int) -> Opti
         return _keep_dtypes(optax.chain(*chain, *frozen_to_zero))
 
     return build
+
+
+def sharpness_aware(radius) -> optax.GradientTransformationExtraArgs:
+    """The gradient at w + ρ g / |g| in place of g. Foret et al., ICLR 2021, equations 2 and 3.
+
+    The second pass takes the batch of the step at once, with the noise of its first microbatch; batch statistics move
+    with the first pass.
+    """
+
+    def update(updates, state, params, *, value_fn, **extra):
+        norm = jnp.maximum(optax.tree.norm(updates), jnp.finfo(jnp.float32).tiny)
+        nearby = jax.tree.map(lambda w, g: (w + radius / norm * g).astype(w.dtype), params, updates)
+        return jax.grad(value_fn)(nearby), state
+
+    return optax.GradientTransformationExtraArgs(lambda params: optax.EmptyState(), update)
 
 
 def optimizer_defaults(name: str) -> dict:

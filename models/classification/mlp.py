@@ -46,5 +46,5 @@ class MLP(nn.Module):
         return exact(x)
 
 
-# torch layers with our names. `dataclasses.replace(port, flattened={"hidden_0": (H, W, C)})` reads images of C > 1.
+# torch layers with our names. `dataclasses.replace(port, flattened={"hidden_0": (H, W)})` is for images of C > 1.
 PORTS = {"torch": Port()}

@@ -1,4 +1,4 @@
-"""Pooling over windows that do not overlap, with a gradient that is fast."""
+"""Pooling: over windows that do not overlap, with a gradient that is fast, and to a grid of a given size."""
 
 import functools
 
@@ -30,3 +30,19 @@ max_pool.defvjp(
     lambda x, size: jax.vjp(functools.partial(_by_slices, size=size), x),
     lambda size, pull, gradient: pull(gradient),
 )
+
+
+def adaptive_avg_pool(x, rows: int, columns: int):
+    """Means over a grid of bins that cover a map of any size: [B, H, W, C] -> [B, rows, columns, C].
+
+    Bin i of n begins at floor(i·H / n) and ends before ceil((i + 1)·H / n), as torch's AdaptiveAvgPool2d; bins overlap
+    where n does not divide H. A map of the grid's size is returned as it is.
+    """
+    for axis, bins in ((1, rows), (2, columns)):
+        size = x.shape[axis]
+        if size != bins:
+            starts, stops = (jnp.arange(bins) * size // bins, -((jnp.arange(bins) + 1) * -size // bins))
+            inside = (jnp.arange(size) >= starts[:, None]) & (jnp.arange(size) < stops[:, None])
+            weights = (inside / (stops - starts)[:, None]).astype(x.dtype)
+            x = jnp.moveaxis(jnp.tensordot(weights, x, axes=(1, axis)), 0, axis)
+    return x

@@ -39,6 +39,8 @@ NETWORKS: dict[str, Callable[[Mapping[str, Any]], dict[str, Any]]] = {
     "mlp": narrow("hidden", 8),
     "lenet5": lambda fields: {},
     "nin": lambda fields: {},
+    "alexnet": lambda fields: dict(width=0.0625, hidden=8),
+    "vgg": lambda fields: dict(width=2, hidden=(8,) * len(fields["hidden"])),
     "resnet_cifar": lambda fields: dict(depth=8),
     "resnet": lambda fields: {},  # see `few_blocks`
     "vit": lambda fields: dict(width=16, depth=2, heads=2, mlp=16),
@@ -78,7 +80,7 @@ TASKS: dict[str, dict[str, Any]] = {
 }
 
 # What a network needs of an image: the least side that gives it every stage that the page's images give it.
-SIDES = {"lenet5": 32, "resnet": 32, "dcgan_generator": 16}
+SIDES = {"lenet5": 32, "alexnet": 67, "vgg": 32, "resnet": 32, "dcgan_generator": 16}
 
 # TFDS set -> channels of its images.
 TFDS = {"mnist": 1, "fashion_mnist": 1, "cifar10": 3, "imagenet2012": 3}

@@ -8,7 +8,7 @@ import pathlib
 
 import numpy as np
 
-from tests.goldens.make_classification import seeded_tensor, seeded_weights
+from tests.goldens.make_classification import seeded_images, seeded_tensor, seeded_weights
 
 HERE = pathlib.Path(__file__).parent
 
@@ -45,4 +45,67 @@ def record(file: str, module, output, **more):
         output=output.detach().numpy(),
         **{f"moved/{name}": tensor for name, tensor in moved.items()},
         **more,
+    )
+
+
+def digest(name: str, array: np.ndarray) -> np.ndarray:
+    """The norm of an array in torch's layout, and its product with the direction of `name`."""
+    return np.array([np.linalg.norm(array), np.vdot(direction(name, array.shape), array)])
+
+
+def record_classifier(file: str, module, side: int, maps: dict[str, str], batch: int = 4):
+    """Stores what `assert_classifier_parity` compares, of images [batch, 3, side, side] in float64.
+
+    In evaluation: logits, and digests of the outputs of `maps`, our name -> their module. In training without dropout:
+    logits, digests of the gradients of their product with its direction, by the image and by each parameter, and of the
+    statistics that moved, with the biased variance that flax moves.
+    """
+    import torch
+    from torch import nn
+
+    shapes = {name: tuple(tensor.shape) for name, tensor in module.state_dict().items() if tensor.ndim}
+    seed(module).double()
+    images = torch.from_numpy(seeded_images(batch, side, side, 3).transpose(0, 3, 1, 2).copy()).double()
+    stored, hooks = {}, []
+    for ours, theirs in maps.items():
+        keep = lambda _, inputs, output, key=f"map/{ours}": stored.update({key: output.detach().numpy().copy()})
+        hooks.append(module.get_submodule(theirs).register_forward_hook(keep))
+    module.eval()
+    stored["logits"] = module(images).detach().numpy()
+    for hook in hooks:
+        hook.remove()
+    stored = {key: digest(key, x) if key.startswith("map/") else x for key, x in stored.items()}
+
+    module.train()
+    norms = {name: part for name, part in module.named_modules() if isinstance(part, nn.modules.batchnorm._BatchNorm)}
+    before = {name: part.running_var.clone() for name, part in norms.items()}
+    counts = {}
+    for name, part in module.named_modules():
+        if isinstance(part, nn.Dropout):
+            part.p = 0.0
+        if name in norms:
+            count = lambda _, inputs, output, name=name: counts.update({name: output.numel() / output.shape[1]})
+            part.register_forward_hook(count)
+    images.requires_grad_()
+    logits = module(images)
+    (logits * torch.from_numpy(direction("logits", tuple(logits.shape)))).sum().backward()
+    stored["train_logits"] = logits.detach().numpy()
+    stored["gradient of the image"] = digest("gradient of the image", images.grad.numpy())
+    gradients = {name: parameter.grad.numpy() for name, parameter in module.named_parameters()}
+    for name, part in norms.items():
+        kept = (1 - part.momentum) * before[name]
+        biased = kept + (part.running_var - kept) * (counts[name] - 1) / counts[name]
+        stored[f"moved/{name}.running_mean"] = digest(f"{name}.running_mean", part.running_mean.numpy())
+        stored[f"moved/{name}.running_var"] = digest(f"{name}.running_var", biased.numpy())
+    moved = [name for name in stored if name.startswith("moved/")]
+    np.savez_compressed(
+        HERE / f"{file}.npz",
+        names=np.array(list(shapes)),
+        shapes=np.array([" ".join(map(str, shape)) for shape in shapes.values()]),
+        side=side,
+        gradient_names=np.array(list(gradients)),
+        gradients=np.array([digest(name, gradient) for name, gradient in gradients.items()]),
+        moved_names=np.array([name.removeprefix("moved/") for name in moved]),
+        moved=np.array([stored.pop(name) for name in moved]),
+        **stored,
     )

@@ -7,10 +7,11 @@ import jax.numpy as jnp
 import numpy as np
 
 from models.port import Port, from_torch, to_torch
-from tests.goldens.make_classification import seeded_weights
-from tests.goldens.record import HERE, direction
+from tests.goldens.make_classification import seeded_images, seeded_weights
+from tests.goldens.record import HERE, digest, direction
 
 NAMED_AS_OURS = Port()
+MOVED = ["batch_stats"]
 
 # Compiling is the cost of these tests.
 quickly = partial(jax.jit, compiler_options={"xla_backend_optimization_level": 0})
@@ -73,3 +74,53 @@ def assert_parity(file: str, forward, like, port: Port = NAMED_AS_OURS, rtol=1e-
     for name in (key.removeprefix("moved/") for key in stored if key.endswith("running_mean")):
         np.testing.assert_allclose(moved[name], stored[f"moved/{name}"], rtol=rtol, atol=rtol)
     return variables
+
+
+def assert_classifier_parity(file: str, model, port: Port = NAMED_AS_OURS, rtol=1e-6):
+    """Logits and maps in evaluation, logits, gradients and moved statistics in training are torch's, in float64.
+
+    `model` is a classifier of ours whose rates are 0; what is compared is what `record_classifier` stored.
+    """
+    with jax.enable_x64(True):
+        stored = golden(file)
+        side, classes = int(stored["side"]), stored["logits"].shape[1]
+        images = seeded_images(len(stored["logits"]), side, side, 3).astype(np.float64)
+        model = model.clone(num_classes=classes, param_dtype=jnp.float64)
+        like = abstract(model, images, train=False)
+        variables = from_torch(seeded_weights(golden_shapes(stored)), like, port)
+
+        @quickly
+        def compute(variables, images):
+            def loss(params, images):
+                logits, moved = model.apply({**variables, "params": params}, images, train=True, mutable=MOVED)
+                return jnp.sum(logits * direction("logits", logits.shape)), (logits, moved)
+
+            gradients, trained = jax.grad(loss, (0, 1), has_aux=True)(variables["params"], images)
+            maps = model.clone(num_classes=0).apply(variables, images, train=False)
+            return model.apply(variables, images, train=False), maps, *gradients, *trained
+
+        logits, maps, gradients, of_image, train_logits, moved = compute(variables, images)
+
+    def assert_close(ours, theirs, what):
+        """Norms and products with a direction, which vary with the norm times that of the direction."""
+        digests = np.array([digest(name, np.asarray(array)) for name, array in ours.items()])
+        lengths = [np.linalg.norm(direction(name, array.shape)) for name, array in ours.items()]
+        norms = theirs[:, 0] + 1e-3 * np.median(theirs[:, 0])  # of a bias before a norm only rounding is left
+        scale = np.stack([norms, norms * np.array(lengths)], 1)
+        np.testing.assert_allclose(digests / scale, theirs / scale, atol=rtol, rtol=0, err_msg=what)
+
+    np.testing.assert_allclose(logits, stored["logits"], rtol=rtol, atol=rtol * np.abs(stored["logits"]).max())
+    names = [key for key in stored if key.startswith("map/")]
+    assert len(names) >= 3
+    ours = {name: np.moveaxis(maps[name.removeprefix("map/")], -1, 1) for name in names}
+    assert_close(ours, np.array([stored[name] for name in names]), "maps")
+
+    expected = stored["train_logits"]
+    np.testing.assert_allclose(train_logits, expected, rtol=rtol, atol=rtol * np.abs(expected).max())
+    name = "gradient of the image"
+    assert_close({name: np.moveaxis(of_image, -1, 1)}, stored[name][None], name)
+    gradients = to_torch({"params": gradients}, port)
+    assert_close({str(name): gradients[name] for name in stored["gradient_names"]}, stored["gradients"], "gradients")
+    if len(stored["moved_names"]):
+        moved = to_torch(moved, port)
+        assert_close({str(name): moved[name] for name in stored["moved_names"]}, stored["moved"], "moved statistics")

@@ -11,7 +11,7 @@ import pytest
 from PIL import Image
 
 from models import MODELS
-from models.classification import inception_v3, lenet, mlp, resnet, resnet_cifar, vit
+from models.classification import alexnet, inception_v3, lenet, mlp, resnet, resnet_cifar, vgg, vit
 from models.classification.mlp import MLP
 from models.errors import ModelError
 from models.generative import cyclegan, dcgan, ddpm_unet
@@ -22,6 +22,7 @@ from tests.models.parity import abstract, filled, golden, golden_shapes
 from tests.models.test_table import entry
 
 VIT = vit.ViT(width=24, depth=2, heads=3, mlp=48, patch=8, num_classes=5)
+VGG = vgg.VGG(width=2, hidden=(3, 3))
 DDPM = ddpm_unet.DDPMUNet(width=32, attention=(8,), groups=16, conditional=True)
 
 # (module, its port) -> a network with every kind of leaf, and the shapes of its inputs.
@@ -29,6 +30,12 @@ CASES = {
     (mlp, "torch"): (MLP(hidden=(5,), num_classes=3), [(1, 4, 3, 2)]),
     (lenet, "torch"): (lenet.LeNet5(), [(1, 28, 28, 1)]),
     (lenet, "torch_original"): (lenet.LeNet5(variant="original"), [(1, 28, 28, 1)]),
+    (alexnet, "torchvision"): (alexnet.AlexNet("torchvision", width=0.125, hidden=3), [(1, 67, 67, 3)]),
+    **{
+        (vgg, f"torchvision_vgg{layers}{suffix}"): (VGG.clone(variant=variant, norm=norm), [(1, 32, 32, 3)])
+        for layers, variant in {11: "A", 13: "B", 16: "D", 19: "E"}.items()
+        for suffix, norm in {"": "none", "_bn": "batch"}.items()
+    },
     (resnet_cifar, "akamaster"): (resnet_cifar.CifarResNet(depth=8, shortcut="B"), [(1, 32, 32, 3)]),
     (resnet, "torchvision"): (resnet.ResNet(depth=18, num_classes=10), [(1, 32, 32, 3)]),
     (inception_v3, "torchvision"): (inception_v3.InceptionV3(num_classes=10), [(1, 75, 75, 3)]),
@@ -103,7 +110,7 @@ def test_a_fused_tensor_is_split_and_joined():
         to_torch({"params": {"block0": {"attention": {"query": {"bias": np.zeros(24)}}}}}, vit.PORTS["timm"])
 
 
-PORT = Port(names={"^hidden_0/": "0/", "^output/": "2/"}, flattened={"^hidden_0/": (4, 3, 2)})
+PORT = Port(names={"^hidden_0/": "0/", "^output/": "2/"}, flattened={"^hidden_0/": (4, 3)})
 
 
 @pytest.fixture

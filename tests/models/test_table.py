@@ -24,6 +24,8 @@ from models.interfaces import Adaptable, Codec, Conditional, Cropping, Generator
 # Fields that make a network small, and the shapes of its inputs where they are not one image [1, 32, 32, 3].
 FEATURES = CifarResNet(depth=8, num_classes=0)
 SMALL = {
+    "alexnet": dict(width=0.125, hidden=8),
+    "vgg": dict(width=2, hidden=(8,)),
     "resnet": dict(depth=18),
     "resnet_cifar": dict(depth=8),
     "vit": dict(width=24, depth=2, heads=3, mlp=48, patch=8),
@@ -38,6 +40,7 @@ SMALL = {
     "embedding": dict(backbone=LeNet5(num_classes=0)),
 }
 INPUTS = {
+    "alexnet": [(1, 67, 67, 3)],
     "inception_v3": [(1, 75, 75, 3)],
     "vae": [(1, 28, 28, 1)],
     "vae_conv": [(1, 28, 28, 1)],
@@ -104,12 +107,13 @@ def test_declared_rates_and_no_other_fields_make_a_network_random(network, input
     rates = network.rates if isinstance(network, Rated) else ()
     floats = {field.name for field in dataclasses.fields(network) if isinstance(field.default, float)}
     assert floats >= set(rates)
+    network = network.clone(**dict.fromkeys(floats, 0.5) | dict.fromkeys(rates, 0.0))
     like = jax.eval_shape(partial(network.init, train=False), jax.random.key(0), *inputs)
 
     def train(network):
         return jax.eval_shape(partial(network.apply, train=True, mutable=True), like, *inputs)
 
-    train(network.clone(**dict.fromkeys(floats, 0.5) | dict.fromkeys(rates, 0.0)))
+    train(network)
     for rate in rates:
         with pytest.raises(flax.errors.InvalidRngError, match="dropout"):
             train(with_rates(network, dict.fromkeys(rates, 0.0) | {rate: 0.5}))

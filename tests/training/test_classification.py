@@ -138,3 +138,27 @@ def test_a_network_without_statistics_has_none(batch):
 
     _, _, new, _, stats = run(batch, classification({"model": Plain()}))
     assert new == stats == {"model": {}}
+
+
+class Deep(Net):
+    auxiliary: float = 0.3
+
+    @nn.compact
+    def __call__(self, x, train):
+        logits = super().__call__(x, train)
+        side = nn.Dense(self.num_classes, name="side")(x.reshape(x.shape[0], -1))
+        return (logits, side) if train and self.auxiliary else logits
+
+
+def test_auxiliary_classifiers_add_their_weighted_loss_in_training_only(batch):
+    task = classification({"model": Deep()})
+    value, *_ = run(batch, task)
+    params, stats = task.init(jax.random.key(0), batch)
+    variables = {"params": params["model"], **stats["model"]}
+    (logits, side), _ = Deep().apply(variables, batch["image"], train=True, mutable=["batch_stats"])
+    losses = [optax.softmax_cross_entropy_with_integer_labels(x, batch["label"]).sum() for x in (logits, side)]
+    np.testing.assert_allclose(value, losses[0] + 0.3 * losses[1], rtol=1e-5)
+    outputs = task.predict(params, stats, batch, jax.random.key(0), {})
+    assert outputs["logits"].shape == (B, K)
+    without, *_ = run(batch, classification({"model": Deep(auxiliary=0.0)}))
+    np.testing.assert_allclose(without, losses[0], rtol=1e-5)

@@ -93,6 +93,10 @@ DIRECT = {
         dict(name="sgd", clip_norm=0.5, weight_decay=0.1),  # the decay is not clipped
         lambda: optax.chain(optax.clip_by_global_norm(0.5), optax.add_decayed_weights(0.1), optax.sgd(rate())),
     ),
+    "clip by unit": (
+        dict(name="sgd", clip_ratio=0.01),
+        lambda: optax.chain(optax.adaptive_grad_clip(0.01), optax.sgd(rate())),
+    ),
     "rmsprop": (
         dict(name="rmsprop", decay=0.8, momentum=0.5, centered=True),
         lambda: optax.rmsprop(rate(), 0.8, momentum=0.5, centered=True),
@@ -219,6 +223,21 @@ def test_frozen_parameters_stay_and_count_nowhere(name):
             assert_same(end["head"], head)
 
 
+@pytest.mark.parametrize("freeze", [(), ("^stem/",)])
+def test_sam_descends_along_the_gradient_where_the_loss_is_larger(freeze):
+    with jax.enable_x64(True):
+        section, constant = dict(name="sgd", sam_radius=0.2, freeze=freeze), dict(name="constant", peak=0.1)
+        start = parameters()
+        ours, _ = descend(make_optimizer(section, constant, steps=1), start, traced(section, constant), 1)
+        moving = {key: tree for key, tree in start.items() if not (freeze and key == "stem")}
+        whole = lambda some: objective({**start, **some})
+        grad = jax.grad(whole)(moving)
+        nearby = jax.tree.map(lambda w, g: w + 0.2 * g / optax.tree.norm(grad), moving, grad)
+        assert whole(nearby) > whole(moving)
+        expected = jax.tree.map(lambda w, g: w - 0.1 * g, moving, jax.grad(whole)(nearby))
+        assert_same(ours, {**start, **expected})
+
+
 def test_plateau_shrinks_the_rate_when_the_loss_stalls():
     section = dict(name="sgd", plateau_factor=0.1, plateau_patience=2)
     transformation = make_optimizer(section, dict(name="constant", peak=1.0), steps=9)(0, NO_HYPER)
@@ -236,6 +255,8 @@ def test_defaults_are_the_keys_of_a_page():
         "no_decay": (),
         "freeze": (),
         "clip_norm": None,
+        "clip_ratio": None,
+        "sam_radius": None,
         "plateau_factor": None,
         "plateau_patience": 10,
         "plateau_window": 1,

@@ -7,11 +7,14 @@ The loss of an example is the cross-entropy with smoothed labels,
 and where augmentation has blended two examples (mixup: Zhang et al. 2018; CutMix: Yun et al. 2019),
 
     ℓ = λ ℓ(label) + (1 − λ) ℓ(other label).
+
+A network with auxiliary classifiers adds w ℓ of each of them in training (Szegedy et al. 2015, section 5).
 """
 
 import flax.linen as nn
 import jax
 
+from models.interfaces import Auxiliary
 from training import metrics, views
 from training.losses import softmax_cross_entropy
 from training.metrics import classification as measured
@@ -39,11 +42,15 @@ def classification(networks: dict[str, nn.Module], *, label_smoothing: float = 0
     def loss(player, params, stats, batch, key, frozen, hyper):
         smoothing = hyper["task"]["label_smoothing"]
         network = trained(networks, hyper)["model"]
-        logits, moved = apply_in_training(network, params["model"], stats["model"], key, batch, batch["image"])
+        outputs, moved = apply_in_training(network, params["model"], stats["model"], key, batch, batch["image"])
+        logits, *others = outputs if isinstance(network, Auxiliary) and network.auxiliary else (outputs,)
         guess = logits.argmax(-1)
 
         def judge(label):
-            return softmax_cross_entropy(logits, label, smoothing), guess == label
+            value = softmax_cross_entropy(logits, label, smoothing)
+            for auxiliary in others:
+                value += network.auxiliary * softmax_cross_entropy(auxiliary, label, smoothing)
+            return value, guess == label
 
         values, hits = judge(batch["label"])
         labelled = batch["label"] >= 0

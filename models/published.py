@@ -1,0 +1,88 @@
+"""What others have published of the classifiers: parameters, multiply-adds, accuracy. `fovea list models` prints it.
+
+The suite builds every row and counts it. Reading this file imports no JAX.
+"""
+
+import dataclasses
+from typing import Any
+
+# Who publishes weights with these figures, and their licence.
+LICENCES = {"torchvision": "BSD-3-Clause", "timm": "Apache-2.0"}
+
+
+@dataclasses.dataclass(frozen=True)
+class Published:
+    """A variant of a network in MODELS.
+
+    Attributes:
+      network: its name in MODELS.
+      fields: those that differ from the network's own.
+      resolution: side of the images in pixels.
+      parameters: trainable ones, with `classes` classes.
+      macs: multiply-adds of convolutions and products for one image; 0 where nobody has published them so.
+      top1: accuracy in per cent on ImageNet's validation set, single crop, of these weights; 0: not published.
+      weights: a key of LICENCES, or "" where there are none.
+      channels: of the images.
+    """
+
+    network: str
+    fields: dict[str, Any]
+    resolution: int
+    parameters: int
+    macs: int = 0
+    top1: float = 0.0
+    weights: str = ""
+    classes: int = 1000
+    channels: int = 3
+
+
+def _cifar(network: str, parameters: int, macs: int = 0, classes: int = 10, **fields: Any) -> Published:
+    return Published(network, fields, 32, parameters, macs, classes=classes)
+
+
+_TV = "torchvision"
+
+PUBLISHED = (
+    # Krizhevsky et al. 2012; the counts of the paper's network follow from its figure 2.
+    Published("alexnet", {}, 227, 60_965_224, 724_406_816),
+    Published("alexnet", dict(variant="single"), 227, 62_378_344, 1_135_256_096),
+    Published("alexnet", dict(variant="torchvision"), 224, 61_100_840, 714_188_480, 56.52, _TV),
+    # Simonyan & Zisserman 2015
+    Published("vgg", dict(variant="A"), 224, 132_863_336, 7_609_090_048, 69.02, _TV),
+    Published("vgg", dict(variant="A-LRN"), 224, 132_863_336, 7_609_090_048),
+    Published("vgg", dict(variant="A", norm="batch"), 224, 132_868_840, 7_609_090_048, 70.37, _TV),
+    Published("vgg", dict(variant="B"), 224, 133_047_848, 11_308_466_176, 69.93, _TV),
+    Published("vgg", dict(variant="B", norm="batch"), 224, 133_053_736, 11_308_466_176, 71.59, _TV),
+    Published("vgg", dict(variant="C"), 224, 133_638_952),
+    Published("vgg", dict(variant="D"), 224, 138_357_544, 15_470_264_320, 71.59, _TV),
+    Published("vgg", dict(variant="D", norm="batch"), 224, 138_365_992, 15_470_264_320, 73.36, _TV),
+    Published("vgg", dict(variant="E"), 224, 143_667_240, 19_632_062_464, 72.38, _TV),
+    Published("vgg", dict(variant="E", norm="batch"), 224, 143_678_248, 19_632_062_464, 74.22, _TV),
+    _cifar("vgg", 14_728_266, variant="D", norm="batch", hidden=(), grid=1),
+    # He et al. 2016
+    Published("resnet", dict(depth=18), 224, 11_689_512, 1_814_073_344, 69.76, _TV),
+    Published("resnet", dict(depth=34), 224, 21_797_672, 3_663_761_408, 73.31, _TV),
+    Published("resnet", dict(depth=50), 224, 25_557_032, 4_089_184_256, 76.13, _TV),
+    Published("resnet", dict(depth=101), 224, 44_549_160, 7_801_405_440, 77.37, _TV),
+    Published("resnet", dict(depth=152), 224, 60_192_808, 11_513_626_624, 78.31, _TV),
+    _cifar("resnet_cifar", 269_722, 40_551_040, depth=20),
+    _cifar("resnet_cifar", 272_474, depth=20, shortcut="B"),
+    _cifar("resnet_cifar", 853_018, 125_485_696, depth=56),
+    _cifar("resnet_cifar", 1_727_962, 252_887_680, depth=110),
+    # LeCun et al. 1998
+    Published("lenet5", {}, 28, 61_706, classes=10, channels=1),
+    Published("lenet5", dict(variant="original"), 28, 60_000, classes=10, channels=1),
+    # Szegedy et al. 2016
+    Published("inception_v3", {}, 299, 23_834_568, 5_713_216_096, 77.29, _TV),
+    # Lin et al. 2014
+    _cifar("nin", 966_986),
+    _cifar("nin", 984_356, classes=100),
+    # Dosovitskiy et al. 2021
+    Published("vit", dict(variant="Ti"), 224, 5_717_416, 1_253_700_000),
+    Published("vit", dict(variant="S"), 224, 22_050_664, 4_598_900_000),
+    Published("vit", dict(variant="B"), 224, 86_567_656, 17_563_828_224, 81.07, _TV),
+    Published("vit", dict(variant="B", patch=32), 224, 88_224_232, 4_409_186_304, 75.91, _TV),
+    Published("vit", dict(variant="L"), 224, 304_326_632, 61_554_712_576, 79.66, _TV),
+    Published("vit", dict(variant="L", patch=32), 224, 306_535_400, 15_377_539_072, 76.97, _TV),
+    Published("vit", dict(variant="H", patch=14), 224, 632_045_800, 167_295_000_000),
+)
