@@ -67,6 +67,8 @@ PUBLISHED = (
     Published("resnet", dict(depth=152), 224, 60_192_808, 11_513_626_624, 78.31, _TV),
     _cifar("resnet_cifar", 269_722, 40_551_040, depth=20),
     _cifar("resnet_cifar", 272_474, depth=20, shortcut="B"),
+    _cifar("resnet_cifar", 274_847, depth=20, shortcut="B", reduction=16),  # Hu et al. 2018
+    _cifar("resnet_cifar", 862_889, depth=56, shortcut="B", reduction=16),
     _cifar("resnet_cifar", 853_018, 125_485_696, depth=56),
     _cifar("resnet_cifar", 1_727_962, 252_887_680, depth=110),
     # LeCun et al. 1998

@@ -1,6 +1,7 @@
 """ResNet for CIFAR: 6n+2 layers that learn a correction to the identity (He et al. 2016).
 
-He, Zhang, Ren, Sun, "Deep Residual Learning for Image Recognition", CVPR 2016, section 4.2.
+He, Zhang, Ren, Sun, "Deep Residual Learning for Image Recognition", CVPR 2016, section 4.2. With `reduction`, SE-ResNet
+of Hu, Shen, Sun, "Squeeze-and-Excitation Networks", CVPR 2018.
 
 Depths 20, 32, 44, 56, 110, 1202 are the paper's; any 6n+2 works.
 """
@@ -15,6 +16,7 @@ from models.errors import ModelError, choose
 from models.layers.dropout import Dropout
 from models.layers.norm import norm as normalisation
 from models.layers.precision import exact
+from models.layers.squeeze_excite import SqueezeExcite
 from models.port import Port
 
 
@@ -41,6 +43,7 @@ class Block(nn.Module):
     shortcut: str
     conv: Any
     norm: Any
+    excite: Any  # squeeze and excitation of what the block adds, or None
 
     @nn.compact
     def __call__(self, x):
@@ -49,6 +52,8 @@ class Block(nn.Module):
         y = nn.relu(self.norm(name="bn1")(y))
         y = self.conv(self.channels, (3, 3), name="conv2")(y)
         y = self.norm(name="bn2")(y)
+        if self.excite:
+            y = self.excite(name="se")(y)
         if x.shape != y.shape:
             x = choose(SHORTCUTS, "shortcut", self.shortcut)(x, self.channels, self.strides, self.conv, self.norm)
         return nn.relu(x + y)
@@ -62,6 +67,7 @@ class CifarResNet(nn.Module):
 
     depth: int = 20
     shortcut: str = "A"  # "A": identity with zero padding, as in the paper's CIFAR results; "B": projection
+    reduction: int = 0  # of squeeze and excitation, whose hidden width is channels / reduction; 0: there is none
     dropout_rate: float = 0.0  # before the classifier; the paper has none
     num_classes: int = 10
     dtype: Any = None
@@ -77,36 +83,25 @@ class CifarResNet(nn.Module):
         """
         if self.depth < 8 or (self.depth - 2) % 6:
             raise ModelError(f"depth={self.depth} is not 6n+2, such as 20, 32, 44, 56 or 110")
-        conv = partial(
-            nn.Conv,
-            use_bias=False,
-            padding=1,  # "SAME" would shift the picture by a pixel where the stride is 2
-            dtype=self.dtype,
-            param_dtype=self.param_dtype,
-            kernel_init=nn.initializers.variance_scaling(2.0, "fan_in", "normal"),
-        )
-        norm = normalisation("batch", train, self.axis_name, self.dtype, self.param_dtype)
+        types = dict(dtype=self.dtype, param_dtype=self.param_dtype)
+        he = nn.initializers.variance_scaling(2.0, "fan_in", "normal")
+        # "SAME" would shift the picture by a pixel where the stride is 2.
+        conv = partial(nn.Conv, use_bias=False, padding=1, kernel_init=he, **types)
+        norm = normalisation("batch", train, self.axis_name, **types)
 
         x = nn.relu(norm(name="bn1")(conv(16, (3, 3), name="conv1")(x)))
         maps = {"stem": x}
         for stage, channels in enumerate((16, 32, 64)):
             for i in range((self.depth - 2) // 6):
                 strides = 2 if stage > 0 and i == 0 else 1
-                block = Block(channels, strides, self.shortcut, conv, norm, name=f"layer{stage + 1}_{i}")
-                x = block(x)
+                excite = partial(SqueezeExcite, channels // self.reduction, **types) if self.reduction else None
+                x = Block(channels, strides, self.shortcut, conv, norm, excite, name=f"layer{stage + 1}_{i}")(x)
             maps[f"stage{stage + 1}"] = x
         x = x.mean((1, 2))
         x = Dropout(self.dropout_rate)(x, train)
         if not self.num_classes:
             return {**maps, "pre_logits": x}
-        x = nn.Dense(
-            self.num_classes,
-            dtype=self.dtype,
-            param_dtype=self.param_dtype,
-            kernel_init=nn.initializers.variance_scaling(2.0, "fan_in", "normal"),
-            name="linear",
-        )(x)
-        return exact(x)
+        return exact(nn.Dense(self.num_classes, kernel_init=he, name="linear", **types)(x))
 
 
 # akamaster: https://github.com/akamaster/pytorch_resnet_cifar10

@@ -14,8 +14,11 @@ def scaled_tanh(x):
 ACTIVATIONS = {
     "linear": lambda x: x,
     "relu": nn.relu,
+    "relu6": nn.relu6,
     "gelu": partial(nn.gelu, approximate=False),
     "swish": nn.swish,
+    "hard_swish": nn.hard_swish,
+    "hard_sigmoid": nn.hard_sigmoid,
     "sigmoid": nn.sigmoid,
     "tanh": nn.tanh,
     "scaled_tanh": scaled_tanh,
