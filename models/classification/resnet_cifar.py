@@ -43,7 +43,7 @@ class Block(nn.Module):
     shortcut: str
     conv: Any
     norm: Any
-    excite: Any  # squeeze and excitation of what the block adds, or None
+    excite: Any = None  # squeeze and excitation of what the block adds
 
     @nn.compact
     def __call__(self, x):

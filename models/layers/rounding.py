@@ -2,6 +2,6 @@
 
 
 def divisible(channels: float, by: int = 8) -> int:
-    """The multiple of `by` nearest to `channels`, at least `by`; the next one where that is below 90 % of `channels`."""
+    """The multiple of `by` nearest to `channels`, at least `by`; the next where that is below 90 % of `channels`."""
     rounded = max(by, int(channels + by / 2) // by * by)
     return rounded if rounded >= 0.9 * channels else rounded + by
