@@ -87,4 +87,5 @@ PUBLISHED = (
     Published("vit", dict(variant="L"), 224, 304_326_632, 61_554_712_576, 79.66, _TV),
     Published("vit", dict(variant="L", patch=32), 224, 306_535_400, 15_377_539_072, 76.97, _TV),
     Published("vit", dict(variant="H", patch=14), 224, 632_045_800, 167_295_000_000),
+    Published("vit", dict(distilled=True), 224, 87_338_192),  # Touvron et al. 2021
 )

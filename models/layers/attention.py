@@ -20,6 +20,7 @@ class SelfAttention(nn.Module):
     """
 
     heads: int = 1
+    rotate: Any = None  # queries or keys [B, N, heads, C / heads] -> the same, turned by their positions
     kernel_init: Any = nn.initializers.xavier_uniform()
     out_init: Any = nn.initializers.xavier_uniform()
     dtype: Any = None
@@ -37,6 +38,8 @@ class SelfAttention(nn.Module):
         query, key, value = (
             dense(kernel_init=self.kernel_init, name=name)(x).reshape(split) for name in ("query", "key", "value")
         )
+        if self.rotate:
+            query, key = self.rotate(query), self.rotate(key)
         scores = jnp.einsum("bqhd,bkhd->bhqk", query / math.sqrt(split[-1]), key)
         # The exponentials are taken in float32 at least: in bfloat16 small weights would vanish.
         weights = jax.nn.softmax(exact(scores))

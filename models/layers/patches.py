@@ -25,10 +25,10 @@ def interpolate_positions(positions, old, new):
     """Position embeddings for another resolution: section 3.2, "fine-tuning and higher resolution".
 
     positions: [1, tokens + h·w, C] for a grid of old = (h, w) patches -> [1, tokens + h'·w', C] for new = (h', w').
-    Bilinear over the grid. The embedding of a class token has no place in the grid and is kept as it is.
+    Bilinear over the grid. The embeddings of class and distillation tokens have no place in it and are kept.
     """
     tokens = positions.shape[1] - old[0] * old[1]
-    if tokens not in (0, 1):
+    if tokens not in (0, 1, 2):
         raise ModelError(f"{positions.shape[1]} position embeddings do not belong to a grid of {old[0]}×{old[1]}")
     grid = positions[:, tokens:].reshape(1, *old, -1)
     grid = jax.image.resize(grid, (1, *new, grid.shape[-1]), "linear", antialias=False)

@@ -33,10 +33,44 @@ def vgg(variant: str, norm: bool):
     return model
 
 
+def deit():
+    """timm's, with a class and a distillation token."""
+    from timm.models.deit import VisionTransformerDistilled
+
+    return VisionTransformerDistilled(
+        img_size=32, patch_size=8, embed_dim=24, depth=2, num_heads=3, mlp_ratio=2, num_classes=CLASSES
+    )
+
+
+def dinov2():
+    """The one of transformers with registers, of which the head reads the class token and the mean of the patches."""
+    from transformers import Dinov2WithRegistersConfig, Dinov2WithRegistersForImageClassification
+
+    config = Dinov2WithRegistersConfig(
+        hidden_size=24,
+        num_hidden_layers=2,
+        num_attention_heads=3,
+        mlp_ratio=2,
+        image_size=32,
+        patch_size=8,
+        num_labels=CLASSES,
+        num_register_tokens=4,
+        layer_norm_eps=1e-6,
+    )
+
+    class Logits(Dinov2WithRegistersForImageClassification):
+        def forward(self, images):
+            return super().forward(images).logits
+
+    return Logits(config)
+
+
 # File -> (network, side of the images, our map -> their module).
 ZOO = {
     "alexnet": (alexnet, 80, {"stage1": "features.1", "stage3": "features.7", "stage5": "features.11"}),
     "vgg11": (lambda: vgg("A", False), 64, {"stage1": "features.1", "stage3": "features.9", "stage5": "features.19"}),
+    "deit_distilled": (deit, 32, {}),
+    "dinov2_registers": (dinov2, 32, {}),
     "vgg16_bn": (
         lambda: vgg("D", True),
         32,

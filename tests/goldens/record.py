@@ -91,7 +91,8 @@ def record_classifier(file: str, module, side: int, maps: dict[str, str], batch:
     (logits * torch.from_numpy(direction("logits", tuple(logits.shape)))).sum().backward()
     stored["train_logits"] = logits.detach().numpy()
     stored["gradient of the image"] = digest("gradient of the image", images.grad.numpy())
-    gradients = {name: parameter.grad.numpy() for name, parameter in module.named_parameters()}
+    trained = [(name, parameter.grad) for name, parameter in module.named_parameters() if parameter.grad is not None]
+    gradients = {name: gradient.numpy() for name, gradient in trained}
     for name, part in norms.items():
         kept = (1 - part.momentum) * before[name]
         biased = kept + (part.running_var - kept) * (counts[name] - 1) / counts[name]

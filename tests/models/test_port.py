@@ -41,6 +41,7 @@ CASES = {
     (inception_v3, "torchvision"): (inception_v3.InceptionV3(num_classes=10), [(1, 75, 75, 3)]),
     (inception_v3, "pytorch_fid"): (inception_v3.InceptionV3("fid", num_classes=10), [(1, 75, 75, 3)]),
     (vit, "timm"): (VIT.clone(representation=7), [(1, 32, 32, 3)]),
+    (vit, "transformers_dinov2"): (VIT.clone(registers=4, layer_scale=1.0), [(1, 32, 32, 3)]),
     (vit, "transformers"): (VIT, [(1, 32, 32, 3)]),
     (unet, "milesial"): (unet.UNet(width=2, padding="same", norm="batch"), [(1, 16, 16, 1)]),
     (cyclegan, "junyanz_resnet_9blocks"): (cyclegan.Generator(width=2), [(1, 8, 8, 3)]),

@@ -2,17 +2,20 @@
 
 from functools import partial
 
+import flax.linen as nn
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
 
+from models.classification.resnet_cifar import CifarResNet
 from models.classification.vit import PORTS, EncoderBlock, ViT
 from models.counting import count_macs, parameter_table
 from models.errors import ModelError
 from models.layers.attention import SelfAttention
 from models.layers.dropout import Dropout
 from models.layers.patches import interpolate_positions
+from models.layers.rotary import rotate
 from tests.goldens.make_classification import seeded_images
 from tests.models.parity import abstract, assert_parity, filled, golden, quickly
 
@@ -61,6 +64,44 @@ def test_transformers_parity():
     _, sown = SMALL.apply(variables, images, train=False, mutable=["intermediates"])
     maps = [sown["intermediates"][f"block{i}"]["attention"]["weights"][0] for i in range(2)]
     np.testing.assert_allclose(maps, golden("vit")["attention"], rtol=1e-4, atol=1e-6)
+
+
+def test_rotary_positions_are_timm_s_and_leave_other_tokens():
+    queries = seeded_images(2, 12, 3, 8)
+    np.testing.assert_allclose(rotate(queries, (3, 4)), golden("vit")["rotated"], rtol=1e-5, atol=1e-6)
+    longer = jnp.concatenate([queries[:, :2], queries], 1)
+    turned = rotate(longer, (3, 4), tokens=2)
+    np.testing.assert_array_equal(turned[:, :2], longer[:, :2])
+    np.testing.assert_allclose(turned[:, 2:], rotate(queries, (3, 4)), rtol=1e-6)
+
+
+def test_rotary_attention_depends_on_differences_of_positions():
+    """A picture of equal patches has equal products of queries and keys along every diagonal of the grid."""
+    same = jnp.ones((1, 16, 1, 8)) * jnp.arange(8)
+    query, key = rotate(same, (4, 4)), rotate(jnp.flip(same, -1), (4, 4))
+    products = jnp.einsum("bqhd,bkhd->qk", query, key).reshape(4, 4, 4, 4)
+    np.testing.assert_allclose(products[0, 0, 1, 2], products[2, 1, 3, 3], rtol=1e-5)
+    assert abs(products[0, 0, 1, 2] - products[0, 0, 2, 1]) > 1e-2
+
+
+def test_a_gated_perceptron_is_swiglu():
+    block = EncoderBlock(1, 6, 0.0, 0.0, None, jnp.float32, gated=True)
+    x = seeded_images(2, 3, 4)
+    variables = filled(abstract(block, x, train=False))
+    params = variables["params"]
+    params["attention"]["out"] = jax.tree.map(jnp.zeros_like, params["attention"]["out"])
+    y = nn.LayerNorm(epsilon=1e-6).apply({"params": params["norm2"]}, x)
+    dense = lambda name, y: y @ params[name]["kernel"] + params[name]["bias"]
+    expected = x + dense("mlp2", nn.swish(dense("gate", y)) * dense("mlp1", y))
+    np.testing.assert_allclose(block.apply(variables, x, train=False), expected, rtol=1e-4, atol=1e-4)
+
+
+def test_a_hybrid_reads_the_pixels_of_a_map():
+    backbone = CifarResNet(depth=8, num_classes=0)
+    model = SMALL.clone(backbone=backbone, level="stage3", patch=1)
+    x = jnp.zeros((1, 32, 32, 3))
+    params = abstract(model, x, train=False)["params"]
+    assert params["positions"].shape == (1, 1 + 8 * 8, 24) and params["embedding"]["kernel"].shape == (1, 1, 64, 24)
 
 
 def test_self_attention_is_permutation_equivariant():
@@ -142,7 +183,13 @@ def test_remat_changes_nothing():
 
 @pytest.mark.parametrize(
     ("fields", "message"),
-    [({"variant": "b"}, "variant"), ({"pool": "tokens"}, "did you mean 'token'"), ({"patch": 7}, "patch=7")],
+    [
+        ({"variant": "b"}, "variant"),
+        ({"pool": "tokens"}, "did you mean 'token'"),
+        ({"patch": 7}, "patch=7"),
+        ({"distilled": True, "pool": "gap"}, "distilled=True averages"),
+        ({"rotary": True, "width": 24}, "multiple of 4"),
+    ],
 )
 def test_bad_fields_are_one_clear_line(fields, message):
     with pytest.raises(ModelError, match=message):
