@@ -47,6 +47,12 @@ PUBLISHED = (
     Published("alexnet", {}, 227, 60_965_224, 724_406_816),
     Published("alexnet", dict(variant="single"), 227, 62_378_344, 1_135_256_096),
     Published("alexnet", dict(variant="torchvision"), 224, 61_100_840, 714_188_480, 56.52, _TV),
+    # Zeiler & Fergus 2014, figure 3 and table 3
+    Published("zfnet", {}, 224, 62_357_608),
+    Published("alexnet", dict(variant="zfnet_wide"), 224, 107_627_624),
+    # Sermanet et al. 2014, tables 1 and 3; the paper rounds to 145 and 144 millions.
+    Published("overfeat", {}, 231, 145_920_872, 2_800_000_000),
+    Published("overfeat", dict(variant="accurate"), 221, 144_656_488, 5_370_000_000),
     # Simonyan & Zisserman 2015
     Published("vgg", dict(variant="A"), 224, 132_863_336, 7_609_090_048, 69.02, _TV),
     Published("vgg", dict(variant="A-LRN"), 224, 132_863_336, 7_609_090_048),
@@ -59,6 +65,11 @@ PUBLISHED = (
     Published("vgg", dict(variant="E"), 224, 143_667_240, 19_632_062_464, 72.38, _TV),
     Published("vgg", dict(variant="E", norm="batch"), 224, 143_678_248, 19_632_062_464, 74.22, _TV),
     _cifar("vgg", 14_728_266, variant="D", norm="batch", hidden=(), grid=1),
+    # Szegedy et al. 2015
+    Published("googlenet", dict(auxiliary=0.0), 224, 6_998_552),
+    Published("googlenet", {}, 224, 13_378_280),
+    Published("googlenet", dict(variant="torchvision"), 224, 13_004_888, 1_498_376_192, 69.78, _TV),
+    Published("googlenet", dict(variant="torchvision", auxiliary=0.0), 224, 6_624_904, 1_498_376_192, 69.78, _TV),
     # He et al. 2016
     Published("resnet", dict(depth=18), 224, 11_689_512, 1_814_073_344, 69.76, _TV),
     Published("resnet", dict(depth=34), 224, 21_797_672, 3_663_761_408, 73.31, _TV),

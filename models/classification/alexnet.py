@@ -1,8 +1,10 @@
 """AlexNet: the network that won ILSVRC 2012 (Krizhevsky et al. 2012).
 
 Krizhevsky, Sutskever, Hinton, "ImageNet Classification with Deep Convolutional Neural Networks", NIPS 2012, figure 2.
-The variant "torchvision" is the network of Krizhevsky, "One weird trick for parallelizing convolutional neural
-networks", 2014, figure 2, without local response normalisation.
+- "torchvision" is the network of Krizhevsky, "One weird trick for parallelizing convolutional neural networks", 2014,
+  figure 2, without local response normalisation.
+- "zfnet" is that of Zeiler & Fergus, "Visualizing and Understanding Convolutional Networks", ECCV 2014, figure 3, whose
+  first layers see more; "zfnet_wide" has the widths of its table 3, "adjust layers 3,4,5".
 """
 
 from functools import partial
@@ -14,21 +16,20 @@ import jax.numpy as jnp
 from models.errors import ModelError, choose
 from models.layers.dropout import Dropout
 from models.layers.local_response import local_response
-from models.layers.pool import adaptive_avg_pool
+from models.layers.pool import adaptive_avg_pool, max_pool_ceil
 from models.layers.precision import exact
 from models.layers.sliding import SlidingDense
 from models.port import Port
 
-# Channels of the five convolutions; groups of the second, fourth and fifth, whose halves ran on two GPUs; padding of
-# the first; whether responses are normalised; initial bias of the layers that the paper starts at 1.
+# Channels, window, stride, padding and groups of the five convolutions. Groups ran on two GPUs.
 VARIANTS = {
-    "two_group": ((96, 256, 384, 384, 256), 2, 0, True, 1.0),
-    "single": ((96, 256, 384, 384, 256), 1, 0, True, 1.0),
-    "torchvision": ((64, 192, 384, 256, 256), 1, 2, False, 0.0),
+    "two_group": ((96, 11, 4, 0, 1), (256, 5, 1, 2, 2), (384, 3, 1, 1, 1), (384, 3, 1, 1, 2), (256, 3, 1, 1, 2)),
+    "single": ((96, 11, 4, 0, 1), (256, 5, 1, 2, 1), (384, 3, 1, 1, 1), (384, 3, 1, 1, 1), (256, 3, 1, 1, 1)),
+    "torchvision": ((64, 11, 4, 2, 1), (192, 5, 1, 2, 1), (384, 3, 1, 1, 1), (256, 3, 1, 1, 1), (256, 3, 1, 1, 1)),
+    "zfnet": ((96, 7, 2, 1, 1), (256, 5, 2, 0, 1), (384, 3, 1, 1, 1), (384, 3, 1, 1, 1), (256, 3, 1, 1, 1)),
+    "zfnet_wide": ((96, 7, 2, 1, 1), (256, 5, 2, 0, 1), (512, 3, 1, 1, 1), (1024, 3, 1, 1, 1), (512, 3, 1, 1, 1)),
 }
 SMALLEST = 67  # pixels a side that leave one pixel after the last pooling
-
-pool = partial(nn.max_pool, window_shape=(3, 3), strides=(2, 2))  # windows overlap: section 3.4
 
 
 class AlexNet(nn.Module):
@@ -53,35 +54,24 @@ class AlexNet(nn.Module):
         num_classes=0 a dictionary of maps: "stage1" at stride 4, "stage2" at 8, "stage3" to "stage5" at 16, each before
         its normalisation and pooling, and "pre_logits" [B, hidden].
         """
-        channels, groups, padding, normalise, one = choose(VARIANTS, "variant", self.variant)
+        layers = choose(VARIANTS, "variant", self.variant)
         if min(x.shape[1:3]) < SMALLEST:
-            raise ModelError(f"alexnet needs images of {SMALLEST} pixels a side, not {x.shape[1]}×{x.shape[2]}")
+            raise ModelError(f"{self.variant} needs images of {SMALLEST} pixels a side, not {x.shape[1]}×{x.shape[2]}")
         types = dict(dtype=self.dtype, param_dtype=self.param_dtype, kernel_init=nn.initializers.normal(0.01))
-        ones = nn.initializers.constant(one)
-        layers = (  # window, stride, padding, groups, initial bias
-            (11, 4, padding, 1, nn.initializers.zeros),
-            (5, 1, 2, groups, ones),
-            (3, 1, 1, 1, nn.initializers.zeros),
-            (3, 1, 1, groups, ones),
-            (3, 1, 1, groups, ones),
-        )
+        # Section 5: with ones the ReLUs of these layers start with positive inputs.
+        ones = nn.initializers.constant(1.0 if self.variant in ("two_group", "single") else 0.0)
+        normalise = local_response if self.variant != "torchvision" else lambda x: x
+        # Windows overlap: section 3.4. Those of Zeiler & Fergus may reach beyond the map: 110 pixels become 55.
+        pool = max_pool_ceil if "zfnet" in self.variant else partial(nn.max_pool, window_shape=(3, 3), strides=(2, 2))
+
         maps = {}
-        for i, (count, (window, stride, pad, parts, bias)) in enumerate(zip(channels, layers, strict=True), 1):
-            sides = (window, window)
-            conv = nn.Conv(
-                int(count * self.width),
-                sides,
-                stride,
-                pad,
-                feature_group_count=parts,
-                bias_init=bias,
-                **types,
-                name=f"conv{i}",
-            )
-            x = nn.relu(conv(x))
+        for i, (channels, window, stride, padding, groups) in enumerate(layers, 1):
+            conv = partial(nn.Conv, int(channels * self.width), (window, window), stride, padding, name=f"conv{i}")
+            bias = ones if i in (2, 4, 5) else nn.initializers.zeros
+            x = nn.relu(conv(feature_group_count=groups, bias_init=bias, **types)(x))
             maps[f"stage{i}"] = x
-            if i in (1, 2):
-                x = pool(local_response(x) if normalise else x)
+            if i <= 2:
+                x = pool(normalise(x))
         x = adaptive_avg_pool(pool(x), 6, 6)
         for i, window in enumerate(((6, 6), (1, 1)), 6):
             x = Dropout(self.dropout_rate)(x, train)

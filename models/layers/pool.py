@@ -46,3 +46,12 @@ def adaptive_avg_pool(x, rows: int, columns: int):
             weights = (inside / (stops - starts)[:, None]).astype(x.dtype)
             x = jnp.moveaxis(jnp.tensordot(weights, x, axes=(1, axis)), 0, axis)
     return x
+
+
+def max_pool_ceil(x, size: int = 3, stride: int = 2):
+    """Max pooling whose last windows may reach beyond the map, as Caffe's: x [B, H, W, C] -> [B, H', W', C].
+
+    H' = ceil((H - size) / stride) + 1, for H of at least 1.
+    """
+    beyond = [(0, max(0, -(-max(n - size, 0) // stride) * stride + size - n)) for n in x.shape[1:3]]
+    return nn.max_pool(x, (size, size), (stride, stride), padding=beyond)

@@ -40,6 +40,8 @@ NETWORKS: dict[str, Callable[[Mapping[str, Any]], dict[str, Any]]] = {
     "lenet5": lambda fields: {},
     "nin": lambda fields: {},
     "alexnet": lambda fields: dict(width=0.0625, hidden=8),
+    "googlenet": lambda fields: dict(width=0.25),
+    "overfeat": lambda fields: dict(width=0.03125),
     "vgg": lambda fields: dict(width=2, hidden=(8,) * len(fields["hidden"])),
     "resnet_cifar": lambda fields: dict(depth=8),
     "resnet": lambda fields: {},  # see `few_blocks`
@@ -80,7 +82,7 @@ TASKS: dict[str, dict[str, Any]] = {
 }
 
 # What a network needs of an image: the least side that gives it every stage that the page's images give it.
-SIDES = {"lenet5": 32, "alexnet": 67, "vgg": 32, "resnet": 32, "dcgan_generator": 16}
+SIDES = {"lenet5": 32, "alexnet": 67, "vgg": 32, "overfeat": 231, "googlenet": 32, "resnet": 32, "dcgan_generator": 16}
 
 # TFDS set -> channels of its images.
 TFDS = {"mnist": 1, "fashion_mnist": 1, "cifar10": 3, "imagenet2012": 3}

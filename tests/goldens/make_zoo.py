@@ -33,6 +33,13 @@ def vgg(variant: str, norm: bool):
     return model
 
 
+def googlenet():
+    """torchvision's, with both auxiliary classifiers."""
+    from torchvision.models import googlenet
+
+    return googlenet(weights=None, num_classes=CLASSES, init_weights=False)
+
+
 def deit():
     """timm's, with a class and a distillation token."""
     from timm.models.deit import VisionTransformerDistilled
@@ -68,6 +75,7 @@ def dinov2():
 # File -> (network, side of the images, our map -> their module).
 ZOO = {
     "alexnet": (alexnet, 80, {"stage1": "features.1", "stage3": "features.7", "stage5": "features.11"}),
+    "googlenet": (googlenet, 64, {"stem": "conv1", "stage2": "inception3b", "stage4": "inception5b"}),
     "vgg11": (lambda: vgg("A", False), 64, {"stage1": "features.1", "stage3": "features.9", "stage5": "features.19"}),
     "deit_distilled": (deit, 32, {}),
     "dinov2_registers": (dinov2, 32, {}),

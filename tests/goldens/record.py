@@ -88,6 +88,7 @@ def record_classifier(file: str, module, side: int, maps: dict[str, str], batch:
             part.register_forward_hook(count)
     images.requires_grad_()
     logits = module(images)
+    logits = sum(logits) if isinstance(logits, tuple) else logits  # those of auxiliary classifiers are added
     (logits * torch.from_numpy(direction("logits", tuple(logits.shape)))).sum().backward()
     stored["train_logits"] = logits.detach().numpy()
     stored["gradient of the image"] = digest("gradient of the image", images.grad.numpy())

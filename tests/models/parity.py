@@ -93,6 +93,7 @@ def assert_classifier_parity(file: str, model, port: Port = NAMED_AS_OURS, rtol=
         def compute(variables, images):
             def loss(params, images):
                 logits, moved = model.apply({**variables, "params": params}, images, train=True, mutable=MOVED)
+                logits = sum(logits) if isinstance(logits, tuple) else logits  # auxiliary classifiers
                 return jnp.sum(logits * direction("logits", logits.shape)), (logits, moved)
 
             gradients, trained = jax.grad(loss, (0, 1), has_aux=True)(variables["params"], images)

@@ -11,7 +11,7 @@ import pytest
 from PIL import Image
 
 from models import MODELS
-from models.classification import alexnet, inception_v3, lenet, mlp, resnet, resnet_cifar, vgg, vit
+from models.classification import alexnet, googlenet, inception_v3, lenet, mlp, resnet, resnet_cifar, vgg, vit
 from models.classification.mlp import MLP
 from models.errors import ModelError
 from models.generative import cyclegan, dcgan, ddpm_unet
@@ -36,6 +36,7 @@ CASES = {
         for layers, variant in {11: "A", 13: "B", 16: "D", 19: "E"}.items()
         for suffix, norm in {"": "none", "_bn": "batch"}.items()
     },
+    (googlenet, "torchvision"): (googlenet.GoogLeNet("torchvision", width=0.125), [(1, 32, 32, 3)]),
     (resnet_cifar, "akamaster"): (resnet_cifar.CifarResNet(depth=8, shortcut="B"), [(1, 32, 32, 3)]),
     (resnet, "torchvision"): (resnet.ResNet(depth=18, num_classes=10), [(1, 32, 32, 3)]),
     (inception_v3, "torchvision"): (inception_v3.InceptionV3(num_classes=10), [(1, 75, 75, 3)]),

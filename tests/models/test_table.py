@@ -25,6 +25,9 @@ from models.interfaces import Adaptable, Codec, Conditional, Cropping, Generator
 FEATURES = CifarResNet(depth=8, num_classes=0)
 SMALL = {
     "alexnet": dict(width=0.125, hidden=8),
+    "googlenet": dict(width=0.125),
+    "zfnet": dict(width=0.125, hidden=8),
+    "overfeat": dict(width=0.0625),
     "vgg": dict(width=2, hidden=(8,)),
     "resnet": dict(depth=18),
     "resnet_cifar": dict(depth=8),
@@ -41,6 +44,8 @@ SMALL = {
 }
 INPUTS = {
     "alexnet": [(1, 67, 67, 3)],
+    "zfnet": [(1, 67, 67, 3)],
+    "overfeat": [(1, 231, 231, 3)],
     "inception_v3": [(1, 75, 75, 3)],
     "vae": [(1, 28, 28, 1)],
     "vae_conv": [(1, 28, 28, 1)],

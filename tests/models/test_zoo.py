@@ -2,7 +2,7 @@
 
 import pytest
 
-from models.classification import alexnet, vgg, vit
+from models.classification import alexnet, googlenet, vgg, vit
 from tests.models.parity import assert_classifier_parity
 
 SMALL_VIT = dict(width=24, depth=2, heads=3, mlp=48, patch=8)
@@ -10,6 +10,10 @@ SMALL_VIT = dict(width=24, depth=2, heads=3, mlp=48, patch=8)
 # Golden file -> (our network, its port).
 ZOO = {
     "alexnet": (alexnet.AlexNet("torchvision", hidden=64, dropout_rate=0.0), alexnet.PORTS["torchvision"]),
+    "googlenet": (
+        googlenet.GoogLeNet("torchvision", dropout_rate=0.0, auxiliary_dropout_rate=0.0),
+        googlenet.PORTS["torchvision"],
+    ),
     "vgg11": (vgg.VGG("A", width=8, hidden=(64, 64), dropout_rate=0.0), vgg.PORTS["torchvision_vgg11"]),
     "deit_distilled": (vit.ViT(**SMALL_VIT, distilled=True), vit.PORTS["timm"]),
     "dinov2_registers": (
