@@ -1,4 +1,8 @@
-"""`fovea list`: the names that a page can use, without importing what they name."""
+"""`fovea list`: the names that a page can use, without importing what they name.
+
+`fovea list models` also shows what is published of the classifiers: parameters, multiply-adds of one image, its side in
+pixels, and the top-1 accuracy on ImageNet of weights that somebody publishes, with their licence.
+"""
 
 import argparse
 import ast
@@ -7,6 +11,7 @@ import pathlib
 
 from experiments.pages import catalogue
 from experiments.pages.component import find, table
+from models.published import LICENCES, PUBLISHED, Published
 
 KINDS = {"models": "model", "tasks": "task", "data": "data"}
 
@@ -24,6 +29,16 @@ def run(options: argparse.Namespace) -> None:
         print(f"{kind}:")
         for name, text in lines.items():
             print(f"  {name:{max(map(len, lines))}}  {text}")
+            if options.kind == "models":
+                for row in (row for row in PUBLISHED if row.network == name):
+                    print(f"      {_figures(row)}")
+
+
+def _figures(row: Published) -> str:
+    fields = " ".join(f"{key}={value}" for key, value in {**row.fields, "num_classes": row.classes}.items())
+    macs = f"{row.macs / 1e9:8.3f} G" if row.macs else " " * 10
+    weights = f"  {row.top1:5.2f} % {row.weights}, {LICENCES[row.weights]}" if row.weights else ""
+    return f"{fields:56} {row.parameters / 1e6:8.3f} M {macs}  {row.resolution}²{weights}"
 
 
 def _summary(kind: str, name: str) -> str:

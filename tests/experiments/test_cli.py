@@ -9,6 +9,8 @@ import sys
 import pytest
 
 from experiments import cli
+from models import MODELS
+from models.published import PUBLISHED
 
 ROOT = pathlib.Path(__file__).parents[2]
 HEAVY = ("jax", "flax", "optax", "numpy", "ml_collections", "tensorflow_datasets", "matplotlib")
@@ -86,6 +88,10 @@ def test_list_says_what_each_thing_is(fovea):
     assert any(line.split()[0] == "lenet5" and "LeNet-5" in line for line in listed)
     assert any(line.split()[0] == "lenet5_digits" for line in listed)
     assert all(len(line.split()) > 1 for line in listed if line.startswith(" ")), "a name without a summary"
+    models = fovea("list", "models").out.splitlines()
+    assert len(models) == 1 + len(MODELS) + len(PUBLISHED)
+    (vgg,) = [line for line in models if line.split()[:3] == ["variant=D", "num_classes=1000", "138.358"]]
+    assert vgg.endswith("M   15.470 G  224²  71.59 % torchvision, BSD-3-Clause")
     assert fovea("list", "tasks").out.startswith("tasks:\n")
 
 
