@@ -15,6 +15,7 @@ OPTIMIZERS = {
     "lamb": "optax:lamb",
     "lion": "optax:lion",
     "lbfgs": "optax:lbfgs",
+    "muon": "training.muon:muon",
 }
 
 SCHEDULES = {

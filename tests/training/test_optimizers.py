@@ -238,6 +238,46 @@ def test_sam_descends_along_the_gradient_where_the_loss_is_larger(freeze):
         assert_same(ours, {**start, **expected})
 
 
+def test_muon_moves_a_convolution_as_the_matrix_that_it_is():
+    with jax.enable_x64(True):
+        draw = np.random.default_rng(0).normal
+        params = {"conv": {"kernel": jnp.zeros((3, 3, 2, 8)), "bias": jnp.zeros(8)}, "token": jnp.zeros((1, 1, 4))}
+        grad = jax.tree.map(lambda x: jnp.asarray(draw(size=x.shape)), params)
+        build = make_optimizer(dict(name="muon", adam_ratio=0.5), dict(name="constant", peak=0.1), steps=1)(0, NO_HYPER)
+        change, _ = build.update(grad, build.init(params), params)
+        flat = lambda tree: tree["conv"]["kernel"].reshape(18, 8)
+        alone = optax.contrib.muon(0.1)
+        expected, _ = alone.update(flat(grad), alone.init(flat(params)), flat(params))
+        assert_same(flat(change), expected)
+        lengths = np.linalg.svd(flat(change) / -0.1)[1]
+        assert 0.6 < lengths.min() and lengths.max() < 1.3  # orthogonal, as far as five iterations make it
+        rest = lambda tree: (tree["conv"]["bias"], tree["token"])
+        adam = optax.nadam(0.05)
+        assert_same(rest(change), adam.update(rest(grad), adam.init(rest(params)))[0], 1e-6)
+
+
+@pytest.mark.parametrize("name", OPTIMIZERS)
+def test_every_optimizer_arrives(name):
+    """At the minimum of a bowl with unequal axes, from any of the table, with a rate of its own scale."""
+    rates = {"sgd": 0.02, "adagrad": 1.0, "adadelta": 20.0, "lars": 20.0, "lbfgs": 1.0}
+    bowl = lambda params: sum((i + 1) * jnp.sum((x - 0.3) ** 2) for i, x in enumerate(jax.tree.leaves(params)))
+    section, schedule = dict(name=name, weight_decay=0.0), dict(name="cosine", peak=rates.get(name, 0.1))
+    build = make_optimizer(section, schedule, steps=300)
+
+    @jax.jit
+    def run(params):
+        def update(carry, t):
+            params, state = carry
+            value, grad = jax.value_and_grad(bowl)(params)
+            change, state = build(t, NO_HYPER).update(grad, state, params, value=value, grad=grad, value_fn=bowl)
+            return (optax.apply_updates(params, change), state), value
+
+        return jax.lax.scan(update, (params, build(0, NO_HYPER).init(params)), jnp.arange(300))[0][0]
+
+    end = bowl(run(parameters(jnp.float32)))
+    assert end < 1e-3 * bowl(parameters(jnp.float32)), end
+
+
 def test_plateau_shrinks_the_rate_when_the_loss_stalls():
     section = dict(name="sgd", plateau_factor=0.1, plateau_patience=2)
     transformation = make_optimizer(section, dict(name="constant", peak=1.0), steps=9)(0, NO_HYPER)
