@@ -250,7 +250,7 @@ def test_muon_moves_a_convolution_as_the_matrix_that_it_is():
         expected, _ = alone.update(flat(grad), alone.init(flat(params)), flat(params))
         assert_same(flat(change), expected)
         lengths = np.linalg.svd(flat(change) / -0.1)[1]
-        assert 0.6 < lengths.min() and lengths.max() < 1.3  # orthogonal, as far as five iterations make it
+        assert lengths.min() > 0.6 and lengths.max() < 1.3  # orthogonal, as far as five iterations make it
         rest = lambda tree: (tree["conv"]["bias"], tree["token"])
         adam = optax.nadam(0.05)
         assert_same(rest(change), adam.update(rest(grad), adam.init(rest(params)))[0], 1e-6)
