@@ -20,7 +20,8 @@ class Layout:
     box: the key of the BBoxFeature within the dictionaries of `boxes`; "" without dictionaries.
     labels: the key of the ClassLabel there.
     crowd, difficult: the keys of these flags there.
-    caption: (name, key) of the Text, or sequence of it, that becomes tokens; the key is that within a dictionary, or "".
+    caption: (name, key) of the Text, or sequence of it, that becomes tokens; the key is that within a dictionary, or
+        "" without dictionaries.
     several: whether an example may have several captions.
     texts: (name, key) of each other Text.
     """
