@@ -71,7 +71,7 @@ def of_folder(path, **more):
         ("data.scale", "unti", "no scale 'unti': did you mean 'unit'?"),
         ("data.augment", "flop", "no augmentation 'flop': did you mean 'flip'?"),
         ("data.resident", "maybe", "data.resident='maybe': 'auto', 'yes' or 'no'"),
-        ("optimizer.freeze", "hiden", "optimizer.freeze: 'hiden' matches no parameter; nearest: hidden_0/"),
+        ("optimizer.freeze", "hiden", "optimizer.freeze: 'hiden' matches no parameter: did you mean 'hidden_0/"),
         (
             "model.activation",
             "rleu",
