@@ -16,6 +16,8 @@ from experiments.evaluation.answers import Answer, as_json
 from experiments.pages import override, page
 from experiments.pages.stored import read_page
 from experiments.runs.run import build
+from models.classification import mlp
+from models.port import to_torch
 from training.checkpoint import Checkpoints
 from training.errors import TrainingError
 
@@ -161,6 +163,12 @@ def test_frozen_networks_are_what_a_run_or_a_file_holds(tmp_path):
     kernel = next(iter(parts.frozen["features"]["params"].values()))["kernel"]
     assert parts.frozen is parts.frozen and any(np.array_equal(kernel, x["kernel"]) for x in params.values())
     assert len(parts.frozen["features"]["params"]) == len(params) - 1, "the head is left out"
+    np.savez(tmp_path / "torch.npz", **to_torch({"params": params}, mlp.PORTS["torch"]))
+    of_file = Parts(frozen(weights=str(tmp_path / "torch.npz"))).frozen
+    jax.tree.map(np.testing.assert_array_equal, of_file, parts.frozen)
+    np.savez(tmp_path / "other.npz", conv=np.zeros(3))
+    with pytest.raises(PageError, match=r"frozen.features.weights='.*other.npz': .*hidden_0.weight"):
+        _ = Parts(frozen(weights=str(tmp_path / "other.npz"))).frozen
     with pytest.raises(PageError, match=r"frozen.features.weights=.*was trained with model.activation='relu'"):
         _ = Parts(frozen(weights=str(tmp_path / "run"), activation="tanh")).frozen
     with pytest.raises(PageError, match="there is no such work directory or file"):
