@@ -10,7 +10,7 @@ from experiments.pages.component import Component, find
 from experiments.pages.schema import components, is_component, keys_of
 from models.interfaces import Rated
 
-HEADLESS = {"num_classes": 0, "head": False}  # fields of a network that gives its features
+HEADLESS = {"num_classes": 0, "headless": True}  # fields of a network that gives its features
 
 
 class Networks(dict):

@@ -26,7 +26,7 @@ class CenterNet(nn.Module):
     level: str = "stage3"  # which of its maps
     width: int = 64  # channels of the heads
     num_classes: int = 80
-    head: bool = True  # False: the maps of the backbone are the answer
+    headless: bool = False  # True: the maps of the backbone are the answer
     dtype: Any = None
     param_dtype: Any = jnp.float32
 
@@ -41,7 +41,7 @@ class CenterNet(nn.Module):
         Without a head it is the dictionary of the backbone.
         """
         maps = self.backbone(x, train)
-        if not self.head:
+        if self.headless:
             return maps
         types = dict(dtype=self.dtype, param_dtype=self.param_dtype)
         x = choose(maps, "level", self.level)

@@ -49,7 +49,7 @@ class Generator(nn.Module):
     shape: tuple[int, int, int] = (256, 256, 3)  # H, W, C of an image; C is read
     width: int = 64
     blocks: int = 9  # the paper: 6 for images of 128×128, 9 for 256×256 and more
-    head: bool = True  # False: the maps are the answer
+    headless: bool = False  # True: the maps are the answer
     dtype: Any = None
     param_dtype: Any = jnp.float32
 
@@ -78,7 +78,7 @@ class Generator(nn.Module):
         for i in (1, 2):
             x = up(self.width << 2 - i, name=f"up{i}")(x)[:, 1:, 1:]  # torch's padding=1, output_padding=1
             x = maps[f"up{i}"] = nn.relu(norm()(x))
-        if not self.head:
+        if self.headless:
             return maps
         x = conv(self.shape[-1], (7, 7), padding="VALID", name="output")(reflect(x, 3))
         return nn.tanh(exact(x))
@@ -91,7 +91,7 @@ class Discriminator(nn.Module):
 
     width: int = 64
     layers: int = 3  # convolutions with stride 2
-    head: bool = True  # False: the maps are the answer
+    headless: bool = False  # True: the maps are the answer
     dtype: Any = None
     param_dtype: Any = jnp.float32
 
@@ -111,7 +111,7 @@ class Discriminator(nn.Module):
             if i > 0:  # the first layer is not normalised
                 x = norm()(x)
             x = maps[f"stage{i + 1}"] = nn.leaky_relu(x, 0.2)
-        if not self.head:
+        if self.headless:
             return maps
         x = conv(1, name=f"conv{self.layers + 1}")(x)
         return exact(x[..., 0])

@@ -85,7 +85,7 @@ class Discriminator(nn.Module):
     norm: str = "batch"  # a name in NORMS
     conditional: bool = False
     num_classes: int = 10  # read when conditional
-    head: bool = True  # False: the maps are the answer
+    headless: bool = False  # True: the maps are the answer
     dtype: Any = None
     param_dtype: Any = jnp.float32
     axis_name: str | None = None
@@ -111,7 +111,7 @@ class Discriminator(nn.Module):
             if i > 0:  # the first layer normalises nothing
                 x = norm(name=f"norm{i}")(x)
             x = maps[f"stage{i + 1}"] = nn.leaky_relu(x, 0.2)
-        if not self.head:
+        if self.headless:
             return maps
         x = conv(1, x.shape[1:3], padding="VALID", name=f"conv{count}")(x)
         return exact(x[:, 0, 0, 0])

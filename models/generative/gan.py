@@ -56,7 +56,7 @@ class Discriminator(nn.Module):
     hidden: tuple[int, ...] = (512, 512, 512)
     conditional: bool = False
     num_classes: int = 10  # read when conditional
-    head: bool = True  # False: what it reads is the answer
+    headless: bool = False  # True: what it reads is the answer
     dtype: Any = None
     param_dtype: Any = jnp.float32
 
@@ -71,6 +71,6 @@ class Discriminator(nn.Module):
         if self.conditional:
             x = condition(x, label, self.num_classes)
         mlp = partial(MLP, dtype=self.dtype, param_dtype=self.param_dtype)
-        if not self.head:
+        if self.headless:
             return {"pre_logits": nn.relu(mlp(self.hidden)(x))}
         return exact(mlp((*self.hidden, 1))(x)[:, 0])

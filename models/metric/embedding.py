@@ -19,7 +19,7 @@ class Embedding(nn.Module):
 
     backbone: nn.Module  # (x, train) -> a dictionary with "pre_logits" [B, D]
     dim: int = 128  # of the embedding
-    head: bool = True  # False: the maps and features of the backbone are the answer
+    headless: bool = False  # True: the maps and features of the backbone are the answer
     dtype: Any = None
     param_dtype: Any = jnp.float32
 
@@ -27,7 +27,7 @@ class Embedding(nn.Module):
     def __call__(self, x, train: bool):
         """x: [B, H, W, C] -> [B, dim] of length 1, or without a head the dictionary of the backbone."""
         features = self.backbone(x, train)
-        if not self.head:
+        if self.headless:
             return features
         dense = nn.Dense(self.dim, dtype=self.dtype, param_dtype=self.param_dtype, name="embedding")
         y = exact(dense(features["pre_logits"]))

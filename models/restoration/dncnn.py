@@ -36,7 +36,7 @@ class DnCNN(nn.Module):
     depth: int = 17  # convolutions; the network sees 2 depth + 1 pixels
     width: int = 64
     norm: str = "batch"  # a name in NORMS; "none" is what remains once the statistics are merged into the kernels
-    head: bool = True  # False: the maps are the answer
+    headless: bool = False  # True: the maps are the answer
     dtype: Any = None
     param_dtype: Any = jnp.float32
     axis_name: str | None = None
@@ -57,7 +57,7 @@ class DnCNN(nn.Module):
         for i in range(1, self.depth - 1):
             x = nn.relu(norm(name=f"norm{i}")(conv(self.width, use_bias=use_bias, name=f"conv{i}")(x)))
             maps[f"stage{i + 1}"] = x
-        if not self.head:
+        if self.headless:
             return maps
         return exact(conv(channels, name=f"conv{self.depth - 1}")(x))
 

@@ -75,8 +75,8 @@ def of_folder(path, **more):
         (
             "model.activation",
             "rleu",
-            "activation='rleu' is not one of 'linear', 'relu', 'gelu', 'swish', 'sigmoid', 'tanh', 'scaled_tanh'"
-            "; did you mean 'relu'?",
+            "activation='rleu' is not one of 'linear', 'relu', 'relu6', 'gelu', 'swish', 'hard_swish', 'hard_sigmoid', "
+            "'sigmoid', 'tanh', 'scaled_tanh'; did you mean 'relu'?",
         ),
         ("train.ema_players", "mdoel", "train.ema_players: no player 'mdoel': did you mean 'model'?"),
         ("train.init_from", "nowhere", "train.init_from: 'nowhere' is not a work directory with checkpoints"),

@@ -162,9 +162,9 @@ def test_the_builder_makes_the_inner_network_without_classes():
 def test_networks_that_are_frozen_or_inside_have_no_head_and_no_key_for_it():
     inside, frozen = dict(name="detector", backbone=dict(name="dncnn")), dict(critic=dict(name="dcgan_discriminator"))
     config = page(model=inside, frozen=frozen)
-    assert "head" not in config.model.backbone and "head" not in config.frozen.critic
+    assert "headless" not in config.model.backbone and "headless" not in config.frozen.critic
     networks = Parts(config).networks
-    assert (networks["model"].backbone.head, networks["critic"].head) == (False, False)
+    assert (networks["model"].backbone.headless, networks["critic"].headless) == (True, True)
 
 
 def test_the_fingerprint_sees_the_inner_network():

@@ -151,7 +151,7 @@ def test_networks_that_read_an_image_alone_give_their_maps_without_a_head(name, 
     if [x.ndim for x in inputs] != [4] or isinstance(network, Codec):
         return
     fields = {field.name for field in dataclasses.fields(network)}
-    without = {"head": False} if "head" in fields else {"num_classes": 0} if "num_classes" in fields else {}
+    without = {"headless": True} if "headless" in fields else {"num_classes": 0} if "num_classes" in fields else {}
     headless, size = network.clone(**without), inputs[0].shape[1:]
     maps = feature_maps(headless, size)
     assert all(x.channels > 0 for x in maps.values()) and bool(maps) == (name not in ("mlp", "gan_discriminator"))
