@@ -3,7 +3,6 @@
 import dataclasses
 import os
 import pathlib
-import re
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 
@@ -21,7 +20,7 @@ from data.preparation import Preparation
 from data.reading import Pictures
 from data.source import Info, Source, normalisation
 from data.splits import resolve
-from data.text import SPECIAL, Vocabulary
+from data.text import encode_any, learned, words_of
 
 CORNERS = ("x1", "y1", "x2", "y2")
 
@@ -110,23 +109,17 @@ def captions(
     listing = _listing(argument, "captions", ("file", "caption"))
     texts: dict[pathlib.Path, list[str]] = {}
     for row in listing.rows:
-        words = re.findall(r"[\w']+", row.values["caption"].lower())
-        if not words:
+        text = words_of(row.values["caption"])
+        if not text:
             raise DataError(f"{listing.path} line {row.line}: no caption")
-        texts.setdefault(row.file, []).append(" ".join(words))
+        texts.setdefault(row.file, []).append(text)
     splits = listing.by_split()
     taught = splits.get("train", texts)
-    counts = Counter(word for file in taught for text in texts[file] for word in text.split())
-    known = sorted(word for word, count in counts.items() if count >= min_count)
-    vocabulary = Vocabulary((*SPECIAL, "<unknown>", *known))
-    kept = set(known)
-
-    def tokens(text):
-        words = [word if word in kept else "<unknown>" for word in text.split()]
-        return vocabulary.encode(" ".join(words[: length - 2]), length)
+    vocabulary = learned((text for file in taught for text in texts[file]), min_count)
 
     def encode(file, matrix, shape, rng):
-        return {"tokens": tokens(texts[file][rng.integers(len(texts[file])) if rng else 0])}
+        text = texts[file][rng.integers(len(texts[file])) if rng else 0]
+        return {"tokens": encode_any(vocabulary, text, length)}
 
     fields = {"tokens": Field("tokens", (length,), "int32", vocabulary.words)}
     several = any(len(found) > 1 for found in texts.values())

@@ -8,7 +8,6 @@ TFDS's stock builders need TensorFlow for this (pip install 'fovea[tensorflow]')
 
 import argparse
 import contextlib
-import difflib
 import io
 import logging
 import pathlib
@@ -17,7 +16,7 @@ import textwrap
 import urllib.parse
 from collections.abc import Sequence
 
-from data.errors import DataError
+from data.errors import DataError, near
 
 
 def find_builder(name: str, data_dir: str | None = None):
@@ -40,8 +39,7 @@ def find_builder(name: str, data_dir: str | None = None):
 def near_sets(name: str, known: Sequence[str]) -> list[str]:
     """At most three names of the catalogue that are like `name`, the nearest first; case and configuration are free."""
     word = re.split("[/:]", name.lower().replace("-", "_"))[0]
-    close = difflib.get_close_matches(word, known, n=3, cutoff=0.6)
-    return list(dict.fromkeys([*close, *(other for other in known if other.startswith(word))]))[:3]
+    return list(dict.fromkeys([*near(word, known, 3), *(other for other in known if other.startswith(word))]))[:3]
 
 
 def prepare(name: str, data_dir: str | None = None, manual_dir: str | None = None):

@@ -2,6 +2,8 @@
 
 import dataclasses
 import functools
+import re
+from collections import Counter
 from collections.abc import Iterable
 
 import numpy as np
@@ -9,6 +11,7 @@ import numpy as np
 from data.errors import DataError, unknown
 
 PAD, START, END = SPECIAL = ("<pad>", "<start>", "<end>")  # tokens 0, 1 and 2 of every vocabulary
+UNKNOWN = "<unknown>"  # token 3 of a learned vocabulary
 
 
 @dataclasses.dataclass(frozen=True)
@@ -52,3 +55,20 @@ class Vocabulary:
             if token > 2:
                 words.append(self.words[token])
         return " ".join(words)
+
+
+def words_of(caption: str) -> str:
+    """The words of a caption, separated by spaces: runs of letters, digits and apostrophes, in lower case."""
+    return " ".join(re.findall(r"[\w']+", caption.lower()))
+
+
+def learned(texts: Iterable[str], min_count: int = 1) -> Vocabulary:
+    """SPECIAL, <unknown>, and the words that occur at least `min_count` times in `texts`, in alphabetical order."""
+    counts = Counter(word for text in texts for word in text.split())
+    return Vocabulary((*SPECIAL, UNKNOWN, *sorted(word for word, count in counts.items() if count >= min_count)))
+
+
+def encode_any(vocabulary: Vocabulary, text: str, length: int) -> np.ndarray:
+    """As `Vocabulary.encode` of a learned vocabulary, for any text: other words are <unknown>, a long text is cut."""
+    words = [word if word in vocabulary._tokens else UNKNOWN for word in text.split()[: length - 2]]
+    return vocabulary.encode(" ".join(words), length)

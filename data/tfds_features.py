@@ -20,7 +20,10 @@ class Layout:
     box: the key of the BBoxFeature within the dictionaries of `boxes`; "" without dictionaries.
     labels: the key of the ClassLabel there.
     crowd, difficult: the keys of these flags there.
-    texts: (name, key) of each Text, or sequence of it; the key is that within a dictionary, or "".
+    caption: (name, key) of the Text, or sequence of it, that becomes tokens; the key is that within a dictionary, or
+        "" without dictionaries.
+    several: whether an example may have several captions.
+    texts: (name, key) of each other Text.
     """
 
     image: str
@@ -31,6 +34,8 @@ class Layout:
     labels: str = ""
     crowd: str = ""
     difficult: str = ""
+    caption: tuple[str, str] | None = None
+    several: bool = False
     texts: tuple[tuple[str, str], ...] = ()
 
 
@@ -38,7 +43,8 @@ def layout(builder, name: str, chosen: tuple[str, ...] = ()) -> Layout:
     """Maps the features of `builder` by their types.
 
     Where there are several of a type, that of the set's supervised keys is taken, then the one called "image" or
-    "label", then the first by name; `chosen` names those to choose from. Raises DataError for a set without images.
+    "label", then the first by name; `chosen` names those to choose from. A Text is the caption where it is chosen, or
+    has "caption" in its name. Raises DataError for a set without images.
     """
     from tensorflow_datasets import features as types
 
@@ -63,7 +69,8 @@ def layout(builder, name: str, chosen: tuple[str, ...] = ()) -> Layout:
             f"tfds:{name} has no images of 8 or 16 bits: its features are {', '.join(builder.info.features)}"
         )
     first = lambda test: next((feature for feature in order if test(feature, found[feature])), "")
-    texts = [(f, _key_of(found[f], types.Text)) for f in order]
+    texts = [(f, key) for f in order if (key := _key_of(found[f], types.Text)) is not None]
+    caption = next(((f, key) for f, key in texts if f in chosen or "caption" in f"{f}/{key}"), None)
     objects = _objects(found, order, types)
     if objects:
         form = _box_feature(found[objects["boxes"]], objects["box"]).bbox_format
@@ -73,7 +80,9 @@ def layout(builder, name: str, chosen: tuple[str, ...] = ()) -> Layout:
         images[0],
         label=first(lambda feature, kind: isinstance(kind, types.ClassLabel)),
         masks=first(is_mask),
-        texts=tuple((feature, key) for feature, key in texts if key is not None),
+        caption=caption,
+        several=caption is not None and isinstance(found[caption[0]], types.Sequence),
+        texts=tuple(text for text in texts if text != caption),
         **objects,
     )
 

@@ -22,6 +22,7 @@ from data.prepare import find_builder, prepare
 from data.reading import Framed
 from data.source import Info, Source, normalisation
 from data.splits import resolve
+from data.text import SPECIAL, UNKNOWN, Vocabulary, encode_any, learned, words_of
 from data.tfds_features import Layout, field_table, layout
 
 _IMAGENET = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
@@ -46,6 +47,8 @@ def tfds(
     features: tuple[str, ...] = (),
     max_objects: int = 100,
     mask_classes: tuple[str, ...] = (),
+    length: int = 32,
+    min_count: int = 1,
     mean: tuple[float, ...] = (),
     std: tuple[float, ...] = (),
     stats_images: int = 512,
@@ -58,42 +61,36 @@ def tfds(
     label [B] int32
     masks [B, H, W] int16, -1 beside the picture
     boxes [B, N, 4] float32 (x1, y1, x2, y2) in pixels and labels [B, N] int32; 0 and -1 without an object
+    tokens [B, length] int32: in training each use of an example draws one of its captions, otherwise the first is taken
 
-    Crowds and texts are in `truth` only, where texts of captions are `captions` and others have their own names.
+    `truth` has all `captions` of an example, as their words in lower case (data/text.py). Crowds and other texts are in
+    `truth` only, the texts under their own names. The vocabulary is that of the training split.
 
     data_dir: the folder of prepared sets; None: ~/tensorflow_datasets or TFDS_DATA_DIR.
     manual_dir: folder with the set's original files, for preparing it without a download.
     framed: see data/reading.py; without an image_size all images must have the same.
-    features: names of the features to use; empty: the image, the class, the masks and the boxes that there are, see
-        data/tfds_features.py.
+    features: names of the features to use; empty: the image, the class, the masks, the boxes and the captions that
+        there are, see data/tfds_features.py.
     max_objects: N; an example with more is an error when it is read.
     mask_classes: names of the values in masks, where the set does not give them.
+    length: tokens, with <start> and <end>; longer captions are cut off.
+    min_count: words that are rarer in the training split become <unknown>.
     mean, std: over pixels in [0, 1]; where empty, CONSTANTS, or measured on `stats_images` training images.
     """
-    from tensorflow_datasets import decode as decoding  # half a second, so only where it is used
-
     builder = prepare(argument, data_dir, manual_dir)
     where, fields = _fields(builder, argument, framed.image_size, features, max_objects, mask_classes)
+    fields = {**fields, **_tokens(builder, argument, where, length, min_count)}
     shape = fields["image"].shape
-    folder = pathlib.Path(builder.data_dir)
     sizes = {name: info.num_examples for name, info in builder.info.splits.items()}
-    first = "train" if "train" in sizes else next(iter(sizes))
+    first = _training_split(builder)
     known_mean, known_std = CONSTANTS.get(builder.name, ((), ()))
-    undecoded = {name: decoding.SkipDecoding() for name in (where.image, where.masks) if name}
     # Boxes and masks belong to the pictures as TensorFlow decodes them, which turns none.
     preparation = dataclasses.replace(framed.preparation(shape[-1]), upright=False)
 
     def open_parts(parts: list[tuple[str, int, int]], info: Info) -> TfdsSource:
         spec = "+".join(f"{name}[{start}:{stop}]" for name, start, stop in parts)
-        try:
-            records = builder.as_data_source(split=spec, decoders=undecoded)
-        except NotImplementedError as error:
-            raise DataError(
-                f"tfds:{argument} in {builder.data_dir} was not written as array_record, which random access "
-                "needs: prepare it in another data_dir with python -m data.prepare"
-            ) from error
-        files = [(path.name, path.stat().st_size, path.stat().st_mtime_ns) for path in sorted(folder.iterdir())]
-        identity = (str(folder), files, spec, where, preparation, max_objects)
+        records = _records(builder, argument, spec, where)
+        identity = (_files(builder), spec, where, preparation, max_objects, length, min_count)
         return TfdsSource(records, where, preparation, info, identity, parts)
 
     def sample() -> np.ndarray:
@@ -112,10 +109,16 @@ def describe(
     features: tuple[str, ...] = (),
     max_objects: int = 100,
     mask_classes: tuple[str, ...] = (),
+    length: int = 32,
+    min_count: int = 1,
 ) -> Info:
-    """The info of a set that need not be prepared, with the options of `tfds`; its mean and deviation are 0 and 1."""
+    """The info of a set that need not be prepared, with the options of `tfds`.
+
+    Its mean and deviation are 0 and 1. The vocabulary of a set that is not prepared has no words of captions yet.
+    """
     builder = find_builder(argument, data_dir)
-    _, fields = _fields(builder, argument, image_size, features, max_objects, mask_classes)
+    where, fields = _fields(builder, argument, image_size, features, max_objects, mask_classes)
+    fields = {**fields, **_tokens(builder, argument, where, length, min_count)}
     channels = fields["image"].shape[-1]
     return Info(fields, (0.0,) * channels, (1.0,) * channels)
 
@@ -134,6 +137,56 @@ def _fields(
     return where, field_table(builder, where, (height, width, channels), max_objects, mask_classes)
 
 
+def _tokens(builder, name: str, where: Layout, length: int, min_count: int) -> dict[str, Field]:
+    """The field of the captions, with the vocabulary of the training split; {} where the set has none."""
+    if where.caption is None:
+        return {}
+    if length < 3:
+        raise DataError(f"data.length must be at least 3, found {length}")
+
+    def words():
+        records = _records(builder, name, _training_split(builder), where)
+        texts = (words_of(text) for i in range(len(records)) for text in _texts(records[i], *where.caption))
+        return {"words": np.array(learned(texts, min_count).words)}
+
+    if not builder.is_prepared():
+        return {"tokens": Field("tokens", (length,), "int32", (*SPECIAL, UNKNOWN))}
+    code = [inspect.getsource(one) for one in (learned, words_of)]
+    vocabulary = kept((_files(builder), where.caption, min_count, code), words)["words"]
+    return {"tokens": Field("tokens", (length,), "int32", tuple(map(str, vocabulary)))}
+
+
+def _training_split(builder) -> str:
+    return "train" if "train" in builder.info.splits else next(iter(builder.info.splits))
+
+
+def _files(builder) -> tuple:
+    """What identifies the files of a prepared set."""
+    folder = pathlib.Path(builder.data_dir)
+    return str(folder), [(path.name, path.stat().st_size, path.stat().st_mtime_ns) for path in sorted(folder.iterdir())]
+
+
+def _records(builder, name: str, split: str, where: Layout):
+    """The examples of a split as dictionaries by feature, their pictures encoded."""
+    from tensorflow_datasets import decode as decoding  # half a second, so only where it is used
+
+    undecoded = {feature: decoding.SkipDecoding() for feature in (where.image, where.masks) if feature}
+    try:
+        return builder.as_data_source(split=split, decoders=undecoded)
+    except NotImplementedError as error:
+        raise DataError(
+            f"tfds:{name} in {builder.data_dir} was not written as array_record, which random access "
+            "needs: prepare it in another data_dir with python -m data.prepare"
+        ) from error
+
+
+def _texts(record: dict, feature: str, key: str) -> list[str]:
+    """The texts of one example."""
+    texts = record[feature][key] if key else record[feature]
+    texts = texts if isinstance(texts, list | tuple | np.ndarray) else [texts]
+    return [text.decode() for text in texts]
+
+
 class TfdsSource(Source):
     """Records of a prepared set, decoded and cropped as they are fetched.
 
@@ -143,6 +196,7 @@ class TfdsSource(Source):
     def __init__(self, records, where: Layout, preparation: Preparation, info: Info, identity: tuple, parts: list):
         self.records, self.where, self.preparation, self.info = records, where, preparation, info
         self.identity, self.parts = identity, parts
+        self.vocabulary = Vocabulary(info.fields["tokens"].names) if "tokens" in info.fields else None
 
     def __len__(self):
         return len(self.records)
@@ -154,11 +208,10 @@ class TfdsSource(Source):
         return {name: np.stack([example[name] for example in examples]) for name in self.info.fields}
 
     def resident(self):
-        if self.preparation.random:
+        if self.preparation.random or self.where.several:
             return None
-        code = [
-            inspect.getsource(inspect.getmodule(one)) for one in (load, Preparation, Placement, mask_values, TfdsSource)
-        ]
+        sources = (load, Preparation, Placement, mask_values, encode_any, TfdsSource)
+        code = [inspect.getsource(inspect.getmodule(one)) for one in sources]
         return kept((self.identity, PIL.__version__, code), self.read_all)
 
     def members(self, root):
@@ -202,6 +255,10 @@ class TfdsSource(Source):
             padding = most - len(boxes)
             example["boxes"] = np.pad(boxes, [(0, padding), (0, 0)]).astype(np.float32)
             example["labels"] = np.pad(labels, (0, padding), constant_values=-1)
+        if self.vocabulary:
+            captions = self._captions(i, record)
+            caption = captions[0 if key is None else np.random.default_rng(key).integers(len(captions))]
+            example["tokens"] = encode_any(self.vocabulary, caption, *fields["tokens"].shape)
         return example
 
     def _truth(self, i: int, record: dict) -> dict[str, Any]:
@@ -217,12 +274,19 @@ class TfdsSource(Source):
             truth |= {"boxes": self._boxes(record, (height, width)), "labels": self._box_labels(record)}
             flags = {"crowd": self.where.crowd, "difficult": self.where.difficult}
             truth |= {name: np.array(record[self.where.boxes][key], bool) for name, key in flags.items() if key}
-        for feature, key in self.where.texts:
-            texts = record[feature][key] if key else record[feature]
-            texts = texts if isinstance(texts, list | tuple | np.ndarray) else [texts]
-            name = "captions" if "caption" in f"{feature}/{key}" or key == "text" else feature
-            truth.setdefault(name, []).extend(text.decode() for text in texts)
-        return truth
+        if self.where.caption is not None:
+            truth["captions"] = self._captions(i, record)
+        return truth | {feature: _texts(record, feature, key) for feature, key in self.where.texts}
+
+    def _captions(self, i: int, record: dict) -> list[str]:
+        """The words of each caption. Raises DataError where the example has none."""
+        captions = [text for caption in _texts(record, *self.where.caption) if (text := words_of(caption))]
+        if not captions:
+            raise DataError(
+                f"example {i} has no words in {self.where.caption[0]!r}: to do without captions, name the other"
+                " features in data.features"
+            )
+        return captions
 
     def _mask(self, record: dict, i: int) -> np.ndarray:
         """[H, W] int16: the classes of a mask at its own size. Raises DataError for values that are not classes."""

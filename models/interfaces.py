@@ -4,10 +4,12 @@ A network is a flax module that is called as network(inputs..., train=...). What
 here as Protocols; ask with `isinstance(network, Generator)`. Fields and properties below are those of the module, so
 they can be read without parameters.
 
-Feature maps. A classifier, and the U-Net, with `num_classes=0` has no head and no parameters for one. It returns a
-dictionary: "stem", "stage1", ... are maps [B, h, w, C], and "pre_logits" is what the head of a classifier reads,
-[B, D]. (Take maps by name: jit sorts the keys of a dictionary.) The other parameters keep their names, so the weights
-of the full network serve the one without a head. `feature_maps` gives strides and channels.
+Feature maps. A network that reads an image alone has no head, and no parameters for one, with `headless=True`; a
+classifier and the U-Net with `num_classes=0`. It then returns a dictionary: "stem", "stage1", ... are maps
+[B, h, w, C], and "pre_logits" is what the head of a classifier reads, [B, D]. (Take maps by name: jit sorts the keys of
+a dictionary.) The other parameters keep their names, so the weights of the full network serve the one without a head.
+`feature_maps` gives strides and channels. Exempt are networks that read codes, words or a time, and a Codec, whose
+features are its codes.
 
 Networks inside networks. A field may hold another network, for example `backbone: nn.Module` called as
 `self.backbone(x, train)`. Its parameters (and other collections) are found under the field's name,
@@ -146,7 +148,8 @@ def _maps(network, shape) -> Mapping[str, jax.ShapeDtypeStruct]:
     outputs, _ = jax.eval_shape(partial(network.init_with_output, train=False), jax.random.key(0), image)
     if not isinstance(outputs, Mapping):
         raise ModelError(
-            f"{type(network).__name__} returns no feature maps: a network that has them needs num_classes=0"
+            f"{type(network).__name__} returns no feature maps: a network that has them needs headless=True,"
+            " a classifier or the U-Net num_classes=0"
         )
     return outputs
 

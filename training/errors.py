@@ -10,9 +10,9 @@ class TrainingError(ValueError):
 
 
 def nearest(name: str, names: Collection[str]) -> str:
-    """The hint of an error: the name that was probably meant, else all that there are."""
+    """The hint of an error: the name that was probably meant, or else the first twenty that there are."""
     near = difflib.get_close_matches(name, names, n=1, cutoff=0.5)
-    return f"did you mean {near[0]!r}?" if near else f"there is {', '.join(names) or 'none'}"
+    return f"did you mean {near[0]!r}?" if near else f"there is {', '.join([*names][:20]) or 'none'}"
 
 
 def check(names: Collection[str], key: str, name: str) -> None:

@@ -5,7 +5,6 @@ it builds differs in values only: whether there is momentum is decided by the pa
 the optimizer's state has one structure for all trials of a sweep.
 """
 
-import difflib
 import importlib
 import inspect
 import re
@@ -17,7 +16,7 @@ import jax.numpy as jnp
 import optax
 
 from training import OPTIMIZERS, SCHEDULES
-from training.errors import TrainingError
+from training.errors import TrainingError, nearest
 
 # What every optimizer's section has, beside the arguments of its optax function.
 COMMON = {
@@ -149,14 +148,14 @@ def _load(section, name, table):
     """
     module, _, attribute = table.get(name, name).partition(":")
     if not attribute or (name not in table and module.partition(".")[0] != "optax"):
-        raise TrainingError(f"{section}.name={name!r} is unknown{_nearest(name, table)}")
+        raise TrainingError(f"{section}.name={name!r} is unknown: {nearest(name, table)}")
     try:
         return getattr(importlib.import_module(module), attribute)
     except ModuleNotFoundError:
         raise TrainingError(f"{section}.name={name!r}: there is no module {module!r}") from None
     except AttributeError:
-        choices = dir(importlib.import_module(module))
-        raise TrainingError(f"{section}.name={name!r} is unknown{_nearest(attribute, choices)}") from None
+        choices = [word for word in dir(importlib.import_module(module)) if word[0] != "_"]
+        raise TrainingError(f"{section}.name={name!r} is unknown: {nearest(attribute, choices)}") from None
 
 
 def _complete(kind, section, defaults):
@@ -164,7 +163,7 @@ def _complete(kind, section, defaults):
     given = {key: value for key, value in section.items() if key != "name"}
     for key in given:
         if key not in defaults:
-            raise TrainingError(f"{kind}.{key} is not a key of {section['name']!r}{_nearest(key, defaults)}")
+            raise TrainingError(f"{kind}.{key} is not a key of {section['name']!r}: {nearest(key, defaults)}")
     return {**defaults, **given}
 
 
@@ -180,16 +179,11 @@ def _matching(key, patterns):
         paths = [jax.tree_util.keystr(path, simple=True, separator="/") for path, _ in flat]
         for expression in expressions:
             if not any(expression.search(path) for path in paths):
-                hint = _nearest(expression.pattern, paths)
-                raise TrainingError(f"optimizer.{key}: {expression.pattern!r} matches no parameter{hint}")
+                hint = nearest(expression.pattern, paths)
+                raise TrainingError(f"optimizer.{key}: {expression.pattern!r} matches no parameter: {hint}")
         return structure.unflatten([any(e.search(path) for e in expressions) for path in paths])
 
     return mask
-
-
-def _nearest(word, choices):
-    close = difflib.get_close_matches(word, list(choices), n=3, cutoff=0.3)
-    return f"; nearest: {', '.join(close)}" if close else ""
 
 
 def _keep_dtypes(inner):

@@ -10,6 +10,8 @@ from experiments.pages.component import Component, find
 from experiments.pages.schema import components, is_component, keys_of
 from models.interfaces import Rated
 
+HEADLESS = {"num_classes": 0, "headless": True}  # fields of a network that gives its features
+
 
 class Networks(dict):
     """key -> module. A task that asks for one the page does not name gets a line that says so."""
@@ -23,11 +25,11 @@ def make_networks(page: ConfigDict, supplied: Mapping[str, Any]) -> Networks:
 
     Args:
       supplied: fields that the builder gives to the networks that have them. A frozen network gives features: it has
-        no classes.
+        neither classes nor a head.
 
     Raises PageError for fields that a network refuses, and for a key that is in both sections.
     """
-    networks, features = Networks(), {**supplied, "num_classes": 0}
+    networks, features = Networks(), {**supplied, **HEADLESS}
     for kind, given in (("model", supplied), ("frozen", features)):
         for key, (component, fields) in components(kind, page[kind]).items():
             if key in networks:
@@ -41,9 +43,9 @@ def make_networks(page: ConfigDict, supplied: Mapping[str, Any]) -> Networks:
 
 
 def network(component: Component, fields: dict[str, Any], supplied: dict[str, Any]) -> Any:
-    """The module of a component. A network inside it gives features: it has no classes."""
+    """The module of a component. A network inside it gives features: it has neither classes nor a head."""
     given = {name: supplied[name] for name in component.supplied() & supplied.keys()}
-    inside = {**supplied, "num_classes": 0}
+    inside = {**supplied, **HEADLESS}
     fields = {
         key: network(find(component.kind, value["name"]), keys_of(value), inside) if is_component(value) else value
         for key, value in fields.items()

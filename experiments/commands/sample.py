@@ -59,17 +59,17 @@ def run(options: argparse.Namespace) -> None:
         else:
             given[name] = asked(text, makes.given[name].kind, trained.parts, number)
     chosen = {name: option(name, text, makes.options[name]) for name, text in options.set}
-    made = trained.sample(number, given=given, seed=options.seed, step=options.step, **chosen)
+    made = trained.make(number, given=given, seed=options.seed, step=options.step, **chosen)
     if not main:
         return
     out = pathlib.Path(options.out)
     out.parent.mkdir(parents=True, exist_ok=True)
     try:
         if makes.kind in ("image", "array") and out.suffix != ".npz":
-            save(trained.snapshots.picture(made, columns), out)
+            save(trained.snapshots.picture(made[makes.kind], columns), out)
         else:
             out = out.with_suffix(".npz")
-            np.savez(out, **{makes.kind: made})
+            np.savez(out, **made)
     except (OSError, ValueError, KeyError) as error:  # an unknown kind of file, a folder that cannot be written
         raise PageError(f"--out {out}: {error}") from error
     state, step = trained.placed(options.step)

@@ -29,7 +29,7 @@ def table(kind: str) -> Mapping[str, Any]:
     return getattr(importlib.import_module(module), attribute)
 
 
-_OF_NETWORKS = {"num_classes", "vocabulary", "shape", "dtype", "param_dtype", "axis_name", "parent", "name"}
+_OF_NETWORKS = {"num_classes", "headless", "vocabulary", "shape", "dtype", "param_dtype", "axis_name", "parent", "name"}
 # Arguments that the builder supplies and no page sets.
 _SUPPLIED = {
     "model": _OF_NETWORKS,

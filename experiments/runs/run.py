@@ -164,7 +164,11 @@ class Run:
         state, _ = self.placed(step)
         return self.snapshots.predict(state, blank_fields(self.parts, images), size)
 
-    def sample(
+    def sample(self, number: int, **asked) -> np.ndarray:
+        """What the task makes, `number` times [N, ...]: images in [0, 1]; `asked` as in `make`."""
+        return self.make(number, **asked)[self.task.makes.kind]
+
+    def make(
         self,
         number: int,
         *,
@@ -172,8 +176,10 @@ class Run:
         seed: int = 0,
         step: int | None = None,
         **options,
-    ) -> np.ndarray:
-        """What the task makes, `number` times [N, ...]: images in [0, 1]. The same on any number of devices.
+    ) -> dict[str, np.ndarray]:
+        """All that the task makes, `number` times [N, ...] each: boxes have labels and scores, images are in [0, 1].
+
+        It is the same on any number of devices.
 
         Args:
           given: what is asked for by the names in the task's `makes.given`, [N or 1, ...] each; images uint8.
@@ -191,7 +197,7 @@ class Run:
         condition |= {name: np.broadcast_to(x, (number, *np.shape(x)[1:])) for name, x in (given or {}).items()}
         pictures = {name: x for name, x in condition.items() if name in makes.given and x.dtype == np.uint8}
         condition |= {name: np.asarray(x) for name, x in self.parts.prepare(pictures).items()}
-        return self.snapshots.draw(state, condition, seed, options)[makes.kind]
+        return self.snapshots.draw(state, condition, seed, options)
 
     def restore(self, step: int | None = None) -> tuple[TrainState, int, dict]:
         """(state on the host, step, stored body) of checkpoint `step`, else of the best, else of the newest."""

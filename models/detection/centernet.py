@@ -26,6 +26,7 @@ class CenterNet(nn.Module):
     level: str = "stage3"  # which of its maps
     width: int = 64  # channels of the heads
     num_classes: int = 80
+    headless: bool = False  # True: the maps of the backbone are the answer
     dtype: Any = None
     param_dtype: Any = jnp.float32
 
@@ -36,16 +37,21 @@ class CenterNet(nn.Module):
         heatmap [B, h, w, K]: logits of a centre of class k in the cell
         offset [B, h, w, 2]: (x, y) from the cell's corner to the centre, in cells
         size [B, h, w, 2]: (width, height) of the box, in pixels of x
-        """
-        types = dict(dtype=self.dtype, param_dtype=self.param_dtype)
-        x = choose(self.backbone(x, train), "level", self.level)
 
-        def head(name, channels, bias):
+        Without a head it is the dictionary of the backbone.
+        """
+        maps = self.backbone(x, train)
+        if self.headless:
+            return maps
+        types = dict(dtype=self.dtype, param_dtype=self.param_dtype)
+        x = choose(maps, "level", self.level)
+
+        def branch(name, channels, bias):
             y = nn.relu(nn.Conv(self.width, (3, 3), name=f"{name}_conv", **types)(x))
             return exact(nn.Conv(channels, (1, 1), bias_init=nn.initializers.constant(bias), name=name, **types)(y))
 
         return {
-            "heatmap": head("heatmap", self.num_classes, RARE),
-            "offset": head("offset", 2, 0.0),
-            "size": head("size", 2, 0.0),
+            "heatmap": branch("heatmap", self.num_classes, RARE),
+            "offset": branch("offset", 2, 0.0),
+            "size": branch("size", 2, 0.0),
         }

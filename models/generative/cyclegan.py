@@ -49,12 +49,16 @@ class Generator(nn.Module):
     shape: tuple[int, int, int] = (256, 256, 3)  # H, W, C of an image; C is read
     width: int = 64
     blocks: int = 9  # the paper: 6 for images of 128×128, 9 for 256×256 and more
+    headless: bool = False  # True: the maps are the answer
     dtype: Any = None
     param_dtype: Any = jnp.float32
 
     @nn.compact
     def __call__(self, x, train: bool):
-        """x: [B, H, W, C] in [-1, 1], H and W multiples of 4 -> [B, H, W, C] in [-1, 1]."""
+        """x: [B, H, W, C] in [-1, 1], H and W multiples of 4 -> [B, H, W, C] in [-1, 1].
+
+        Without a head the maps "stem", "down1", "down2", "block0", ..., "up1" and "up2".
+        """
         if x.shape[1] % 4 or x.shape[2] % 4:
             raise ModelError(f"cyclegan_generator: images of {x.shape[1]}×{x.shape[2]} are not multiples of 4")
         types = dict(dtype=self.dtype, param_dtype=self.param_dtype)
@@ -64,14 +68,18 @@ class Generator(nn.Module):
             ConvTranspose, kernel_size=(3, 3), strides=(2, 2), padding="VALID", kernel_init=kernel_init, **types
         )
 
-        x = nn.relu(norm()(conv(self.width, (7, 7), padding="VALID", name="stem")(reflect(x, 3))))
+        maps = {}
+        x = maps["stem"] = nn.relu(norm()(conv(self.width, (7, 7), padding="VALID", name="stem")(reflect(x, 3))))
         for i in (1, 2):
             x = nn.relu(norm()(conv(self.width << i, (3, 3), strides=2, padding=1, name=f"down{i}")(x)))
+            maps[f"down{i}"] = x
         for i in range(self.blocks):
-            x = Block(conv, norm, name=f"block{i}")(x)
+            x = maps[f"block{i}"] = Block(conv, norm, name=f"block{i}")(x)
         for i in (1, 2):
             x = up(self.width << 2 - i, name=f"up{i}")(x)[:, 1:, 1:]  # torch's padding=1, output_padding=1
-            x = nn.relu(norm()(x))
+            x = maps[f"up{i}"] = nn.relu(norm()(x))
+        if self.headless:
+            return maps
         x = conv(self.shape[-1], (7, 7), padding="VALID", name="output")(reflect(x, 3))
         return nn.tanh(exact(x))
 
@@ -83,21 +91,28 @@ class Discriminator(nn.Module):
 
     width: int = 64
     layers: int = 3  # convolutions with stride 2
+    headless: bool = False  # True: the maps are the answer
     dtype: Any = None
     param_dtype: Any = jnp.float32
 
     @nn.compact
     def __call__(self, x, train: bool):
-        """x: [B, H, W, C] -> scores [B, h, w], for example [B, 30, 30] at 256×256."""
+        """x: [B, H, W, C] -> scores [B, h, w], for example [B, 30, 30] at 256×256.
+
+        Without a head the maps "stage1", ..., one for each convolution but the last.
+        """
         types = dict(dtype=self.dtype, param_dtype=self.param_dtype)
         norm = normalisation("instance", train, None, use_bias=False, use_scale=False, **types)
         conv = partial(nn.Conv, kernel_size=(4, 4), padding=1, kernel_init=kernel_init, **types)
 
+        maps = {}
         for i in range(self.layers + 1):
             x = conv(self.width << min(i, 3), strides=2 if i < self.layers else 1, name=f"conv{i}")(x)
             if i > 0:  # the first layer is not normalised
                 x = norm()(x)
-            x = nn.leaky_relu(x, 0.2)
+            x = maps[f"stage{i + 1}"] = nn.leaky_relu(x, 0.2)
+        if self.headless:
+            return maps
         x = conv(1, name=f"conv{self.layers + 1}")(x)
         return exact(x[..., 0])
 

@@ -85,6 +85,7 @@ class Discriminator(nn.Module):
     norm: str = "batch"  # a name in NORMS
     conditional: bool = False
     num_classes: int = 10  # read when conditional
+    headless: bool = False  # True: the maps are the answer
     dtype: Any = None
     param_dtype: Any = jnp.float32
     axis_name: str | None = None
@@ -95,7 +96,7 @@ class Discriminator(nn.Module):
 
     @nn.compact
     def __call__(self, x, train: bool, label=None):
-        """x: [B, H, W, C]; label: [B] int if conditional -> [B]."""
+        """x: [B, H, W, C]; label: [B] int if conditional -> [B], or without a head {"stage1": map, ...}."""
         types = dict(dtype=self.dtype, param_dtype=self.param_dtype)
         norm = normalisation(self.norm, train, self.axis_name, **types, **NORM_FIELDS.get(self.norm, {}))
         conv = partial(nn.Conv, use_bias=self.norm != "batch", kernel_init=kernel_init, **types)
@@ -104,11 +105,14 @@ class Discriminator(nn.Module):
         if self.conditional:  # one more plane for each class, ones in that of the label
             planes = jax.nn.one_hot(label, self.num_classes, dtype=x.dtype)[:, None, None]
             x = jnp.concatenate([x, jnp.broadcast_to(planes, (*x.shape[:3], self.num_classes))], axis=-1)
+        maps = {}
         for i in range(count):
             x = conv(self.width << i, (4, 4), strides=2, padding=1, name=f"conv{i}")(x)
             if i > 0:  # the first layer normalises nothing
                 x = norm(name=f"norm{i}")(x)
-            x = nn.leaky_relu(x, 0.2)
+            x = maps[f"stage{i + 1}"] = nn.leaky_relu(x, 0.2)
+        if self.headless:
+            return maps
         x = conv(1, x.shape[1:3], padding="VALID", name=f"conv{count}")(x)
         return exact(x[:, 0, 0, 0])
 

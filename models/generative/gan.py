@@ -5,6 +5,7 @@ Goodfellow et al., "Generative Adversarial Nets", NeurIPS 2014. The widths are t
 """
 
 import math
+from functools import partial
 from typing import Any
 
 import flax.linen as nn
@@ -55,6 +56,7 @@ class Discriminator(nn.Module):
     hidden: tuple[int, ...] = (512, 512, 512)
     conditional: bool = False
     num_classes: int = 10  # read when conditional
+    headless: bool = False  # True: what it reads is the answer
     dtype: Any = None
     param_dtype: Any = jnp.float32
 
@@ -64,9 +66,11 @@ class Discriminator(nn.Module):
 
     @nn.compact
     def __call__(self, x, train: bool, label=None):
-        """x: [B, ...]; label: [B] int if conditional -> [B]."""
+        """x: [B, ...]; label: [B] int if conditional -> [B], or without a head {"pre_logits": [B, D]}."""
         x = x.reshape(len(x), -1)
         if self.conditional:
             x = condition(x, label, self.num_classes)
-        x = MLP((*self.hidden, 1), dtype=self.dtype, param_dtype=self.param_dtype)(x)
-        return exact(x[:, 0])
+        mlp = partial(MLP, dtype=self.dtype, param_dtype=self.param_dtype)
+        if self.headless:
+            return {"pre_logits": nn.relu(mlp(self.hidden)(x))}
+        return exact(mlp((*self.hidden, 1))(x)[:, 0])

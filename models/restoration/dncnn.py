@@ -36,21 +36,29 @@ class DnCNN(nn.Module):
     depth: int = 17  # convolutions; the network sees 2 depth + 1 pixels
     width: int = 64
     norm: str = "batch"  # a name in NORMS; "none" is what remains once the statistics are merged into the kernels
+    headless: bool = False  # True: the maps are the answer
     dtype: Any = None
     param_dtype: Any = jnp.float32
     axis_name: str | None = None
 
     @nn.compact
     def __call__(self, x, train: bool):
-        """x: [B, H, W, C], an image with noise -> the noise [B, H, W, C], in the unit of x."""
+        """x: [B, H, W, C], an image with noise -> the noise [B, H, W, C], in the unit of x.
+
+        Without a head the maps "stage1", ..., one for each convolution but the last.
+        """
         types = dict(dtype=self.dtype, param_dtype=self.param_dtype)
         norm = normalisation(self.norm, train, self.axis_name, scale_init=scale_init, **types)
         conv = partial(nn.Conv, kernel_size=(3, 3), padding=1, kernel_init=he_normal, **types)
         channels, use_bias = x.shape[-1], self.norm == "none"
 
         x = nn.relu(conv(self.width, name="conv0")(x))
+        maps = {"stage1": x}
         for i in range(1, self.depth - 1):
             x = nn.relu(norm(name=f"norm{i}")(conv(self.width, use_bias=use_bias, name=f"conv{i}")(x)))
+            maps[f"stage{i + 1}"] = x
+        if self.headless:
+            return maps
         return exact(conv(channels, name=f"conv{self.depth - 1}")(x))
 
 

@@ -12,6 +12,7 @@ from data import DataError, geometry, open_source
 from data.augment import make_augment
 from data.pipeline import Feed, first_batch, resident_arrays
 from data.source import blank_source
+from data.text import Vocabulary
 from data.tfds_source import describe
 from experiments.build.cost import macs, outline
 from experiments.pages import load, override
@@ -112,6 +113,23 @@ class FoveaFaces(tfds.core.GeneratorBasedBuilder):
             )
 
 
+class FoveaTold(tfds.core.GeneratorBasedBuilder):
+    """Two pictures with a text each, whose name does not say that it is a caption; one has no words."""
+
+    VERSION = tfds.core.Version("1.0.0")
+
+    def _info(self):
+        features = {"image": F.Image(shape=(4, 4, 3)), "sentence": F.Text()}
+        return self.dataset_info_from_configs(features=F.FeaturesDict(features))
+
+    def _split_generators(self, dl_manager):
+        return {"train": self._generate_examples()}
+
+    def _generate_examples(self):
+        for i, text in enumerate(("A dog's life.", "!")):
+            yield i, {"image": png(np.zeros((4, 4, 3), np.uint8)), "sentence": text}
+
+
 class FoveaDeep(tfds.core.GeneratorBasedBuilder):
     """Pictures of 12 bits in 16, and masks of more than 256 classes."""
 
@@ -176,6 +194,7 @@ def test_features_become_fields_by_their_types(data_dir):
         "masks": ("mask", (64, 64)),
         "boxes": ("boxes", (3, 4)),
         "labels": ("labels", (3,)),
+        "tokens": ("tokens", (32,)),
     }
     assert fields["labels"].names == ("cat", "dog") and fields["labels"].of == "boxes"
     faces = open_source("tfds:fovea_faces", "train", data_dir=data_dir, max_objects=2)
@@ -242,8 +261,38 @@ def test_more_objects_than_there_is_room_for_are_an_error(data_dir):
         opened(data_dir, max_objects=0)
 
 
+def test_captions_become_tokens_in_the_words_of_the_training_split(data_dir):
+    source = opened(data_dir, length=5, min_count=2)
+    field = source.info.fields["tokens"]
+    assert field.names == ("<pad>", "<start>", "<end>", "<unknown>", "again", "picture")  # each number occurs once
+    assert opened(data_dir, length=5).info.fields["tokens"].names[4:] == ("0", "1", "2", "3", "again", "picture")
+    other = open_source("tfds:fovea_objects", "train[:1]", data_dir=data_dir, image_size=64, max_objects=3, length=5)
+    assert other.info.fields["tokens"].names[4:] == ("0", "1", "2", "3", "again", "picture")
+    words = Vocabulary(field.names)
+    ids = np.arange(4)
+    assert {words.decode(tokens) for tokens in source.fetch(ids)["tokens"]} == {"picture <unknown>"}
+    drawn = [source.fetch(ids, np.stack([ids * 0, ids * 0 + use], axis=1))["tokens"] for use in range(20)]
+    assert {words.decode(tokens) for tokens in np.concatenate(drawn)} == {"picture <unknown>", "again"}
+    assert source.resident() is None
+    cut = opened(data_dir, length=3)
+    assert cut.fetch(ids[:1])["tokens"].tolist() == [[1, cut.info.fields["tokens"].names.index("picture"), 2]]
+
+
+def test_a_chosen_text_is_the_caption_and_each_example_needs_one(data_dir):
+    source = open_source("tfds:fovea_told", "train", data_dir=data_dir)
+    assert list(source.info.fields) == ["image"]
+    assert sorted(truth["sentence"] for truth in source.truth([0, 1])) == [["!"], ["A dog's life."]]
+    chosen = open_source("tfds:fovea_told", "train", data_dir=data_dir, features=("image", "sentence"), length=6)
+    (told,) = (i for i in range(2) if source.truth([i])[0]["sentence"] != ["!"])
+    names = chosen.info.fields["tokens"].names
+    assert names[4:] == ("a", "dog's", "life") and chosen.truth([told])[0]["captions"] == ["a dog's life"]
+    np.testing.assert_array_equal(chosen.fetch(np.array([told]))["tokens"], [[1, 4, 5, 6, 2, 0]])
+    with pytest.raises(DataError, match=rf"example {1 - told} has no words in 'sentence': .* data\.features"):
+        chosen.fetch(np.arange(2))
+
+
 def test_a_set_with_boxes_is_streamed_kept_and_augmented(data_dir):
-    source = opened(data_dir)
+    source = opened(data_dir, features=("image", "objects", "segmentation_mask"))
     arrays, batch = resident_arrays(source), Feed(source, 8)[3]
     for name, array in arrays.items():
         np.testing.assert_array_equal(array[batch["id"]], batch[name])

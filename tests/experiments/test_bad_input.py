@@ -71,12 +71,12 @@ def of_folder(path, **more):
         ("data.scale", "unti", "no scale 'unti': did you mean 'unit'?"),
         ("data.augment", "flop", "no augmentation 'flop': did you mean 'flip'?"),
         ("data.resident", "maybe", "data.resident='maybe': 'auto', 'yes' or 'no'"),
-        ("optimizer.freeze", "hiden", "optimizer.freeze: 'hiden' matches no parameter; nearest: hidden_0/"),
+        ("optimizer.freeze", "hiden", "optimizer.freeze: 'hiden' matches no parameter: did you mean 'hidden_0/"),
         (
             "model.activation",
             "rleu",
-            "activation='rleu' is not one of 'linear', 'relu', 'gelu', 'swish', 'sigmoid', 'tanh', 'scaled_tanh'"
-            "; did you mean 'relu'?",
+            "activation='rleu' is not one of 'linear', 'relu', 'relu6', 'gelu', 'swish', 'hard_swish', 'hard_sigmoid', "
+            "'sigmoid', 'tanh', 'scaled_tanh'; did you mean 'relu'?",
         ),
         ("train.ema_players", "mdoel", "train.ema_players: no player 'mdoel': did you mean 'model'?"),
         ("train.init_from", "nowhere", "train.init_from: 'nowhere' is not a work directory with checkpoints"),

@@ -265,7 +265,6 @@ def test_steps_twice_in_bfloat16(case):
     assert any(np.any(x) for x in jax.tree.leaves(moved(case.state, found)))
 
 
-@pytest.mark.parametrize("case", ONE_OF_EACH, indirect=True)
 def test_loss_and_gradient_are_those_without_jit(case, x64):
     """Without jit, convolutions are JAX's own as well."""
     key = jax.random.key(0)

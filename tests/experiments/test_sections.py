@@ -159,6 +159,14 @@ def test_the_builder_makes_the_inner_network_without_classes():
     assert (network.num_classes, network.backbone.num_classes, network.backbone.depth) == (10, 0, 8)
 
 
+def test_networks_that_are_frozen_or_inside_have_no_head_and_no_key_for_it():
+    inside, frozen = dict(name="detector", backbone=dict(name="dncnn")), dict(critic=dict(name="dcgan_discriminator"))
+    config = page(model=inside, frozen=frozen)
+    assert "headless" not in config.model.backbone and "headless" not in config.frozen.critic
+    networks = Parts(config).networks
+    assert (networks["model"].backbone.headless, networks["critic"].headless) == (True, True)
+
+
 def test_the_fingerprint_sees_the_inner_network():
     mlp = page(model=dict(name="detector", backbone=dict(name="mlp")))
     assert fingerprint(page()) != fingerprint(mlp)

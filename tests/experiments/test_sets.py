@@ -16,6 +16,8 @@ from experiments.evaluation.answers import Answer, as_json
 from experiments.pages import override, page
 from experiments.pages.stored import read_page
 from experiments.runs.run import build
+from models.classification import mlp
+from models.port import to_torch
 from training.checkpoint import Checkpoints
 from training.errors import TrainingError
 
@@ -87,15 +89,21 @@ def test_a_set_that_cannot_be_is_one_line(sets, message):
         _ = Parts(digits(evaluate=sets)).sets
 
 
-def test_a_loss_over_the_whole_batch_refuses_microbatches():
-    config = page(
-        model=dict(name="embedding", backbone=dict(name="mlp", hidden=(8,))),
+def embedding(**sections):
+    """An embedding of digits; `sections` replace the page's."""
+    given = dict(
+        model=dict(name="embedding", dim=4, backbone=dict(name="mlp", hidden=(8,))),
         task=dict(name="metric_learning"),
-        data=dict(name="digits", train="train[:200]", test="test[:20]", sampler="pk(4, 4)"),
+        data=dict(name="digits", train="train[:200]", validation="", test="test[:20]", sampler="pk(4, 4)"),
         optimizer=dict(name="sgd"),
         schedule=dict(name="constant"),
-        train=dict(batch_size=16, accumulate=2),
+        train=EVERY,
     )
+    return page(**given | sections)
+
+
+def test_a_loss_over_the_whole_batch_refuses_microbatches():
+    config = embedding(train=dict(batch_size=16, accumulate=2))
     with pytest.raises(PageError, match="accumulate=2: the loss of task 'metric_learning' compares"):
         _ = Parts(config).task
 
@@ -161,6 +169,12 @@ def test_frozen_networks_are_what_a_run_or_a_file_holds(tmp_path):
     kernel = next(iter(parts.frozen["features"]["params"].values()))["kernel"]
     assert parts.frozen is parts.frozen and any(np.array_equal(kernel, x["kernel"]) for x in params.values())
     assert len(parts.frozen["features"]["params"]) == len(params) - 1, "the head is left out"
+    np.savez(tmp_path / "torch.npz", **to_torch({"params": params}, mlp.PORTS["torch"]))
+    of_file = Parts(frozen(weights=str(tmp_path / "torch.npz"))).frozen
+    jax.tree.map(np.testing.assert_array_equal, of_file, parts.frozen)
+    np.savez(tmp_path / "other.npz", conv=np.zeros(3))
+    with pytest.raises(PageError, match=r"frozen.features.weights='.*other.npz': no tensor hidden_0"):
+        _ = Parts(frozen(weights=str(tmp_path / "other.npz"))).frozen
     with pytest.raises(PageError, match=r"frozen.features.weights=.*was trained with model.activation='relu'"):
         _ = Parts(frozen(weights=str(tmp_path / "run"), activation="tanh")).frozen
     with pytest.raises(PageError, match="there is no such work directory or file"):
@@ -261,14 +275,13 @@ def test_top_k_of_too_few_classes_is_refused_before_training(tmp_path, animals):
 
 
 def test_recall_at_more_than_the_set_has_is_refused_before_training(tmp_path):
-    config = page(
-        model=dict(name="embedding", dim=4, backbone=dict(name="mlp", hidden=(8,))),
-        task=dict(name="metric_learning", recall=(1, 30)),
-        data=dict(name="digits", train="train[:200]", validation="test[:20]", test="", sampler="pk(4, 4)"),
-        optimizer=dict(name="sgd"),
-        schedule=dict(name="constant"),
-        train=EVERY,
-    )
+    data = dict(name="digits", train="train[:200]", validation="test[:20]", test="", sampler="pk(4, 4)")
+    config = embedding(task=dict(name="metric_learning", recall=(1, 30)), data=data)
     with pytest.raises(TrainingError, match="recall@30 needs 31 examples with a class or more, the split has 20"):
         build(config, tmp_path / "run").train(quiet=True)
     assert not (tmp_path / "run" / "metrics.jsonl").exists()
+
+
+def test_what_is_retrieved_of_the_test_set_is_a_picture(tmp_path):
+    build(embedding(), tmp_path).train()
+    assert (tmp_path / "retrieved.png").is_file()

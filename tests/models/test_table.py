@@ -15,6 +15,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from flax.traverse_util import flatten_dict
 
 from models import MODELS
 from models.classification.lenet import LeNet5
@@ -142,17 +143,24 @@ def test_codecs_decode_what_they_encode(name, network, inputs):
         assert jax.eval_shape(partial(network.apply, method="decode"), like, mean).shape == inputs[0].shape
 
 
-def test_classifiers_and_segmenters_without_a_head_give_their_maps(name, network):
-    """So that each of them can be the backbone of another network; a perceptron has no map, but its last features."""
-    module, _, _ = entry(name)
-    if module.__name__.split(".")[1] not in ("classification", "segmentation"):
+def test_networks_that_read_an_image_alone_give_their_maps_without_a_head(name, network, inputs):
+    """So that each of them can be the backbone of another network; an affine network has no map, but its last features.
+
+    A codec is exempt: its features are its codes.
+    """
+    if [x.ndim for x in inputs] != [4] or isinstance(network, Codec):
         return
-    headless, size = network.clone(num_classes=0), INPUTS.get(name, [(1, 32, 32, 3)])[0][1:]
+    fields = {field.name for field in dataclasses.fields(network)}
+    without = {"headless": True} if "headless" in fields else {"num_classes": 0} if "num_classes" in fields else {}
+    headless, size = network.clone(**without), inputs[0].shape[1:]
     maps = feature_maps(headless, size)
-    assert all(x.channels > 0 for x in maps.values()) and bool(maps) == (name != "mlp")
-    outputs = jax.eval_shape(partial(headless.init_with_output, train=False), jax.random.key(0), jnp.zeros((2, *size)))
-    rest = {key: x.shape[0] for key, x in outputs[0].items() if key not in maps}
-    assert rest == ({"pre_logits": 2} if module.__name__.split(".")[1] == "classification" else {})
+    assert all(x.channels > 0 for x in maps.values()) and bool(maps) == (name not in ("mlp", "gan_discriminator"))
+    make = lambda network: partial(network.init_with_output, train=False)
+    outputs, own = jax.eval_shape(make(headless), jax.random.key(0), jnp.zeros((2, *size)))
+    _, full = jax.eval_shape(make(network), jax.random.key(0), jnp.zeros((2, *size)))
+    assert all(x.shape[0] == 2 for x in outputs.values()) and outputs.keys() - maps.keys() <= {"pre_logits"}
+    shapes, of_full = ({path: x.shape for path, x in flatten_dict(tree).items()} for tree in (own, full))
+    assert shapes.items() <= of_full.items() and (len(shapes) < len(of_full)) == bool(without)
 
 
 def test_cropping_and_adaptable_networks_are_those(name, network):

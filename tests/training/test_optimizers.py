@@ -317,15 +317,15 @@ def test_numbers_are_the_floats():
 @pytest.mark.parametrize(
     ("optimizer", "schedule", "message"),
     [
-        (dict(name="adamm"), SLOW, r"optimizer.name='adamm' is unknown; nearest: adam"),
-        (dict(name="optax:yogy"), SLOW, r"'optax:yogy' is unknown; nearest: yogi"),
+        (dict(name="adamm"), SLOW, r"optimizer.name='adamm' is unknown: did you mean 'adam'"),
+        (dict(name="optax:yogy"), SLOW, r"'optax:yogy' is unknown: did you mean 'yogi'"),
         (dict(name="optax.contribs:muon"), SLOW, r"no module 'optax.contribs'"),
         (dict(name="timeit:timeit"), SLOW, r"optimizer.name='timeit:timeit' is unknown"),  # a stored page runs nothing
-        (dict(name="sgd", momentun=0.9), SLOW, r"optimizer.momentun is not a key of 'sgd'; nearest: momentum"),
-        (dict(name="sgd"), dict(name="cosin"), r"schedule.name='cosin' is unknown; nearest: cosine"),
-        (dict(name="sgd"), dict(name="cosine", pek=1.0), r"schedule.pek .* nearest: peak"),
+        (dict(name="sgd", momentun=0.9), SLOW, r"optimizer.momentun is not a key of 'sgd': did you mean 'momentum'"),
+        (dict(name="sgd"), dict(name="cosin"), r"schedule.name='cosin' is unknown: did you mean 'cosine'"),
+        (dict(name="sgd"), dict(name="cosine", pek=1.0), r"schedule.pek .* did you mean 'peak'"),
         (dict(name="sgd", freeze=("steam",)), SLOW, r"optimizer.freeze: 'steam' matches no .*stem/"),
-        (dict(name="adamw", no_decay=("biass",)), SLOW, r"optimizer.no_decay: 'biass' .*nearest: .*bias"),
+        (dict(name="adamw", no_decay=("biass",)), SLOW, r"optimizer.no_decay: 'biass' .*did you mean '.*bias'"),
         (dict(name="sgd", freeze=("(",)), SLOW, r"optimizer.freeze: '\(' is not a regular expression"),
         (dict(name="optax:novograd", no_decay=("bias",)), SLOW, r"decays all parameters or none"),
     ],

@@ -20,11 +20,15 @@ from training.evaluators import Draw
 from training.metrics.readings import Reading
 
 CHUNK = 1024  # queries that are ranked at once
+SHOWN = 8  # queries, at equal distances over the split, whose nearest example is named
 
 
 @dataclasses.dataclass(frozen=True)
 class Retrieval:
     """The evaluator of `outputs[embedding]` [B, D] under the Euclidean distance.
+
+    Besides the numbers it gives `retrieved` [n, 2] int64: the ids of at most SHOWN queries, and of the nearest other
+    example of the split for each.
 
     Attributes:
       ks: the k of recall@k.
@@ -65,11 +69,15 @@ class Ranking:
     def add(self, ids: np.ndarray, rows: dict[str, np.ndarray]) -> None:
         self._parts.append((ids, rows[self._evaluator.embedding], rows["label"]))
 
-    def compute(self) -> dict[str, float]:
+    def compute(self) -> dict[str, Any]:
         ids, embeddings, labels = (np.concatenate(x) for x in zip(*self._parts, strict=True))
         order = np.argsort(ids)  # ties are broken by id, on any number of devices
         order = order[labels[order] >= 0]
-        return retrieval(embeddings[order], labels[order], self._evaluator.ks)
+        ids, embeddings, labels = ids[order].astype(np.int64), embeddings[order], labels[order]
+        queries = np.unique(np.linspace(0, len(ids) - 1, SHOWN).astype(np.int64))
+        nearest = _distances(np.asarray(embeddings, np.float64), queries).argmin(1)
+        numbers = retrieval(embeddings, labels, self._evaluator.ks)
+        return {**numbers, "retrieved": np.stack([ids[queries], ids[nearest]], 1)}
 
 
 def retrieval(embeddings: np.ndarray, labels: np.ndarray, ks: tuple[int, ...]) -> dict[str, float]:
@@ -80,13 +88,10 @@ def retrieval(embeddings: np.ndarray, labels: np.ndarray, ks: tuple[int, ...]) -
       labels: [N] int.
     """
     x = np.asarray(embeddings, np.float64)
-    squares = np.square(x).sum(1)
     hits, precisions = [], []
     for start in range(0, len(x), CHUNK):
         queries = np.arange(start, min(start + CHUNK, len(x)))
-        distances = squares[queries, None] + squares - 2 * x[queries] @ x.T
-        distances[np.arange(len(queries)), queries] = np.inf  # itself comes last, and is cut off
-        ranks = np.argsort(distances, axis=1, kind="stable")[:, :-1]
+        ranks = np.argsort(_distances(x, queries), axis=1, kind="stable")[:, :-1]  # itself comes last, and is cut off
         right = labels[ranks] == labels[queries, None]
         right = right[right.any(1)]
         found = right.cumsum(1)
@@ -97,3 +102,11 @@ def retrieval(embeddings: np.ndarray, labels: np.ndarray, ks: tuple[int, ...]) -
         return {**{f"recall_at_{k}": np.nan for k in ks}, "map": np.nan}
     recalls = {f"recall_at_{k}": float(share) for k, share in zip(ks, hits.mean(0), strict=True)}
     return {**recalls, "map": float(precisions.mean())}
+
+
+def _distances(x: np.ndarray, queries: np.ndarray) -> np.ndarray:
+    """[n, N] squared distances from the queries, rows of x [N, D], to all rows; that of a query to itself is ∞."""
+    squares = np.square(x).sum(1)
+    distances = squares[queries, None] + squares - 2 * x[queries] @ x.T
+    distances[np.arange(len(queries)), queries] = np.inf
+    return distances

@@ -30,12 +30,13 @@ def split_of(labels):
 
 
 def passed(rows, ids, parts=1, **options):
-    """The numbers of one pass that comes in `parts`."""
+    """(the numbers, what is retrieved) of one pass that comes in `parts`."""
     evaluator = Retrieval(**options)
     sink = evaluator.start(split_of(rows["label"]), None)
     for part in np.array_split(np.arange(len(ids)), parts):
         sink.add(ids[part], {name: rows[name][part] for name in evaluator.needs})
-    return sink.compute()
+    found = sink.compute()
+    return found, found.pop("retrieved").tolist()
 
 
 def test_recall_and_map_follow_their_definition():
@@ -65,7 +66,19 @@ def test_examples_without_a_class_are_left_out():
     rows = {"embedding": RANDOM.normal(size=(20, 2)), "label": RANDOM.randint(-1, 3, 20)}
     known = rows["label"] >= 0
     assert 0 < known.sum() < 20
-    assert passed(rows, np.arange(20)) == retrieval(rows["embedding"][known], rows["label"][known], (1, 5))
+    found, pairs = passed(rows, np.arange(20))
+    assert found == retrieval(rows["embedding"][known], rows["label"][known], (1, 5))
+    assert known[pairs].all()
+
+
+def test_the_nearest_example_is_looked_for_in_the_whole_split():
+    rows = {"embedding": RANDOM.normal(size=(40, 3)), "label": RANDOM.randint(0, 3, 40)}
+    x, ids = rows["embedding"], np.arange(40) + 100
+    _, pairs = passed(rows, ids, parts=20)
+    assert [query for query, _ in pairs] == [100, 105, 111, 116, 122, 127, 133, 139]
+    for query, nearest in pairs:
+        others = np.delete(np.arange(40), query - 100)
+        assert nearest - 100 == min(others, key=lambda i: np.sum((x[i] - x[query - 100]) ** 2))
 
 
 def test_a_split_without_pairs_gives_nan():
@@ -87,7 +100,7 @@ def test_a_split_that_is_too_small_is_refused_before_it_is_measured(labels, mess
 
 def test_every_number_has_a_reading():
     evaluator = Retrieval(ks=(1, 2))
-    found = passed(
+    found, _ = passed(
         {"embedding": RANDOM.normal(size=(6, 2)), "label": np.array([0, 0, 1, 1, 2, 2])}, np.arange(6), ks=(1, 2)
     )
     assert set(found) == set(evaluator.readings) == {"recall_at_1", "recall_at_2", "map"}
