@@ -21,9 +21,7 @@ def arguments(parser: argparse.ArgumentParser) -> None:
     add_workdir(parser)
     parser.add_argument("--step", type=int, metavar="N", help="checkpoint; default: the best one, or the newest")
     parser.add_argument("--out", metavar="DIR", help="folder for pictures of the answers; default: none are drawn")
-    parser.add_argument(
-        "--json", type=output, metavar="FILE", help="write the answers as JSON; -: to standard output"
-    )
+    parser.add_argument("--json", type=output, metavar="FILE", help="write the answers as JSON; -: to standard output")
     parser.add_argument("images", nargs="+", metavar="IMAGE", help="a picture, or a folder of them")
 
 

@@ -46,11 +46,40 @@ def test_x_and_y_are_splits(tmp_path):
     np.testing.assert_allclose(test.info.mean, (IMAGES[..., 0] / 255).mean())
 
 
+@pytest.mark.parametrize("train", ["train", "Training"])
+@pytest.mark.parametrize("validation", ["val", "VALID", "validation", "Dev"])
+@pytest.mark.parametrize("test", ["Test", "testing"])
+def test_splits_are_called_as_in_folders(tmp_path, train, validation, test):
+    sizes = {test: 4, validation: 3, train: 5}
+    arrays = {f"x_{name}": IMAGES[:size] for name, size in sizes.items()}
+    arrays |= {f"y_{name}": np.arange(size) % 2 for name, size in sizes.items()}
+    np.savez(tmp_path / "set.npz", **arrays)
+    for names, size in (((train, "train", "TRAINING"), 5), ((validation, "val", "validation"), 3), ((test, "test"), 4)):
+        assert [len(open_source(f"npz:{tmp_path}/set.npz", name)) for name in names] == [size] * len(names)
+    description = open_source(f"npz:{tmp_path}/set.npz", "all").description
+    assert "12 images, 2 classes (0, 1), train 5 and validation 3 and test 4" in description
+
+
+def test_arrays_that_are_not_read_are_said(tmp_path):
+    np.savez(tmp_path / "set.npz", image=IMAGES, label=LABELS, patient=LABELS)
+    description = open_source(f"npz:{tmp_path}/set.npz", "train").description
+    assert description.endswith("train 20; left out 1: 1 array patient")
+
+
 @pytest.mark.parametrize(
     ("arrays", "message"),
     [
         ({"images": IMAGES, "label": LABELS}, "needs image, label or x_train, y_train; it has images, label"),
         ({"x_train": IMAGES}, "needs image, label"),
+        ({"x_train": IMAGES, "y_val": LABELS}, "needs image, label or x_train, y_train; it has x_train, y_val"),
+        (
+            {"x_val": IMAGES, "y_val": LABELS, "x_Valid": IMAGES, "y_Valid": LABELS},
+            "set.npz: 'val' and 'Valid' both mean the split 'validation': rename one of them",
+        ),
+        (
+            {"image": IMAGES, "label": LABELS, "x_test": IMAGES, "y_test": LABELS},
+            "has image and label, and x_test too: which are the examples",
+        ),
         ({"image": IMAGES / 255, "label": LABELS}, "image must be uint8 .* found float64"),
         ({"image": IMAGES, "label": LABELS[:4]}, r"label must be integers or strings \[20\]"),
         ({"image": IMAGES, "label": np.eye(20)}, r"label must be integers or strings \[20\]"),
