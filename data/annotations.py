@@ -12,7 +12,7 @@ from data import geometry, members
 from data.decode import picture_size
 from data.errors import DataError
 from data.fields import Field
-from data.files import LeftOut, describe
+from data.files import LeftOut, describe, stamps
 from data.folder import common_size
 from data.listing import Listing, Row, read_listing
 from data.placement import sides
@@ -172,6 +172,13 @@ class ListedImages(Source):
 
     def members(self, root):
         return members.of_files(self.files, root)
+
+    def made_from(self):
+        self.preparation.check_fixed()
+        if self.listed.varies:
+            raise DataError("data.cache keeps each example once, but one of several captions is drawn at each use")
+        known = [{name: np.asarray(x).tolist() for name, x in self.listed.truth(file).items()} for file in self.files]
+        return self.preparation, self.listed.fields, stamps(self.files), known
 
     def truth(self, ids):
         found = []

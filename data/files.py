@@ -86,6 +86,12 @@ class PictureFiles:
                 yield path
 
 
+def stamps(files: Iterable[pathlib.Path]) -> list[tuple[str, int, int]]:
+    """(path, bytes, time of the last change in ns) of each file, which a change of its content changes."""
+    found = ((file, file.stat()) for file in files)
+    return [(os.fspath(file), stat.st_size, stat.st_mtime_ns) for file, stat in found]
+
+
 def left_in(folder: pathlib.Path, used: Iterable[pathlib.Path]) -> LeftOut:
     """What a data set leaves out that reads the pictures `used` in `folder`."""
     every, used = PictureFiles(), set(used)

@@ -12,7 +12,7 @@ from data import members
 from data.decode import Unreadable, picture_size
 from data.errors import DataError
 from data.fields import Field
-from data.files import describe
+from data.files import describe, stamps
 from data.layout import Examples, Listing, class_folders
 from data.listing import read_listing
 from data.placement import sides
@@ -109,6 +109,10 @@ class ImageFiles(Source):
             truth = {"size": (height, width), "matrix": self.preparation.place(width, height).matrix}
             found.append(truth if self.numbers is None else truth | {"label": int(self.numbers[i])})
         return found
+
+    def made_from(self):
+        self.preparation.check_fixed()
+        return self.preparation, stamps(self.files), None if self.numbers is None else self.numbers.tolist()
 
     def labels(self):
         return super().labels() if self.numbers is None else self.numbers

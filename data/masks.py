@@ -16,6 +16,7 @@ IGNORED, INVALID = -1, -2
 VALUES = 2**16  # of a mask
 LARGEST = 2**15 - 1  # class in a batch, which is int16
 LOSSY = ("JPEG", "MPO")
+LEVELS = 50  # the least difference of two levels that a lossy file shows apart
 
 Color = str | Sequence[int]  # "#ff0000", "red" or (255, 0, 0)
 
@@ -42,7 +43,8 @@ class Legend:
         mask = self.table[values]
         if (mask == INVALID).any():
             wrong, k = values[mask == INVALID].min(), len(self.classes)
-            hint = "; data.threshold=128 makes two classes of any values" if k == 2 else ""
+            middle = _halfway(values)
+            hint = f"; data.threshold={middle} makes two classes of its values" if k == 2 and middle else ""
             raise DataError(f"mask {file} holds the value {wrong}, but there are {k} classes{hint}")
         both = not self.lossy and self.table[1] == self.table[255] == 1
         if both and (values == 1).any() and (values == 255).any():
@@ -123,11 +125,19 @@ def _loaded(file: pathlib.Path, lossy: bool) -> Decoded:
     """The picture of a mask file. Raises DataError for a JPEG, unless values may be `lossy`."""
     found = load(file)
     if found.format in LOSSY and not lossy:
+        middle = _halfway(np.asarray(found.image.convert("L")))
         raise DataError(
-            f"mask {file} is a JPEG, which changes the values of classes: for two classes data.threshold=128 separates"
-            " them, more have to be saved without loss, as PNG"
+            f"mask {file} is a JPEG, which changes the values of classes: two classes are separated by"
+            f" {f'data.threshold={middle}' if middle else 'data.threshold'}, the middle of their two values; more have"
+            " to be saved without loss, as PNG"
         )
     return found
+
+
+def _halfway(values: np.ndarray) -> int | None:
+    """The middle between the darkest and the brightest value; None where they are too near to be two levels."""
+    low, high = int(values.min()), int(values.max())
+    return (low + high + 1) // 2 if high - low >= LEVELS else None
 
 
 def _places(found: Decoded, colors: np.ndarray, what: str) -> np.ndarray:
@@ -225,4 +235,4 @@ def _smeared(counts: np.ndarray, top: int) -> bool:
     near = top // 8
     upper = counts[top - near : top + 1]
     about = counts[: near + 1].sum() + upper.sum()
-    return top >= 50 and np.count_nonzero(upper) > 1 and np.count_nonzero(counts) > 3 and about > 0.9 * counts.sum()
+    return top >= LEVELS and np.count_nonzero(upper) > 1 and np.count_nonzero(counts) > 3 and about > 0.9 * counts.sum()

@@ -10,7 +10,7 @@ from data import members
 from data.decode import picture_size
 from data.errors import DataError
 from data.fields import Field
-from data.files import PictureFiles, describe, left_in
+from data.files import PictureFiles, describe, left_in, stamps
 from data.layout import image_files, split_folders
 from data.masks import Color, Legend, legend
 from data.matching import Pair, pair_up
@@ -116,6 +116,9 @@ class PairFiles(Source):
 
     def members(self, root):
         return members.of_files([image for image, _ in self.pairs], root)
+
+    def made_from(self):
+        return self.preparation, self.legend, self.border_weight, [stamps(pair) for pair in self.pairs]
 
     def truth(self, ids):
         found = []

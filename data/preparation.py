@@ -76,6 +76,14 @@ class Preparation:
         """Whether two uses of a file may differ."""
         return self.crop == "random"
 
+    def check_fixed(self) -> None:
+        """Raises DataError where two uses of a file may differ, so that none of them can be kept."""
+        if self.random:
+            raise DataError(
+                "data.cache keeps each picture once, but data.crop='random' takes another part of it at each use:"
+                " choose another crop, and augment with data.augment"
+            )
+
     def place(self, width: int, height: int, key: np.ndarray | None = None) -> Placement:
         """Where a picture of `width` × `height` goes."""
         return place(width, height, self.size, self.crop, key)

@@ -117,6 +117,13 @@ class Source:
         """
         return None
 
+    def made_from(self) -> object:
+        """What decides the arrays of every example, for data/decoded.py: the `repr` of it changes with them.
+
+        Raises DataError where two uses of an example may differ, and for examples that are not decoded from files.
+        """
+        raise DataError("data.cache keeps pictures that are decoded from files: these data have none")
+
     def labels(self) -> np.ndarray:
         """The class of every example, [N] int32, without decoding images. Raises DataError where there is none."""
         raise DataError("these data have no class per example: they have " + ", ".join(self.info.fields))

@@ -3,12 +3,13 @@
 import dataclasses
 import math
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from training.checkpoint import Checkpoints
 from training.errors import TrainingError
 from training.records import Records
+from training.step import COUNTED
 
 
 @dataclasses.dataclass(frozen=True)
@@ -80,8 +81,13 @@ class Journal:
             self.records.advance(done)
 
     def add(self, step: int, metrics: dict[str, float]) -> None:
-        """The metrics of a step. Raises TrainingError, naming it, unless its losses and parameters are finite."""
-        self.window.append(metrics)
+        """The metrics of a step. Raises TrainingError, naming it, unless its losses and parameters are finite.
+
+        Those of a player for which nothing in the batch counted are left out: they measure nothing.
+        """
+        void = tuple(name.removesuffix(COUNTED) for name, x in metrics.items() if name.endswith(COUNTED) and not x)
+        kept = {name: x for name, x in metrics.items() if not name.endswith(COUNTED) and not name.startswith(void)}
+        self.window.append(kept)
         for name, value in metrics.items():
             # The norm shows that the last update broke the parameters, before a loss does: they must not be saved.
             if name.endswith(("loss", "parameter_norm")) and not math.isfinite(value):
@@ -111,7 +117,7 @@ class Journal:
           stops: whether the run is interrupted, and is saved in any case.
         """
         if self.intervals.logs(done):
-            means = {f"train/{k}": math.fsum(m[k] for m in self.window) / len(self.window) for k in self.window[0]}
+            means = {f"train/{name}": value for name, value in _means(self.window).items()}
             self.window.clear()
             self._write(done, {**means, **self.describe(done), **speed()})
         score, due = None, self.intervals.saves(done)
@@ -127,3 +133,10 @@ class Journal:
         if self.records:
             self.records.write(done, numbers)
         self.watch(done, numbers)
+
+
+def _means(window: Sequence[Mapping[str, float]]) -> dict[str, float]:
+    """The mean of every metric over the steps that have it."""
+    names = dict.fromkeys(name for metrics in window for name in metrics)
+    values = {name: [metrics[name] for metrics in window if name in metrics] for name in names}
+    return {name: math.fsum(each) / len(each) for name, each in values.items()}

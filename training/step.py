@@ -11,6 +11,7 @@ import optax
 from training.task import Task, stream
 
 BUFFERS = "buffers"  # the collection in `stats` that is never averaged over devices
+COUNTED = "counted"  # in the metrics of a step: whether anything in its batch had weight
 
 
 class TrainState(flax.struct.PyTreeNode):
@@ -80,6 +81,9 @@ def make_train_step(
 ) -> Callable:
     """Builds `step(state, resident, feed, frozen, hyper) -> (state, metrics)`.
 
+    The metrics of a batch without any weight (every pixel is ignored, say) are 0, its gradient is 0, and its `counted`
+    is False: they measure nothing, and belong in no mean.
+
     Args:
       optimizers: player -> (step, hyper) -> optax transformation, called with value, grad and value_fn.
       augment: (batch, key) -> batch, drawn per example on the device.
@@ -104,7 +108,10 @@ def make_train_step(
         }
 
     def gradient(player, params, stats, batch, key, frozen, hyper):
-        """Gradient of the mean loss over the global batch with respect to one player; loss, new stats, metrics."""
+        """Gradient of the mean loss over the global batch with respect to one player; loss, new stats, metrics.
+
+        The last of the metrics is COUNTED.
+        """
 
         def loss(own, stats, batch, key):
             value, weight, aux = task.loss(player, {**params, player: own}, stats, batch, key, frozen, hyper)
@@ -128,16 +135,17 @@ def make_train_step(
             carry, _ = microbatch((stats, None), jax.tree.map(lambda x: x[0], batches))
             (stats, sums), _ = jax.lax.scan(microbatch, carry, jax.tree.map(lambda x: x[1:], batches))
         grad, value, weight, metrics = total(sums)
-        weight = jnp.maximum(weight, jnp.finfo(value.dtype).tiny)
+        counted, weight = weight > 0, _positive(weight, value.dtype)
         mean = lambda tree: jax.tree.map(lambda x: (x / weight).astype(x.dtype), tree)
 
         def value_fn(own):
             # The mean of equal parameters is the same, but its gradient is that of the global loss.
             value, (weight, _) = loss(average(own), stats, batch, jax.random.fold_in(key, 0))
             value, weight = total((value, weight))
-            return value / weight
+            return value / _positive(weight, value.dtype)
 
-        return mean(grad), value / weight, mean(metrics), synchronise(stats), value_fn
+        metrics = {**mean(metrics), "loss": value / weight, COUNTED: counted}
+        return mean(grad), metrics, synchronise(stats), value_fn
 
     def train_step(state: TrainState, resident, feed, frozen, hyper):
         params, stats, opt_state, report = state.params, state.stats, dict(state.opt_state), {}
@@ -147,14 +155,13 @@ def make_train_step(
                 own = jax.tree.map(lambda x, u=update: x[u], feed) if task.fresh else feed
                 batch = augment(fetch(resident, own), stream(key, "augment"))
             noise = stream(jax.random.fold_in(key, update), "loss")
-            grad, value, metrics, stats, value_fn = gradient(player, params, stats, batch, noise, frozen, hyper)
+            grad, metrics, stats, value_fn = gradient(player, params, stats, batch, noise, frozen, hyper)
             optimizer = optimizers[player](state.step, _of(hyper, player))
-            change, opt_state[player] = optimizer.update(
-                grad, opt_state[player], params[player], value=value, grad=grad, value_fn=value_fn
-            )
+            measured = dict(value=metrics["loss"], grad=grad, value_fn=value_fn)
+            change, moved = optimizer.update(grad, opt_state[player], params[player], **measured)
+            opt_state[player] = _keep_plateau(moved, opt_state[player], metrics[COUNTED])
             params = {**params, player: optax.apply_updates(params[player], change)}
             metrics |= {
-                "loss": value,
                 "gradient_norm": optax.tree.norm(grad),
                 "update_norm": optax.tree.norm(change),
                 "parameter_norm": optax.tree.norm(params[player]),
@@ -171,6 +178,18 @@ def make_train_step(
         return state, report
 
     return train_step
+
+
+def _positive(weight, dtype):
+    """The weight of a batch as a divisor: for a batch without any weight, the smallest positive number."""
+    return jnp.maximum(weight, jnp.finfo(dtype).tiny)
+
+
+def _keep_plateau(moved, before, counted):
+    """The optimizer's state `moved`, in which plateau schedules skip a loss of 0 that measures nothing."""
+    plateau = lambda x: isinstance(x, optax.contrib.ReduceLROnPlateauState)
+    keep = lambda x, old: jax.tree.map(lambda a, b: jnp.where(counted, a, b), x, old) if plateau(x) else x
+    return jax.tree.map(keep, moved, before, is_leaf=plateau)
 
 
 def several_steps(step: Callable) -> Callable:

@@ -5,7 +5,7 @@ for every example (data/members.py). With the Info alone a trained network answe
 opened. A run that resumes, and an evaluation, compare the data with it:
 
     other classes or words, or another order of them    refused
-    examples of an evaluation set among those trained   refused
+    examples of an evaluation set among those trained   refused where they have become so, said where they always were
     other examples in a set                             one line says how many
 """
 
@@ -14,7 +14,7 @@ import hashlib
 import io
 import json
 import pathlib
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 import numpy as np
@@ -55,6 +55,14 @@ class Memory:
         sets = {name: {"examples": len(x), "digest": _digest(x)} for name, x in self.members.items()}
         text = {"opened": self.opened, "info": dataclasses.asdict(self.info), "sets": sets}
         atomic.replace(workdir / DATA, json.dumps(text, indent=1))
+
+    def trained_on(self) -> Iterator[str]:
+        """A line for each evaluation set that has examples of the training set: a slice was forgotten, perhaps."""
+        trained = self.members.get("train", ())
+        for name, members in self.members.items():
+            count = 0 if name == "train" else int(np.isin(members, trained).sum())
+            if count and len(trained) > 1:  # a single picture is what it is compared with
+                yield f"{count} of the {len(members)} examples of {name!r} are also trained on"
 
     def check(self, name: str, members: np.ndarray | None, warn: Callable[[str], None]) -> None:
         """Warns where an evaluation set has other examples. Raises PageError where the run has trained on new ones."""

@@ -1,12 +1,15 @@
 """The data of a page: how they are opened, and its evaluation sets: which, how often, by which extra measures."""
 
 import dataclasses
+import pathlib
+import sys
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from ml_collections import ConfigDict
 
 from data import open_source
+from data.decoded import decoded
 from data.source import Info, Source
 from experiments.errors import PageError
 from experiments.pages.component import find
@@ -90,6 +93,9 @@ def open_set(
         options |= {key: getattr(known, key) for key in ("mean", "std") if key in options}
     source = open_source(chosen.data.name, chosen.split, **options)
     source.info = dataclasses.replace(source.info, classes_of=section.classes_of)
+    if section.cache and chosen.data is section:
+        folder = pathlib.Path(section.cache).expanduser()
+        source = decoded(source, folder, (section.name, chosen.split, options_of(section)), _say)
     stated, found = section.num_classes, source.info.classes
     if stated is not None and stated != len(found):
         raise PageError(
@@ -99,6 +105,10 @@ def open_set(
     if name in sets:
         check_same_fields(f"evaluation set {name!r}", source.info, expected())
     return source
+
+
+def _say(line: str) -> None:
+    print(f"fovea: {line}", file=sys.stderr)
 
 
 def check_same_fields(what: str, found: Info, expected: Info) -> None:

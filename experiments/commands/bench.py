@@ -8,6 +8,7 @@ import pkgutil
 from rich.table import Table
 
 from experiments.commands.page import add_config
+from experiments.commands.values import output
 from experiments.errors import PageError, near
 from experiments.terminal import say, show
 
@@ -32,7 +33,7 @@ def arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--torch", metavar="PYTHON", help="families, stream: a Python that has torch; default: this one"
     )
-    parser.add_argument("--out", default="bench.json", metavar="FILE", help="the numbers as JSON")
+    parser.add_argument("--out", type=output, default="bench.json", metavar="FILE", help="the numbers as JSON")
 
 
 def run(options: argparse.Namespace) -> None:
@@ -46,6 +47,7 @@ def run(options: argparse.Namespace) -> None:
     if options.tune and not options.config:
         raise PageError("--tune needs --config: it tries choices for one page")
     report, out = {"what": options.suite or options.config, "rows": []}, pathlib.Path(options.out)
+    out.parent.mkdir(parents=True, exist_ok=True)
     for row in _suite(options) if options.suite else _one(options):
         say("  ".join(f"{name} {_text(value)}" for name, value in row.items()))
         report["rows"].append(row)

@@ -7,6 +7,7 @@ import pathlib
 import numpy as np
 
 from experiments.commands.page import add_config
+from experiments.commands.values import output
 from training.errors import TrainingError
 from training.views import shown
 
@@ -15,7 +16,7 @@ MOST = 64  # examples in a picture
 
 def arguments(parser: argparse.ArgumentParser) -> None:
     add_config(parser)
-    parser.add_argument("--out", metavar="FILE", default="batch.png")
+    parser.add_argument("--out", type=output, metavar="FILE", default="batch.png")
 
 
 def run(options: argparse.Namespace) -> None:

@@ -2,21 +2,26 @@
 
 import argparse
 import contextlib
+import itertools
 import json
+import os
 import pathlib
 import sys
 import textwrap
 from collections.abc import Callable, Iterator
 
 from experiments.commands.page import add_workdir
+from experiments.commands.values import output
 from experiments.errors import EXIT_BAD_INPUT, PageError
+
+LONGEST = 255  # bytes of a file's name, on most file systems
 
 
 def arguments(parser: argparse.ArgumentParser) -> None:
     add_workdir(parser)
     parser.add_argument("--step", type=int, metavar="N", help="checkpoint; default: the best one, or the newest")
     parser.add_argument("--out", metavar="DIR", help="folder for pictures of the answers; default: none are drawn")
-    parser.add_argument("--json", metavar="FILE", help="write the answers as JSON; -: to the standard output")
+    parser.add_argument("--json", type=output, metavar="FILE", help="write the answers as JSON; -: to standard output")
     parser.add_argument("images", nargs="+", metavar="IMAGE", help="a picture, or a folder of them")
 
 
@@ -107,14 +112,25 @@ def draw(views: dict, answer, task, info, out: pathlib.Path, taken: set[str]) ->
 
 
 def free_paths(out: pathlib.Path, stem: str, titles: list[str], taken: set[str]) -> list[pathlib.Path]:
-    """out/stem_title.png of each title; where one is taken, out/stem_2_title.png, and so on. Adds them to `taken`."""
-    name, count = stem, 1
-    while taken & {_key(out / f"{name}_{title}.png") for title in titles}:
-        count += 1
-        name = f"{stem}_{count}"
-    paths = [out / f"{name}_{title}.png" for title in titles]
-    taken |= {_key(path) for path in paths}
-    return paths
+    """out/stem_title.png of each title; where one is taken, out/stem_2_title.png, and so on. Adds them to `taken`.
+
+    A stem is shortened where a name would be longer than LONGEST.
+    """
+    room = LONGEST - max((len(os.fsencode(f"_{title}.png")) for title in titles), default=0)
+    for count in itertools.count(1):
+        number = f"_{count}" if count > 1 else ""
+        name = _shortened(stem, room - len(number)) + number
+        paths = [out / f"{name}_{title}.png" for title in titles]
+        if not taken & set(map(_key, paths)):
+            taken |= set(map(_key, paths))
+            return paths
+
+
+def _shortened(text: str, size: int) -> str:
+    """The longest beginning of `text` that has at most `size` bytes as a file's name."""
+    while len(os.fsencode(text)) > size:
+        text = text[:-1]
+    return text
 
 
 def _key(path: pathlib.Path) -> str:

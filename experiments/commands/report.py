@@ -3,12 +3,13 @@
 import argparse
 import pathlib
 
+from experiments.commands.values import output
 from experiments.errors import PageError
 
 
 def arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("folders", nargs="*", metavar="DIR", help="a run, a sweep, or a folder of them")
-    parser.add_argument("--out", default="report.html", metavar="FILE")
+    parser.add_argument("--out", type=output, default="report.html", metavar="FILE")
 
 
 def run(options: argparse.Namespace) -> None:
@@ -19,8 +20,6 @@ def run(options: argparse.Namespace) -> None:
     out = pathlib.Path(options.out)
     if not out.parent.is_dir():
         raise PageError(f"--out {out}: there is no folder {out.parent}")
-    if out.is_dir():
-        raise PageError(f"--out {out} is a folder: name a file in it")
     data = gather([pathlib.Path(folder) for folder in options.folders])
     out.write_text(render(data))
     counts = {"run": len(data["runs"]), "sweep": len(data["sweeps"])}

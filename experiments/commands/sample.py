@@ -7,7 +7,7 @@ import numpy as np
 
 from experiments.commands.page import add_workdir
 from experiments.commands.processes import add_processes, join
-from experiments.commands.values import pair, positive
+from experiments.commands.values import output, pair, positive
 from experiments.errors import PageError, near
 
 PATHS = ("plane", "interpolation")  # of latent codes
@@ -27,7 +27,9 @@ def arguments(parser: argparse.ArgumentParser) -> None:
         parser.add_argument(flag, dest=dest, action="append", **earlier)
     parser.add_argument("--seed", type=int, default=0, metavar="S")
     parser.add_argument("--step", type=int, metavar="N", help="checkpoint; default: the best one, or the newest")
-    parser.add_argument("--out", default="samples.png", metavar="FILE", help="a picture, or an .npz of arrays")
+    parser.add_argument(
+        "--out", type=output, default="samples.png", metavar="FILE", help="a picture, or an .npz of arrays"
+    )
     add_processes(parser)
 
 
@@ -63,8 +65,8 @@ def run(options: argparse.Namespace) -> None:
     if not main:
         return
     out = pathlib.Path(options.out)
-    out.parent.mkdir(parents=True, exist_ok=True)
     try:
+        out.parent.mkdir(parents=True, exist_ok=True)
         if makes.kind in ("image", "array") and out.suffix != ".npz":
             save(trained.snapshots.picture(made[makes.kind], columns), out)
         else:

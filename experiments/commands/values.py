@@ -1,6 +1,8 @@
 """Parsers of the values of arguments. Each raises ArgumentTypeError with one line."""
 
 import argparse
+import os
+import pathlib
 
 
 def positive(text: str) -> int:
@@ -8,6 +10,20 @@ def positive(text: str) -> int:
     if int(text) < 1:
         raise argparse.ArgumentTypeError(f"{text} is not positive")
     return int(text)
+
+
+def output(text: str) -> str:
+    """A file to write: one of a name that the system takes, and not a folder; "-" is the standard output."""
+    path = pathlib.Path(text)
+    try:
+        path.lstat()
+    except FileNotFoundError:
+        pass
+    except OSError as error:  # the name is too long, a file is in the place of a folder
+        raise argparse.ArgumentTypeError(f"cannot write {text}: {os.strerror(error.errno)}") from None
+    if path.is_dir():
+        raise argparse.ArgumentTypeError(f"{text} is a folder: name a file in it")
+    return text
 
 
 def minutes(text: str) -> float:

@@ -41,6 +41,7 @@ PLAIN = {
         evaluate_augment=(),  # of validation and test, once and for all per example: ("binarise",)
         scale="standardise",  # or "unit" [0, 1], "symmetric" [-1, 1]
         resident="auto",  # the whole set on the device: "auto" (when it fits), "yes", "no"
+        cache="",  # a folder that keeps the pictures decoded; empty: they are decoded in every epoch
         num_classes=config_dict.placeholder(int),  # where given, checked against the data set
         classes_of="",  # the field whose names are the classes, where several have names: "masks"
     ),

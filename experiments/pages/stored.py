@@ -57,9 +57,9 @@ def canonical(config: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def difference(stored: Mapping[str, Any], given: Mapping[str, Any]) -> list[str]:
-    """One line per key in which two canonical pages differ. `devices` and `track` are ignored."""
+    """One line per key in which two canonical pages differ. `devices`, `track` and `data.cache` are ignored."""
     a, b = flat(stored), flat(given)
-    keys = [k for k in dict.fromkeys([*a, *b]) if not k.startswith(("devices.", "track."))]
+    keys = [k for k in dict.fromkeys([*a, *b]) if not k.startswith(("devices.", "track.", "data.cache"))]
     missing = object()
     show = lambda x: "absent" if x is missing else repr(x)
     return [

@@ -17,6 +17,7 @@ from experiments.pages.stored import flat
 from experiments.runs.run import Run
 from training.debug import origin
 from training.errors import TrainingError
+from training.step import COUNTED
 
 WARM_UP = 3  # calls of the step before a trace: the first compiles, and then the queue fills
 
@@ -82,6 +83,8 @@ def overfit(page: ConfigDict) -> int:
     for call in range(1, calls + 1):
         state, metrics = step(state, *arguments)
         metrics = devices.get(metrics)
+        if not all(np.all(x) for name, x in metrics.items() if name.endswith(COUNTED)):
+            raise TrainingError("nothing in this batch has a label that counts: its loss measures nothing")
         loss = max(float(np.ravel(x)[-1]) for name, x in metrics.items() if name.endswith("loss"))
         done = call * page.train.steps_per_call
         passed = loss < ZERO

@@ -24,7 +24,10 @@ from experiments.pages.stored import canonical, flat
 ROOT = pathlib.Path(__file__).parents[2]
 
 # What may differ between a page and its runs: the seed, the judge and trackers, where data are and runs run, the paper.
-FREE = ("train.seed:", "train.judge:", "data.data_dir:", "data.manual_dir:", "devices.", "track.", "paper.")
+FREE = (
+    *("train.seed:", "train.judge:", "data.data_dir:", "data.manual_dir:", "data.cache:"),
+    *("devices.", "track.", "paper."),
+)
 _ROOMS = ("models", "training", "data", "experiments.build", "experiments.evaluation")
 # These show or store numbers and do not change them.
 _SHOWN = (

@@ -320,6 +320,8 @@ class Run:
         if before:
             memory = before.resumed(memory, _warn if parallel.is_main() else lambda line: None)
         if parallel.is_main():
+            for line in memory.trained_on() if not before else ():
+                _warn(line)
             memory.store(self.workdir)
 
 

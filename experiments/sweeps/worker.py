@@ -19,6 +19,7 @@ from experiments.terminal import say
 from training import loop
 from training.errors import TrainingError
 from training.metrics.readings import Reading
+from training.step import COUNTED
 
 # Compiled programs stay in the process. Each takes some hundred memory maps, and Linux allows 65,530.
 GROUPS = 16
@@ -163,7 +164,7 @@ def reported(run: Run) -> dict[str, Reading]:
     shapes = jax.tree.map(lambda x: jax.ShapeDtypeStruct(x.shape, x.dtype), parts.resident("train"))
     feed = next(parts.host_feeds(0))
     _, metrics = jax.eval_shape(parts.step, parts.abstract_state, shapes, feed, parts.frozen, parts.hyper)
-    own = {f"train/{name}": Reading() for name in metrics}
+    own = {f"train/{name}": Reading() for name in metrics if not name.endswith(COUNTED)}
     measured = {name for name, one in parts.sets.items() if one.every}
     known = {name: reading for name, reading in run.readings().items() if not reading.each}
     return own | {name: reading for name, reading in known.items() if name in own or name.partition("/")[0] in measured}

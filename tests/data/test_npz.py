@@ -46,16 +46,58 @@ def test_x_and_y_are_splits(tmp_path):
     np.testing.assert_allclose(test.info.mean, (IMAGES[..., 0] / 255).mean())
 
 
+@pytest.mark.parametrize("train", ["train", "Training"])
+@pytest.mark.parametrize("validation", ["val", "VALID", "validation", "Dev"])
+@pytest.mark.parametrize("test", ["Test", "testing"])
+def test_splits_are_called_as_in_folders(tmp_path, train, validation, test):
+    sizes = {test: 4, validation: 3, train: 5}
+    arrays = {f"x_{name}": IMAGES[:size] for name, size in sizes.items()}
+    arrays |= {f"y_{name}": np.arange(size) % 2 for name, size in sizes.items()}
+    np.savez(tmp_path / "set.npz", **arrays)
+    for names, size in (((train, "train", "TRAINING"), 5), ((validation, "val", "validation"), 3), ((test, "test"), 4)):
+        assert [len(open_source(f"npz:{tmp_path}/set.npz", name)) for name in names] == [size] * len(names)
+    description = open_source(f"npz:{tmp_path}/set.npz", "all").description
+    assert "12 images, 2 classes (0, 1), train 5 and validation 3 and test 4" in description
+
+
+@pytest.mark.parametrize(
+    "arrays",
+    [{"image": IMAGES}, {"x_train": IMAGES}, *({"image": IMAGES, "label": LABELS * n} for n in (0, -1))],
+    ids=["image alone", "x_train alone", "one class", "nothing labelled"],
+)
+def test_fewer_than_two_classes_are_data_without_labels(tmp_path, arrays):
+    np.savez(tmp_path / "set.npz", **arrays)
+    source = open_source(f"npz:{tmp_path}/set.npz", "train")
+    batch = source.fetch(np.arange(20))
+    assert batch.keys() == source.info.fields.keys() == {"image"} and source.info.classes == ()
+    np.testing.assert_array_equal(batch["image"], IMAGES[np.random.default_rng(0).permutation(20)])
+
+
+def test_arrays_that_are_not_read_are_said(tmp_path):
+    np.savez(tmp_path / "set.npz", image=IMAGES, label=LABELS, patient=LABELS)
+    description = open_source(f"npz:{tmp_path}/set.npz", "train").description
+    assert description.endswith("train 20; left out 1: 1 array patient")
+
+
 @pytest.mark.parametrize(
     ("arrays", "message"),
     [
         ({"images": IMAGES, "label": LABELS}, "needs image, label or x_train, y_train; it has images, label"),
-        ({"x_train": IMAGES}, "needs image, label"),
+        ({"x_train": IMAGES, "x_test": IMAGES, "y_test": LABELS}, "needs image, label or x_train, y_train"),
+        ({"label": LABELS}, "needs image, label or x_train, y_train; it has label"),
+        ({"x_train": IMAGES, "y_val": LABELS}, "needs image, label or x_train, y_train; it has x_train, y_val"),
+        (
+            {"x_val": IMAGES, "y_val": LABELS, "x_Valid": IMAGES, "y_Valid": LABELS},
+            "set.npz: 'val' and 'Valid' both mean the split 'validation': rename one of them",
+        ),
+        (
+            {"image": IMAGES, "label": LABELS, "x_test": IMAGES, "y_test": LABELS},
+            "has image and label, and x_test too: which are the examples",
+        ),
         ({"image": IMAGES / 255, "label": LABELS}, "image must be uint8 .* found float64"),
         ({"image": IMAGES, "label": LABELS[:4]}, r"label must be integers or strings \[20\]"),
         ({"image": IMAGES, "label": np.eye(20)}, r"label must be integers or strings \[20\]"),
-        ({"image": IMAGES, "label": LABELS * 0}, "one class '0'"),
-        ({"image": IMAGES[:0], "label": LABELS[:0]}, r"label must be integers"),
+        ({"image": IMAGES[:0], "label": LABELS[:0]}, "image has no image"),
         ({"x_train": IMAGES, "y_train": LABELS, "x_test": IMAGES[:, 1:], "y_test": LABELS}, "differ in the shape"),
     ],
 )

@@ -5,6 +5,7 @@ The right answer is computed here from the pixels that were written, or is Pillo
 
 import io
 import itertools
+import re
 import struct
 import zlib
 
@@ -611,6 +612,15 @@ def test_two_values_are_two_classes_and_it_is_said(tmp_path):
     assert len(classes) == 2
 
 
+@pytest.mark.parametrize("high", [60, 128, 200, 255])
+def test_the_threshold_that_a_refused_jpeg_names_is_the_right_one(tmp_path, high):
+    file = encoded(Image.fromarray(BLOTS // 255 * np.uint8(high)), "JPEG", quality=90)
+    with pytest.raises(DataError) as error:
+        masks_of(tmp_path, file)
+    threshold = int(re.search(r"data.threshold=(\d+)", str(error.value))[1])
+    np.testing.assert_array_equal(np.asarray(Image.open(io.BytesIO(file))) >= threshold, BLOTS > 0)
+
+
 BLOTS = 255 * np.kron(np.random.default_rng(0).integers(0, 2, (8, 8)), np.ones((13, 13))).astype(np.uint8)
 LOSSY = encoded(Image.fromarray(BLOTS), "JPEG", quality=70)
 SMEARED = np.asarray(Image.open(io.BytesIO(LOSSY)))
@@ -621,7 +631,17 @@ NOT_MASKS = {
     "JPEG of 0 and 128": (
         encoded(Image.fromarray(BLOTS // 2), "JPEG"),
         dict(classes=("a", "b")),
-        "is a JPEG, .*data.threshold=128",
+        r"is a JPEG, .*data.threshold=(6[0-9]|7[0-5]), the middle of their two values",
+    ),
+    "JPEG of 0 and 1": (
+        encoded(Image.fromarray(BLOTS // 255), "JPEG"),
+        dict(classes=("a", "b")),
+        "is a JPEG, .*by data.threshold, the middle of their two values",
+    ),
+    "three values and two classes": (
+        encoded(Image.fromarray(CLASSES), "PNG"),
+        dict(classes=("a", "b")),
+        "holds the value 2, but there are 2 classes$",
     ),
     "saved again as PNG": (
         encoded(Image.fromarray(SMEARED), "PNG"),

@@ -15,6 +15,7 @@ import orbax.checkpoint as ocp
 import pytest
 from PIL import Image
 
+from experiments.cli import main
 from training.checkpoint import Checkpoints
 from training.records import Records
 
@@ -91,6 +92,36 @@ def test_a_key_or_value(key, value, line, refused):
 def test_a_train_command_without_a_workdir(fovea):
     result = fovea(*TRAIN)
     assert (result.code, result.error) == (2, "fovea: train needs --workdir DIR, where records and checkpoints go\n")
+
+
+OUTPUTS = {
+    "predict": ("--json", "--workdir", "run", "x.png"),
+    "sample": ("--out", "--workdir", "run"),
+    "data": ("--out", "--config", "mlp_digits"),
+    "report": ("--out",),
+    "bench": ("--out", "--suite", "loop"),
+}
+
+
+@pytest.mark.parametrize("command", OUTPUTS)
+@pytest.mark.parametrize(
+    ("name", "line"),
+    [
+        (".", ". is a folder: name a file in it"),
+        ("x" * 256, f"cannot write {'x' * 256}: File name too long"),
+        ("file/x.png", "cannot write file/x.png: Not a directory"),
+    ],
+)
+def test_a_file_that_cannot_be_written_is_refused_before_the_work(
+    command, name, line, capsys, trained, tmp_path, monkeypatch
+):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "file").write_text("")
+    (tmp_path / "run").symlink_to(trained)
+    flag, *rest = OUTPUTS[command]
+    with pytest.raises(SystemExit, match="2"):
+        main([command, flag, name, *rest])
+    assert capsys.readouterr().err == f"fovea: argument {flag}: {line} (fovea {command} --help)\n"
 
 
 # The data.

@@ -158,6 +158,20 @@ def test_names_of_answers(tmp_path):
     assert len(names) == len(set(names)) == 8 and paths[0][0].name == "x_a.png"
 
 
+@pytest.mark.parametrize("letter", ["x", "é", "象"])  # of one, two and three bytes
+def test_inputs_of_the_longest_names_have_answers_of_their_own(letter, unet, fovea, tmp_path):
+    long = letter * ((255 - len("_1.png")) // len(letter.encode()))
+    files, random = [tmp_path / f"{long}_{i}.png" for i in (1, 2)], np.random.default_rng(3)
+    for file in files:
+        Image.fromarray(picture(random, 16, 24)[0]).save(file)
+    result = fovea("predict", "--workdir", unet.workdir, "--out", tmp_path / "out", *files)
+    assert result.code == 0, result.error
+    masks = sorted((tmp_path / "out").glob("*_mask.png"))
+    right = {np.asarray(one.outputs["prediction"], np.uint8).tobytes() for one in answers.answers(unet, files)}
+    assert len(masks) == len(right) == 2 and all(mask.name.startswith(letter * 70) for mask in masks)
+    assert {np.asarray(Image.open(mask)).tobytes() for mask in masks} == right
+
+
 def test_pictures_are_read_a_batch_at_a_time_and_let_go(trained, tmp_path, monkeypatch):
     live, most, read = set(), [], Preparation.read
 

@@ -9,7 +9,7 @@ from PIL import Image
 
 from experiments.build.memory import recall
 from experiments.errors import PageError
-from experiments.pages import page
+from experiments.pages import override, page
 from experiments.runs.run import build
 
 TRAIN = dict(batch_size=8, steps=2, log_every=2, evaluate_every=2, checkpoint_every=2, evaluate_batch_size=8)
@@ -218,3 +218,19 @@ def test_changed_data_are_one_line_and_nothing_is_lost(trained, fovea):
         result = fovea(*command)
         assert result.code == 2 and "the data have changed" in result.error and result.error.count("\n") == 1
     assert {name: (workdir / name).read_bytes() for name in kept} == kept and not (workdir / "eval.json").exists()
+
+
+def test_an_evaluation_set_that_is_trained_on_is_said_at_the_start(tmp_path, capsys):
+    root = classes(tmp_path / "set", "ant", "bee", "cat")
+    run = override(config(root), [("data.train", "train")])
+    build(run, tmp_path / "run").train(quiet=True)
+    count = {name: build(run).parts.members(name).size for name in ("validation", "test")}
+    lines = [f"fovea: {n} of the {n} examples of {name!r} are also trained on\n" for name, n in count.items()]
+    said = capsys.readouterr().err
+    assert len(lines) == 2 and all(line in said for line in lines)
+
+
+def test_disjoint_sets_begin_without_a_word(tmp_path, capsys):
+    root = classes(tmp_path / "set", "ant", "bee", "cat")
+    build(config(root), tmp_path / "run").train(quiet=True)
+    assert "also trained on" not in capsys.readouterr().err

@@ -8,10 +8,12 @@ import pytest
 from data.source import ArraySource, Info
 from experiments.commands.ps import look
 from experiments.pages import page
+from experiments.runs.debug import overfit
 from experiments.runs.readings import shown
 from experiments.runs.run import build
 from tests.experiments.tiny import tiny
-from training.records import table
+from training.errors import TrainingError
+from training.records import read, table
 
 
 def rewrite(workdir, change):
@@ -75,3 +77,29 @@ def test_a_split_that_is_all_void_reports_no_cross_entropy(segmented):
 
 def test_the_mean_goes_over_what_counts(segmented):
     assert segmented([4, 5])["cross_entropy"] == pytest.approx(segmented([], kept=4)["cross_entropy"], rel=1e-5)
+
+
+def test_training_steps_in_which_nothing_counts_are_in_no_record(tmp_path):
+    labels = np.repeat(np.arange(2), 16)
+    np.savez(
+        tmp_path / "set.npz",
+        x_train=np.zeros((32, 4, 4, 1), np.uint8),
+        y_train=np.full(32, -1),
+        x_validation=np.zeros((32, 4, 4, 1), np.uint8),
+        y_validation=labels,
+    )
+    config = page(
+        model=dict(name="mlp", hidden=(4,)),
+        task=dict(name="classification"),
+        data=dict(name=f"npz:{tmp_path}/set.npz", train="train", validation="validation", test=""),
+        optimizer=dict(name="sgd"),
+        schedule=dict(name="constant"),
+        train=dict(batch_size=16, steps=4, log_every=2, evaluate_every=4, checkpoint_every=4, evaluate_batch_size=16),
+    )
+    build(config, tmp_path / "run").train(quiet=True)
+    records = read(tmp_path / "run")
+    assert [record["step"] for record in records if "time/examples_per_s" in record] == [2, 4]
+    assert {name for record in records for name in record if name.startswith("train/")} == {"train/learning_rate"}
+    assert any(record.get("validation/cross_entropy") for record in records)
+    with pytest.raises(TrainingError, match="nothing in this batch has a label"):
+        overfit(config)

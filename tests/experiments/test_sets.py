@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from data.errors import DataError
 from data.preparation import Preparation
 from experiments.build.parts import Parts
 from experiments.errors import PageError
@@ -20,6 +21,7 @@ from models.classification import mlp
 from models.port import to_torch
 from training.checkpoint import Checkpoints
 from training.errors import TrainingError
+from training.records import read
 
 EVERY = dict(batch_size=16, steps=4, log_every=2, evaluate_every=2, checkpoint_every=2, evaluate_batch_size=32)
 
@@ -285,3 +287,34 @@ def test_recall_at_more_than_the_set_has_is_refused_before_training(tmp_path):
 def test_what_is_retrieved_of_the_test_set_is_a_picture(tmp_path):
     build(embedding(), tmp_path).train()
     assert (tmp_path / "retrieved.png").is_file()
+
+
+@pytest.mark.parametrize("resident", ["yes", "no"])
+def test_a_run_on_pictures_that_are_kept_decoded_is_the_same_run(animals, tmp_path, resident):
+    name = animals("ant", "bee", "cat")
+    data = dict(name=name, train="train", validation="train[:4]", test="", image_size=6, resident=resident)
+    other = dict(name=name, split="train[4:]", every=2, image_size=6)
+    config = digits(data=data, train=dict(batch_size=8, evaluate_batch_size=8), evaluate=dict(other=other))
+    runs = {"": config, "kept": override(config, [("data.cache", str(tmp_path / "cache"))])}
+    for key, one in runs.items():
+        build(one, tmp_path / f"run{key}").train(quiet=True)
+    timed = ("time", "memory")
+    plain, kept = (
+        [{k: v for k, v in record.items() if not k.startswith(timed)} for record in read(tmp_path / f"run{key}")]
+        for key in runs
+    )
+    assert plain == kept and any("other/accuracy" in record for record in kept)
+    assert len(list((tmp_path / "cache").glob("*.npy"))) == 2  # train and validation, not the set of its own data
+    # The same run without the cache: it is found to be complete.
+    build(override(runs["kept"], [("data.cache", "")]), tmp_path / "runkept").train(quiet=True)
+
+
+def test_what_cannot_be_kept_decoded_is_one_line(animals, tmp_path):
+    kept = dict(train="train", validation="", test="", cache=str(tmp_path / "cache"))
+    random = dict(name=animals("ant", "bee"), image_size=6, crop="random")
+    for data, line in (
+        (random, "data.crop='random' takes another part"),
+        (dict(name="digits"), "these data have none"),
+    ):
+        with pytest.raises(DataError, match=line):
+            Parts(digits(data={**data, **kept})).source("train")

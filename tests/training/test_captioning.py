@@ -90,6 +90,15 @@ def test_the_loss_is_the_log_likelihood_of_the_words(batch, fitted):
     np.testing.assert_allclose(task.predict(params, stats, batch, None, {})["loss"], means, rtol=1e-5)
 
 
+def test_an_image_without_a_caption_is_in_no_mean(batch, fitted):
+    task, params, stats = fitted
+    metric = task.metrics["cross_entropy"]
+    numbers = lambda batch: metric.compute(metric.update(task.predict(params, stats, batch, None, {}), batch))
+    some = {name: x[:2] for name, x in batch.items()}  # the last one has no caption
+    np.testing.assert_allclose(numbers(batch)["cross_entropy"], numbers(some)["cross_entropy"], rtol=1e-6)
+    assert np.isnan(numbers({name: x[2:] for name, x in batch.items()})["cross_entropy"])
+
+
 @pytest.mark.parametrize("beam_width", [1, 3])
 def test_it_writes_up_to_the_end_from_the_image_alone(batch, fitted, beam_width):
     _, params, stats = fitted

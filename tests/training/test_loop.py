@@ -54,13 +54,18 @@ class Written:
         pass
 
 
-def run(intervals, *, start=0, window=(), broken=None, stop_at=None):
-    """Trains with the loss t at step t; `broken` = (metric, step) is NaN there. Returns (records, checkpoints)."""
+def run(intervals, *, start=0, window=(), broken=None, void=(), stop_at=None):
+    """Trains with the loss t at step t; `broken` = (metric, step) is NaN there; nothing counts in the steps `void`.
+
+    Returns (records, checkpoints, what has ended it).
+    """
     calls = intervals.steps_per_call
 
     def step(state, resident, feed, frozen, hyper):
         numbers = state + 1.0 + jnp.arange(calls) if calls > 1 else state + 1.0
         metrics = {"accuracy": numbers, "loss": numbers, "parameter_norm": numbers}
+        if void:
+            metrics["counted"] = ~jnp.isin(numbers, jnp.array(void))
         if broken:
             metrics[broken[0]] = jnp.where(numbers == broken[1], jnp.nan, numbers)
         return state + calls, metrics
@@ -89,6 +94,26 @@ def test_each_record_is_the_mean_since_the_last(calls):
     assert [step for step, values in records if "validation/accuracy" in values] == [6, 10]
     # A checkpoint between two records has the metrics of the steps since the last.
     assert checkpoints.saved == {2: (2, None), 4: (0, None), 6: (2, 6.0), 8: (0, None), 10: (0, 10.0)}
+
+
+@pytest.mark.parametrize("calls", (1, 2))
+def test_a_step_in_which_nothing_counts_is_in_no_mean(calls):
+    records, checkpoints, error = run(Intervals(12, calls, log=4, evaluate=12, checkpoint=6), void=(1, 2, 5, 6, 7, 8))
+    assert error is None and losses(records) == {4: 3.5, 12: 10.5}  # and none at step 8, which has a record
+    assert not any("counted" in name or "accuracy" in name for name in dict(records)[8])
+    assert any(step == 8 and "time/examples_per_s" in values for step, values in records)
+    assert checkpoints.saved[6] == (2, None)
+
+
+def test_parameters_that_are_not_finite_end_a_run_even_where_nothing_counts():
+    _, _, error = run(Intervals(4, 1, 4, 4, 4), broken=("parameter_norm", 2), void=(2,))
+    assert "parameter_norm is nan at step 2" in str(error)
+
+
+def test_of_two_players_the_one_for_which_nothing_counts_is_left_out():
+    journal = Journal(Intervals(2, 1, 2, 2, 2), Kept(), Written(), [], body={})
+    journal.add(1, {"critic/loss": 0.0, "critic/counted": 0.0, "generator/loss": 2.0, "generator/counted": 1.0})
+    assert journal.window == [{"generator/loss": 2.0}]
 
 
 def test_a_resumed_window_is_completed():

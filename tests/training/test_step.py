@@ -8,7 +8,7 @@ import optax
 import pytest
 
 from training.parallel import MeshDevices, Replicas
-from training.step import ema_of, fetch, init_state, make_train_step, several_steps
+from training.step import COUNTED, ema_of, fetch, init_state, make_train_step, several_steps
 from training.task import Task
 from training.tasks.classification import classification
 
@@ -120,8 +120,39 @@ def test_a_batch_without_any_label_changes_nothing(x64):
     task = classification({"model": Network()})
     feed = {**batch(0), "label": np.full(16, -1, np.int32)}
     state, report = jax.jit(make_train_step(task, {"model": momentum}, noise))(start(task), {}, feed, {}, HYPER)
-    assert float(report["loss"]) == 0
+    assert not report[COUNTED] and float(report["loss"]) == float(report["gradient_norm"]) == 0
     assert_close(state.params, start(task).params, 0)
+
+
+@pytest.mark.parametrize("accumulate", (1, 2))
+def test_one_label_makes_a_batch_count(accumulate):
+    task = classification({"model": Network(param_dtype=jnp.float32)})
+    feed = {**batch(0), "label": np.where(np.arange(16) == 5, 3, -1).astype(np.int32)}
+    step = jax.jit(make_train_step(task, {"model": momentum}, noise, accumulate=accumulate))
+    assert step(start(task), {}, feed, {}, HYPER)[1][COUNTED]
+
+
+def test_a_plateau_skips_batches_without_any_label():
+    task = classification({"model": Network(param_dtype=jnp.float32)})
+    plateau = {"model": lambda step, hyper: optax.chain(optax.sgd(0.1), optax.contrib.reduce_on_plateau(patience=2))}
+    step = jax.jit(make_train_step(task, plateau, lambda b, k: b))
+    void = {**batch(0), "label": np.full(16, -1, np.int32)}
+    state = init_state(task, plateau, jax.random.key(1), void, HYPER)
+    state, report = step(state, {}, batch(0), {}, HYPER)
+    after, _ = step(state, {}, void, {}, HYPER)
+    (_, before), (_, kept) = state.opt_state["model"], after.opt_state["model"]
+    assert float(before.best_value) == float(report["loss"]) > 0
+    assert_close(kept, before, 0)
+
+
+def test_a_line_search_on_a_batch_without_any_label_stays_where_it_is():
+    task = classification({"model": Network(param_dtype=jnp.float32)})
+    lbfgs = {"model": lambda step, hyper: optax.lbfgs()}
+    feed = {**batch(0), "label": np.full(16, -1, np.int32)}
+    state = init_state(task, lbfgs, jax.random.key(1), feed, HYPER)
+    new, report = jax.jit(make_train_step(task, lbfgs, lambda b, k: b))(state, {}, feed, {}, HYPER)
+    assert not report[COUNTED]
+    assert_close(new.params, state.params, 0)
 
 
 def test_devices_are_the_same_step_in_both_placements(x64):

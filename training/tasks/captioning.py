@@ -25,7 +25,7 @@ def captioning(networks: dict[str, nn.Module], info, *, beam_width: int = 1) -> 
     The same a word at a time are its methods `begin` (image) -> state and `step` (state, word [B]) -> (state, logits
     [B, V]). The batch has `image` and one field of kind tokens, [B, T]; a token 0 is padding and weighs nothing.
     Predictions are `answer` [B, T − 1], the words after <start> up to <end>, then padding; where the caption is known
-    also `loss` [B], the mean of −log p over its words.
+    also `loss` [B], the mean of −log p over its words, and `captioned` [B], 0 where there is no word and else 1.
 
     Args:
       info: the data's Info, whose tokens have the vocabulary as their names.
@@ -74,6 +74,7 @@ def captioning(networks: dict[str, nn.Module], info, *, beam_width: int = 1) -> 
             logits = model.apply(variables, batch["image"], batch[field][:, :-1], train=False)
             values, weights = weighed(logits, batch[field])
             outputs["loss"] = (weights * values).sum(1) / jnp.maximum(weights.sum(1), 1)
+            outputs["captioned"] = weights.max(1)
         return outputs
 
     return Task(
@@ -81,7 +82,9 @@ def captioning(networks: dict[str, nn.Module], info, *, beam_width: int = 1) -> 
         init=init,
         loss=loss,
         predict=predict,
-        metrics={"cross_entropy": metrics.mean("loss", "cross_entropy", "min", "nats", panel="loss")},
+        metrics={
+            "cross_entropy": metrics.mean("loss", "cross_entropy", "min", "nats", weight="captioned", panel="loss")
+        },
         evaluators={"captions": CaptionScores(field, "answer")},
         best="bleu4",
         outputs={"answer": "tokens"},
