@@ -15,6 +15,9 @@ MODELS: dict[str, str | tuple[str, dict]] = {
     "resnet": "models.classification.resnet:ResNet",
     "inception_v3": "models.classification.inception_v3:InceptionV3",
     "vit": "models.classification.vit:ViT",
+    "resnext": ("models.classification.resnet:ResNet", dict(groups=32, base_width=4)),
+    "wide_resnet_imagenet": ("models.classification.resnet:ResNet", dict(base_width=128)),
+    "se_resnet": ("models.classification.resnet:ResNet", dict(attention="se")),
     # segmentation
     "unet": "models.segmentation.unet:UNet",
     # detection

@@ -87,4 +87,24 @@ PUBLISHED = (
     Published("vit", dict(variant="L"), 224, 304_326_632, 61_554_712_576, 79.66, _TV),
     Published("vit", dict(variant="L", patch=32), 224, 306_535_400, 15_377_539_072, 76.97, _TV),
     Published("vit", dict(variant="H", patch=14), 224, 632_045_800, 167_295_000_000),
+    # Xie et al. 2017
+    Published("resnext", {}, 224, 25_028_904, 4_230_479_872, 77.62, _TV),
+    Published("resnext", dict(depth=101), 224, 44_177_704, 7_969_996_800),
+    Published("resnext", dict(depth=101, base_width=8), 224, 88_791_336, 16_414_015_488, 79.31, _TV),
+    Published("resnext", dict(depth=101, groups=64), 224, 83_455_272, 15_460_270_080, 83.25, _TV),
+    # Zagoruyko & Komodakis 2016
+    Published("wide_resnet_imagenet", {}, 224, 68_883_240, 11_398_021_120, 78.47, _TV),
+    Published("wide_resnet_imagenet", dict(depth=101), 224, 126_886_696, 22_753_050_624, 78.85, _TV),
+    # Hu et al. 2018
+    Published("se_resnet", dict(depth=18), 224, 11_779_624),
+    Published("se_resnet", dict(depth=34), 224, 21_960_416),
+    Published("se_resnet", {}, 224, 28_088_024, 4_091_699_200),
+    Published("se_resnet", dict(version="v1"), 224, 28_088_024, 3_860_488_192),
+    Published("se_resnet", dict(depth=101), 224, 49_326_872),
+    Published("se_resnet", dict(depth=152), 224, 66_821_848),
+    Published("se_resnet", dict(groups=32, base_width=4), 224, 27_559_896, 4_232_994_816),
+    # Li et al. 2019 and the variant of timm; Zhang 2019
+    Published("resnext", dict(attention="sk"), 224, 27_479_784, 4_462_710_784),
+    Published("resnet", dict(attention="sk_split"), 224, 25_803_160, 4_089_422_336),
+    Published("resnet", dict(blur=True), 224, 25_557_032),
 )

@@ -62,6 +62,7 @@ NETWORKS: dict[str, Callable[[Mapping[str, Any]], dict[str, Any]]] = {
     "ddpm_unet": lambda fields: dict(
         width=8, groups=4, blocks=1, multipliers=(1, 1), attention=(4,) if fields["attention"] else ()
     ),
+    "se_resnet": lambda fields: dict(width=4),  # see `few_blocks`
 }
 
 # task -> what its numbers cost nothing with.
@@ -80,7 +81,7 @@ TASKS: dict[str, dict[str, Any]] = {
 }
 
 # What a network needs of an image: the least side that gives it every stage that the page's images give it.
-SIDES = {"lenet5": 32, "alexnet": 67, "vgg": 32, "resnet": 32, "dcgan_generator": 16}
+SIDES = {"lenet5": 32, "alexnet": 67, "vgg": 32, "resnet": 32, "dcgan_generator": 16, "se_resnet": 32}
 
 # TFDS set -> channels of its images.
 TFDS = {"mnist": 1, "fashion_mnist": 1, "cifar10": 3, "imagenet2012": 3}

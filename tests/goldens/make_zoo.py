@@ -33,6 +33,29 @@ def vgg(variant: str, norm: bool):
     return model
 
 
+def resnet(block: str, blur=False, **options):
+    """timm's, with one block a stage."""
+    from timm.layers import BlurPool2d
+    from timm.models import resnet, sknet
+
+    block = getattr(sknet if "Kernel" in block else resnet, block)
+    return resnet.ResNet(block, (1, 1, 1, 1), CLASSES, aa_layer=BlurPool2d if blur else None, **options)
+
+
+def non_local_resnet18():
+    """torchvision's, with timm's non-local block, which has the paper's widths and no scale, after two blocks."""
+    from timm.layers import NonLocalAttn
+    from torchvision.models import resnet18
+
+    model = resnet18(num_classes=CLASSES)
+    for stage, channels in ((model.layer2, 128), (model.layer3, 256)):
+        stage.append(NonLocalAttn(channels, use_scale=False, rd_ratio=1 / 2))
+    return model
+
+
+RESNET = {"stem": "act1", "stage1": "layer1", "stage2": "layer2", "stage3": "layer3", "stage4": "layer4"}
+RESNEXT = dict(cardinality=4, base_width=4)
+
 # File -> (network, side of the images, our map -> their module).
 ZOO = {
     "alexnet": (alexnet, 80, {"stage1": "features.1", "stage3": "features.7", "stage5": "features.11"}),
@@ -42,6 +65,21 @@ ZOO = {
         32,
         {"stage1": "features.5", "stage3": "features.22", "stage5": "features.42"},
     ),
+    "se_resnext": (lambda: resnet("Bottleneck", **RESNEXT, block_args=dict(attn_layer="se")), 32, RESNET),
+    "cbam_resnet_blur": (
+        lambda: resnet("Bottleneck", blur=True, block_args=dict(attn_layer="cbam")),
+        32,
+        RESNET,
+    ),
+    "sk_resnext": (
+        lambda: resnet(
+            "SelectiveKernelBottleneck", **RESNEXT, block_args=dict(sk_kwargs=dict(rd_divisor=32, split_input=False))
+        ),
+        32,
+        RESNET,
+    ),
+    "sk_resnet": (lambda: resnet("SelectiveKernelBottleneck"), 32, RESNET),
+    "non_local_resnet18": (non_local_resnet18, 64, RESNET | {"stem": "relu"}),
 }
 
 

@@ -50,6 +50,8 @@ CASES = {
     (dcgan, "examples_discriminator"): (dcgan.Discriminator(width=4), [(1, 64, 64, 3)]),
     (dncnn, "kair"): (dncnn.DnCNN(norm="none", width=2), [(1, 12, 12, 1)]),
     (ddpm_unet, "diffusers"): (DDPM, [(1, 16, 16, 3), (1,)]),
+    (resnet, "timm"): (resnet.ResNet(18, attention="cbam"), [(1, 32, 32, 3)]),
+    (resnet, "timm_sk"): (resnet.ResNet(14, attention="sk"), [(1, 32, 32, 3)]),
 }
 # The names that the other library gives, where a golden has recorded them.
 GOLDENS = {

@@ -38,6 +38,9 @@ SMALL = {
     "random_filters": dict(sizes=(3,), width=2),
     "dncnn": dict(depth=4, width=2),
     "embedding": dict(backbone=LeNet5(num_classes=0)),
+    "resnext": dict(depth=14),
+    "wide_resnet_imagenet": dict(depth=14),
+    "se_resnet": dict(depth=18),
 }
 INPUTS = {
     "alexnet": [(1, 67, 67, 3)],

@@ -2,8 +2,20 @@
 
 import pytest
 
-from models.classification import alexnet, vgg
+from models.classification import alexnet, resnet, vgg
+from models.port import Port
 from tests.models.parity import assert_classifier_parity
+
+NON_LOCAL = Port(
+    {
+        **resnet.PORTS["torchvision"].names,
+        r"^non_local(\d)_1/": r"layer\1/2/",
+        "/theta/": "/t/",
+        "/phi/": "/p/",
+        "/out/": "/z/",
+        "(layer./2)/bn/": r"\1/norm/",
+    }
+)
 
 # Golden file -> (our network, its port).
 ZOO = {
@@ -13,6 +25,11 @@ ZOO = {
         vgg.VGG("D", norm="batch", width=8, hidden=(64, 64), dropout_rate=0.0),
         vgg.PORTS["torchvision_vgg16_bn"],
     ),
+    "se_resnext": (resnet.ResNet(14, groups=4, base_width=4, attention="se"), resnet.PORTS["timm"]),
+    "cbam_resnet_blur": (resnet.ResNet(14, attention="cbam", blur=True), resnet.PORTS["timm"]),
+    "sk_resnext": (resnet.ResNet(14, groups=4, base_width=4, attention="sk"), resnet.PORTS["timm_sk"]),
+    "sk_resnet": (resnet.ResNet(14, attention="sk_split"), resnet.PORTS["timm_sk"]),
+    "non_local_resnet18": (resnet.ResNet(18, attention="non_local"), NON_LOCAL),
 }
 
 
