@@ -36,9 +36,12 @@ DEPTHS = {
     152: (3, 8, 36, 3),
     14: (1, 1, 1, 1),
     26: (2, 2, 2, 2),
+    29: (3, 3, 3),  # Xie et al. 2017, section 5.3, for CIFAR
 }
 BASIC = (18, 34)  # depths whose blocks are two 3×3 convolutions; the others' are bottlenecks
 VERSIONS = {"v1.5": False, "v1": True}  # does the bottleneck stride in its first convolution?
+
+STEMS = {"imagenet": (7, 2), "cifar": (3, 1), "pointwise": (1, 1)}  # window and stride of the first convolution
 
 # Selective kernels: whether each of the two convolutions reads its half of the channels, and the least hidden width.
 # "sk" is the paper's, "sk_split" that of timm's skresnet50.
@@ -116,12 +119,15 @@ class Bottleneck(nn.Module):
 
 
 class ResNet(nn.Module):
-    """7×7/2 convolution, 3×3/2 max pooling, four stages of blocks, the mean over space, classifier."""
+    """7×7/2 convolution, 3×3/2 max pooling, stages of blocks, the mean over space, classifier."""
 
     conditions: ClassVar[tuple[str, ...]] = ()
 
     depth: int = 50  # a key of DEPTHS
     version: str = "v1.5"  # "v1.5" | "v1"; the same network for depths 18 and 34
+    # "imagenet" | "cifar": a 3×3 convolution without stride or pooling, for images of 32×32 | "pointwise": a 1×1 one, as
+    # in the ResNeXt-29 of kuangliu's pytorch-cifar
+    stem: str = "imagenet"
     width: int = 64  # channels of the first stage; they double from stage to stage
     groups: int = 1  # of the 3×3 convolution of a bottleneck; 32: ResNeXt
     base_width: int = 64  # channels of each group in the first stage; ResNeXt-50: 4, Wide ResNet-50-2: 128
@@ -141,11 +147,12 @@ class ResNet(nn.Module):
         """x: [B, H, W, 3] float (the paper: 224×224) -> logits [B, num_classes].
 
         With num_classes=0 a dictionary of maps: "stem" at stride 2, before the pooling, "stage1" at 4 to "stage4" at
-        32, and "pre_logits", the mean over space.
+        32, and "pre_logits", the mean over space. Without stride and pooling in the stem, strides are 1 to 8.
         """
         blocks = choose(DEPTHS, "depth", self.depth)
         stride_first = choose(VERSIONS, "version", self.version)
         choose(dict.fromkeys(ATTENTION), "attention", self.attention)
+        window, step = choose(STEMS, "stem", self.stem)
         basic = self.depth in BASIC
         if basic and (self.groups, self.base_width) != (1, 64):
             raise ModelError(f"groups and base_width are of bottlenecks, which depth={self.depth} has not: take 50")
@@ -190,10 +197,12 @@ class ResNet(nn.Module):
             last_scale=nn.initializers.zeros if self.zero_init_residual else nn.initializers.ones,
         )
 
-        x = nn.relu(norm(name="bn1")(conv(self.width, (7, 7), 2, padding=3, name="conv1")(x)))
+        x = conv(self.width, (window, window), step, padding=window // 2, name="conv1")(x)
+        x = nn.relu(norm(name="bn1")(x))
         maps = {"stem": x}
-        pool = partial(nn.max_pool, window_shape=(3, 3), padding=((1, 1), (1, 1)))  # linen pads with -inf
-        x = blur_pool(pool(x)) if self.blur else pool(x, strides=(2, 2))
+        if step > 1:
+            pool = partial(nn.max_pool, window_shape=(3, 3), padding=((1, 1), (1, 1)))  # linen pads with -inf
+            x = blur_pool(pool(x)) if self.blur else pool(x, strides=(2, 2))
         for stage, count in enumerate(blocks):
             for i in range(count):
                 strides = 2 if stage > 0 and i == 0 else 1

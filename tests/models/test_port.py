@@ -11,7 +11,18 @@ import pytest
 from PIL import Image
 
 from models import MODELS
-from models.classification import alexnet, inception_v3, lenet, mlp, resnet, resnet_cifar, vgg, vit
+from models.classification import (
+    alexnet,
+    inception_v3,
+    lenet,
+    mlp,
+    preact_cifar,
+    resnet,
+    resnet_cifar,
+    resnet_v2,
+    vgg,
+    vit,
+)
 from models.classification.mlp import MLP
 from models.errors import ModelError
 from models.generative import cyclegan, dcgan, ddpm_unet
@@ -52,6 +63,8 @@ CASES = {
     (ddpm_unet, "diffusers"): (DDPM, [(1, 16, 16, 3), (1,)]),
     (resnet, "timm"): (resnet.ResNet(18, attention="cbam"), [(1, 32, 32, 3)]),
     (resnet, "timm_sk"): (resnet.ResNet(14, attention="sk"), [(1, 32, 32, 3)]),
+    (resnet_v2, "timm"): (resnet_v2.ResNetV2(14, width=4), [(1, 32, 32, 3)]),
+    (preact_cifar, "xternalz"): (preact_cifar.CifarPreActResNet(8, shortcut="B"), [(1, 8, 8, 3)]),
 }
 # The names that the other library gives, where a golden has recorded them.
 GOLDENS = {

@@ -41,6 +41,10 @@ SMALL = {
     "resnext": dict(depth=14),
     "wide_resnet_imagenet": dict(depth=14),
     "se_resnet": dict(depth=18),
+    "resnet_v2": dict(depth=14, width=4),
+    "preact_cifar": dict(depth=8),
+    "wide_resnet": dict(depth=10, widen=2),
+    "resnext_cifar": dict(width=8, groups=2),
 }
 INPUTS = {
     "alexnet": [(1, 67, 67, 3)],

@@ -2,7 +2,7 @@
 
 import pytest
 
-from models.classification import alexnet, resnet, vgg
+from models.classification import alexnet, preact_cifar, resnet, resnet_v2, vgg
 from models.port import Port
 from tests.models.parity import assert_classifier_parity
 
@@ -30,6 +30,18 @@ ZOO = {
     "sk_resnext": (resnet.ResNet(14, groups=4, base_width=4, attention="sk"), resnet.PORTS["timm_sk"]),
     "sk_resnet": (resnet.ResNet(14, attention="sk_split"), resnet.PORTS["timm_sk"]),
     "non_local_resnet18": (resnet.ResNet(18, attention="non_local"), NON_LOCAL),
+    "resnetv2": (resnet_v2.ResNetV2(14, width=16), resnet_v2.PORTS["timm"]),
+    "resnetv2_bit": (resnet_v2.ResNetV2(14, norm="group", width=32), resnet_v2.PORTS["timm"]),
+    "preact14": (preact_cifar.CifarPreActResNet(14), preact_cifar.PORTS["xternalz"]),
+    "preact20_bottleneck": (
+        preact_cifar.CifarPreActResNet(20, "bottleneck", "B"),
+        preact_cifar.PORTS["xternalz"],
+    ),
+    "resnext29": (
+        resnet.ResNet(29, stem="cifar", groups=2, base_width=4),
+        resnet.PORTS["torchvision"],
+    ),
+    "wide_resnet": (preact_cifar.CifarPreActResNet(16, "basic", "B", widen=2), preact_cifar.PORTS["xternalz"]),
 }
 
 
