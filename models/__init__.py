@@ -22,6 +22,8 @@ MODELS: dict[str, str | tuple[str, dict]] = {
     "preact_cifar": "models.classification.preact_cifar:CifarPreActResNet",
     "wide_resnet": ("models.classification.preact_cifar:CifarPreActResNet", dict(block="basic", shortcut="B")),
     "resnext_cifar": ("models.classification.resnet:ResNet", dict(depth=29, stem="cifar")),
+    "densenet": "models.classification.densenet:DenseNet",
+    "densenet_cifar": ("models.classification.densenet:DenseNet", dict(stem="cifar")),
     # segmentation
     "unet": "models.segmentation.unet:UNet",
     # detection

@@ -41,6 +41,7 @@ def _cifar(network: str, parameters: int, macs: int = 0, classes: int = 10, **fi
 
 
 _TV = "torchvision"
+_PLAIN = dict(bottleneck=False, compression=1.0)  # DenseNets without "BC"
 
 PUBLISHED = (
     # Krizhevsky et al. 2012; the counts of the paper's network follow from its figure 2.
@@ -132,4 +133,16 @@ PUBLISHED = (
     _cifar("resnext_cifar", 68_155_210, groups=16),
     _cifar("resnet", 4_774_218, depth=29, stem="pointwise", groups=32, base_width=4),
     _cifar("resnet", 11_173_962, 555_422_720, depth=18, stem="cifar"),
+    # Huang et al. 2017
+    Published("densenet", {}, 224, 7_978_856, 2_834_161_664, 74.43, _TV),
+    Published("densenet", dict(depth=161, growth=48), 224, 28_681_000, 7_727_907_072, 77.14, _TV),
+    Published("densenet", dict(depth=169), 224, 14_149_480, 3_359_843_328, 75.60, _TV),
+    Published("densenet", dict(depth=201), 224, 20_013_928, 4_291_365_888, 76.90, _TV),
+    _cifar("densenet_cifar", 1_019_722, depth=40, growth=12, **_PLAIN),
+    _cifar("densenet_cifar", 1_060_132, depth=40, growth=12, classes=100, **_PLAIN),
+    _cifar("densenet_cifar", 6_979_642, depth=100, growth=12, **_PLAIN),
+    _cifar("densenet_cifar", 27_249_082, depth=100, growth=24, **_PLAIN),
+    _cifar("densenet_cifar", 769_162, depth=100, growth=12),
+    _cifar("densenet_cifar", 15_324_406, depth=250, growth=24),
+    _cifar("densenet_cifar", 25_624_430, depth=190, growth=40),
 )

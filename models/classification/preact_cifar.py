@@ -1,8 +1,8 @@
 """Pre-activation ResNet and Wide ResNet for CIFAR: sums pass unchanged from block to block (He et al. 2016).
 
-He, Zhang, Ren, Sun, "Identity Mappings in Deep Residual Networks", ECCV 2016, table 4: 110 layers of basic blocks, 164 and
-1001 layers of bottlenecks. With `widen`, WRN-depth-widen of Zagoruyko & Komodakis, "Wide Residual
-Networks", BMVC 2016, table 1.
+He, Zhang, Ren, Sun, "Identity Mappings in Deep Residual Networks", ECCV 2016, table 4: 110 layers of basic blocks,
+164 and 1001 layers of bottlenecks. With `widen`, WRN-depth-widen of Zagoruyko & Komodakis, "Wide Residual Networks",
+BMVC 2016, table 1.
 """
 
 from functools import partial

@@ -125,8 +125,8 @@ class ResNet(nn.Module):
 
     depth: int = 50  # a key of DEPTHS
     version: str = "v1.5"  # "v1.5" | "v1"; the same network for depths 18 and 34
-    # "imagenet" | "cifar": a 3×3 convolution without stride or pooling, for images of 32×32 | "pointwise": a 1×1 one, as
-    # in the ResNeXt-29 of kuangliu's pytorch-cifar
+    # "imagenet" | "cifar": a 3×3 convolution without stride or pooling, for images of 32×32 | "pointwise": a 1×1
+    # convolution in its place, as in the ResNeXt-29 of kuangliu's pytorch-cifar
     stem: str = "imagenet"
     width: int = 64  # channels of the first stage; they double from stage to stage
     groups: int = 1  # of the 3×3 convolution of a bottleneck; 32: ResNeXt

@@ -64,9 +64,10 @@ NETWORKS: dict[str, Callable[[Mapping[str, Any]], dict[str, Any]]] = {
     ),
     "se_resnet": lambda fields: dict(width=4),  # see `few_blocks`
     "resnet_v2": lambda fields: dict(depth=14, width=32 if fields["norm"] == "group" else 4),
-    "preact_cifar": lambda fields: dict(depth=8 if fields["block"] == "basic" else 11),
+    "preact_cifar": lambda fields: dict(depth=8),
     "wide_resnet": lambda fields: dict(depth=10, widen=2),
-    "resnext_cifar": lambda fields: dict(width=4, groups=2),  # see `few_blocks`
+    "densenet_cifar": lambda fields: dict(depth=10, growth=4),
+    "resnext_cifar": lambda fields: dict(width=4, groups=2, base_width=32),  # see `few_blocks`
 }
 
 # task -> what its numbers cost nothing with.

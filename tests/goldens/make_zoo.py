@@ -148,6 +148,58 @@ def preact_cifar(windows: tuple[int, ...], widen: int, projections: bool):
     return Net()
 
 
+def densenet():
+    """torchvision's, of growth 8, with two layers a block."""
+    from torchvision.models import DenseNet
+
+    return DenseNet(8, (2, 2, 2, 2), 16, num_classes=CLASSES)
+
+
+def densenet_cifar():
+    """Written from Huang et al. 2017, section 3, without bottlenecks and compression, with torchvision's names."""
+    import torch
+    from torch import nn
+    from torch.nn import functional as F
+
+    class Layer(nn.Module):
+        def __init__(self, inputs):
+            super().__init__()
+            self.norm1, self.conv1 = nn.BatchNorm2d(inputs), nn.Conv2d(inputs, 12, 3, 1, 1, bias=False)
+
+        def forward(self, x):
+            return torch.cat([x, self.conv1(F.relu(self.norm1(x)))], 1)
+
+    class Transition(nn.Module):
+        def __init__(self, channels):
+            super().__init__()
+            self.norm, self.conv = nn.BatchNorm2d(channels), nn.Conv2d(channels, channels, 1, bias=False)
+
+        def forward(self, x):
+            return F.avg_pool2d(self.conv(F.relu(self.norm(x))), 2)
+
+    class Net(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.features = nn.Sequential()
+            self.features.add_module("conv0", nn.Conv2d(3, 16, 3, 1, 1, bias=False))
+            for block in range(3):
+                channels = 16 + 24 * block
+                layers = {f"denselayer{i + 1}": Layer(channels + 12 * i) for i in range(2)}
+                self.features.add_module(f"denseblock{block + 1}", nn.Sequential())
+                for name, layer in layers.items():
+                    self.features[-1].add_module(name, layer)
+                if block < 2:
+                    self.features.add_module(f"transition{block + 1}", Transition(channels + 24))
+            self.features.add_module("norm5", nn.BatchNorm2d(88))
+            self.classifier = nn.Linear(88, CLASSES)
+
+        def forward(self, x):
+            return self.classifier(F.relu(self.features(x)).mean((2, 3)))
+
+    return Net()
+
+
+DENSENET = {f"stage{i}": f"features.denseblock{i}" for i in range(1, 4)}
 RESNET_V2 = {"stem": "stem.conv", **{f"stage{i + 1}": f"stages.{i}" for i in range(4)}}
 PREACT = {"stem": "conv1", "stage1": "block1", "stage2": "block2", "stage3": "block3"}
 RESNET = {"stem": "act1", "stage1": "layer1", "stage2": "layer2", "stage3": "layer3", "stage4": "layer4"}
@@ -182,6 +234,8 @@ ZOO = {
     "preact14": (lambda: preact_cifar((3, 3), 1, False), 16, PREACT),
     "preact20_bottleneck": (lambda: preact_cifar((1, 3, 1), 1, True), 16, PREACT),
     "wide_resnet": (lambda: preact_cifar((3, 3), 2, True), 16, PREACT),
+    "densenet": (densenet, 32, {"stem": "features.relu0", **DENSENET, "stage4": "features.denseblock4"}),
+    "densenet_cifar": (densenet_cifar, 16, {"stem": "features.conv0", **DENSENET}),
     "resnext29": (resnext29, 16, {"stem": "relu", "stage1": "layer1", "stage2": "layer2", "stage3": "layer3"}),
 }
 

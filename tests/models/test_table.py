@@ -45,6 +45,8 @@ SMALL = {
     "preact_cifar": dict(depth=8),
     "wide_resnet": dict(depth=10, widen=2),
     "resnext_cifar": dict(width=8, groups=2),
+    "densenet": dict(layers=(1, 1, 1, 1), growth=4),
+    "densenet_cifar": dict(depth=10, growth=4),
 }
 INPUTS = {
     "alexnet": [(1, 67, 67, 3)],

@@ -2,7 +2,7 @@
 
 import pytest
 
-from models.classification import alexnet, preact_cifar, resnet, resnet_v2, vgg
+from models.classification import alexnet, densenet, preact_cifar, resnet, resnet_v2, vgg
 from models.port import Port
 from tests.models.parity import assert_classifier_parity
 
@@ -40,6 +40,11 @@ ZOO = {
     "resnext29": (
         resnet.ResNet(29, stem="cifar", groups=2, base_width=4),
         resnet.PORTS["torchvision"],
+    ),
+    "densenet": (densenet.DenseNet(layers=(2, 2, 2, 2), growth=8), densenet.PORTS["torchvision"]),
+    "densenet_cifar": (
+        densenet.DenseNet("cifar", 10, growth=12, bottleneck=False, compression=1.0),
+        densenet.PORTS["torchvision"],
     ),
     "wide_resnet": (preact_cifar.CifarPreActResNet(16, "basic", "B", widen=2), preact_cifar.PORTS["xternalz"]),
 }
