@@ -18,6 +18,15 @@ MODELS: dict[str, str | tuple[str, dict]] = {
     "resnet": "models.classification.resnet:ResNet",
     "inception_v3": "models.classification.inception_v3:InceptionV3",
     "vit": "models.classification.vit:ViT",
+    "resnext": ("models.classification.resnet:ResNet", dict(groups=32, base_width=4)),
+    "wide_resnet_imagenet": ("models.classification.resnet:ResNet", dict(base_width=128)),
+    "se_resnet": ("models.classification.resnet:ResNet", dict(attention="se")),
+    "resnet_v2": "models.classification.resnet_v2:ResNetV2",
+    "preact_cifar": "models.classification.preact_cifar:CifarPreActResNet",
+    "wide_resnet": ("models.classification.preact_cifar:CifarPreActResNet", dict(block="basic", shortcut="B")),
+    "resnext_cifar": ("models.classification.resnet:ResNet", dict(depth=29, stem="cifar")),
+    "densenet": "models.classification.densenet:DenseNet",
+    "densenet_cifar": ("models.classification.densenet:DenseNet", dict(stem="cifar")),
     # segmentation
     "unet": "models.segmentation.unet:UNet",
     # detection

@@ -4,6 +4,7 @@ python -m tests.goldens.make_zoo [NAME ...]    # needs torch, torchvision and ti
 """
 
 import sys
+from functools import partial
 
 from tests.goldens.record import record_classifier
 
@@ -72,6 +73,177 @@ def dinov2():
     return Logits(config)
 
 
+def resnet(block: str, blur=False, **options):
+    """timm's, with one block a stage."""
+    from timm.layers import BlurPool2d
+    from timm.models import resnet, sknet
+
+    block = getattr(sknet if "Kernel" in block else resnet, block)
+    return resnet.ResNet(block, (1, 1, 1, 1), CLASSES, aa_layer=BlurPool2d if blur else None, **options)
+
+
+def non_local_resnet18():
+    """torchvision's, with timm's non-local block, which has the paper's widths and no scale, after two blocks."""
+    from timm.layers import NonLocalAttn
+    from torchvision.models import resnet18
+
+    model = resnet18(num_classes=CLASSES)
+    for stage, channels in ((model.layer2, 128), (model.layer3, 256)):
+        stage.append(NonLocalAttn(channels, use_scale=False, rd_ratio=1 / 2))
+    return model
+
+
+def resnext29():
+    """torchvision's ResNeXt, with the first layers and the three stages that it has for CIFAR."""
+    from torch import nn
+    from torchvision.models.resnet import Bottleneck, ResNet
+
+    model = ResNet(Bottleneck, [3, 3, 3, 1], CLASSES, groups=2, width_per_group=4)
+    model.conv1, model.maxpool = nn.Conv2d(3, 64, 3, 1, 1, bias=False), nn.Identity()
+    model.layer4, model.fc = nn.Identity(), nn.Linear(1024, CLASSES)
+    return model
+
+
+def resnet_v2(width: int, stem: str, conv, norm):
+    """timm's, with one block a stage."""
+    from timm.models.resnetv2 import ResNetV2
+
+    channels = tuple(4 * width * 2**stage for stage in range(4))
+    options = dict(stem_chs=width, stem_type=stem, conv_layer=conv, norm_layer=norm)
+    return ResNetV2((1, 1, 1, 1), channels, CLASSES, **options)
+
+
+def resnetv2_batch():
+    from timm.layers import BatchNormAct2d, create_conv2d
+
+    return resnet_v2(16, "", create_conv2d, BatchNormAct2d)
+
+
+def resnetv2_bit():
+    from timm.layers import GroupNormAct, StdConv2d
+
+    return resnet_v2(32, "fixed", partial(StdConv2d, eps=1e-8), partial(GroupNormAct, num_groups=32))
+
+
+def preact_cifar(windows: tuple[int, ...], widen: int, projections: bool):
+    """Written from He et al. 2016 (ECCV), figure 4(e), and Zagoruyko & Komodakis 2016, with two blocks a stage.
+
+    The names are those of xternalz's Wide ResNet.
+    """
+    import torch
+    from torch import nn
+    from torch.nn import functional as F
+
+    class Block(nn.Module):
+        def __init__(self, inputs, channels, stride):
+            super().__init__()
+            widths = [inputs, *[channels] * (len(windows) - 1), channels * (4 if len(windows) == 3 else 1)]
+            self.count, self.stride, self.new = len(windows), stride, widths[-1] - inputs
+            for i, window in enumerate(windows):
+                step = stride if i == windows.index(3) else 1
+                conv = nn.Conv2d(widths[i], widths[i + 1], window, step, window // 2, bias=False)
+                setattr(self, f"bn{i + 1}", nn.BatchNorm2d(widths[i]))
+                setattr(self, f"conv{i + 1}", conv)
+            if projections and (stride > 1 or self.new):
+                self.convShortcut = nn.Conv2d(inputs, widths[-1], 1, stride, bias=False)
+
+        def forward(self, x):
+            y, shortcut = F.relu(self.bn1(x)), x
+            if hasattr(self, "convShortcut"):
+                shortcut = self.convShortcut(y)
+            elif self.stride > 1:
+                zeros = torch.zeros_like(x[:, : self.new // 2, :: self.stride, :: self.stride])
+                shortcut = torch.cat([zeros, x[:, :, :: self.stride, :: self.stride], zeros], 1)
+            y = self.conv1(y)
+            for i in range(2, self.count + 1):
+                y = getattr(self, f"conv{i}")(F.relu(getattr(self, f"bn{i}")(y)))
+            return shortcut + y
+
+    class Stage(nn.Module):
+        def __init__(self, inputs, channels, stride):
+            super().__init__()
+            outputs = channels * (4 if len(windows) == 3 else 1)
+            self.layer = nn.Sequential(Block(inputs, channels, stride), Block(outputs, channels, 1))
+
+        def forward(self, x):
+            return self.layer(x)
+
+    class Net(nn.Module):
+        def __init__(self):
+            super().__init__()
+            widths = [16 * widen * 2**stage for stage in range(3)]
+            grown = [width * (4 if len(windows) == 3 else 1) for width in widths]
+            self.conv1 = nn.Conv2d(3, 16, 3, 1, 1, bias=False)
+            self.block1 = Stage(16, widths[0], 1)
+            self.block2 = Stage(grown[0], widths[1], 2)
+            self.block3 = Stage(grown[1], widths[2], 2)
+            self.bn1 = nn.BatchNorm2d(grown[2])
+            self.fc = nn.Linear(grown[2], CLASSES)
+
+        def forward(self, x):
+            x = self.block3(self.block2(self.block1(self.conv1(x))))
+            return self.fc(F.relu(self.bn1(x)).mean((2, 3)))
+
+    return Net()
+
+
+def densenet():
+    """torchvision's, of growth 8, with two layers a block."""
+    from torchvision.models import DenseNet
+
+    return DenseNet(8, (2, 2, 2, 2), 16, num_classes=CLASSES)
+
+
+def densenet_cifar():
+    """Written from Huang et al. 2017, section 3, without bottlenecks and compression, with torchvision's names."""
+    import torch
+    from torch import nn
+    from torch.nn import functional as F
+
+    class Layer(nn.Module):
+        def __init__(self, inputs):
+            super().__init__()
+            self.norm1, self.conv1 = nn.BatchNorm2d(inputs), nn.Conv2d(inputs, 12, 3, 1, 1, bias=False)
+
+        def forward(self, x):
+            return torch.cat([x, self.conv1(F.relu(self.norm1(x)))], 1)
+
+    class Transition(nn.Module):
+        def __init__(self, channels):
+            super().__init__()
+            self.norm, self.conv = nn.BatchNorm2d(channels), nn.Conv2d(channels, channels, 1, bias=False)
+
+        def forward(self, x):
+            return F.avg_pool2d(self.conv(F.relu(self.norm(x))), 2)
+
+    class Net(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.features = nn.Sequential()
+            self.features.add_module("conv0", nn.Conv2d(3, 16, 3, 1, 1, bias=False))
+            for block in range(3):
+                channels = 16 + 24 * block
+                layers = {f"denselayer{i + 1}": Layer(channels + 12 * i) for i in range(2)}
+                self.features.add_module(f"denseblock{block + 1}", nn.Sequential())
+                for name, layer in layers.items():
+                    self.features[-1].add_module(name, layer)
+                if block < 2:
+                    self.features.add_module(f"transition{block + 1}", Transition(channels + 24))
+            self.features.add_module("norm5", nn.BatchNorm2d(88))
+            self.classifier = nn.Linear(88, CLASSES)
+
+        def forward(self, x):
+            return self.classifier(F.relu(self.features(x)).mean((2, 3)))
+
+    return Net()
+
+
+DENSENET = {f"stage{i}": f"features.denseblock{i}" for i in range(1, 4)}
+RESNET_V2 = {"stem": "stem.conv", **{f"stage{i + 1}": f"stages.{i}" for i in range(4)}}
+PREACT = {"stem": "conv1", "stage1": "block1", "stage2": "block2", "stage3": "block3"}
+RESNET = {"stem": "act1", "stage1": "layer1", "stage2": "layer2", "stage3": "layer3", "stage4": "layer4"}
+RESNEXT = dict(cardinality=4, base_width=4)
+
 # File -> (network, side of the images, our map -> their module).
 ZOO = {
     "alexnet": (alexnet, 80, {"stage1": "features.1", "stage3": "features.7", "stage5": "features.11"}),
@@ -84,6 +256,29 @@ ZOO = {
         32,
         {"stage1": "features.5", "stage3": "features.22", "stage5": "features.42"},
     ),
+    "se_resnext": (lambda: resnet("Bottleneck", **RESNEXT, block_args=dict(attn_layer="se")), 32, RESNET),
+    "cbam_resnet_blur": (
+        lambda: resnet("Bottleneck", blur=True, block_args=dict(attn_layer="cbam")),
+        32,
+        RESNET,
+    ),
+    "sk_resnext": (
+        lambda: resnet(
+            "SelectiveKernelBottleneck", **RESNEXT, block_args=dict(sk_kwargs=dict(rd_divisor=32, split_input=False))
+        ),
+        32,
+        RESNET,
+    ),
+    "sk_resnet": (lambda: resnet("SelectiveKernelBottleneck"), 32, RESNET),
+    "non_local_resnet18": (non_local_resnet18, 64, RESNET | {"stem": "relu"}),
+    "resnetv2": (resnetv2_batch, 32, RESNET_V2),
+    "resnetv2_bit": (resnetv2_bit, 32, RESNET_V2),
+    "preact14": (lambda: preact_cifar((3, 3), 1, False), 16, PREACT),
+    "preact20_bottleneck": (lambda: preact_cifar((1, 3, 1), 1, True), 16, PREACT),
+    "wide_resnet": (lambda: preact_cifar((3, 3), 2, True), 16, PREACT),
+    "densenet": (densenet, 32, {"stem": "features.relu0", **DENSENET, "stage4": "features.denseblock4"}),
+    "densenet_cifar": (densenet_cifar, 16, {"stem": "features.conv0", **DENSENET}),
+    "resnext29": (resnext29, 16, {"stem": "relu", "stage1": "layer1", "stage2": "layer2", "stage3": "layer3"}),
 }
 
 

@@ -42,6 +42,15 @@ SMALL = {
     "random_filters": dict(sizes=(3,), width=2),
     "dncnn": dict(depth=4, width=2),
     "embedding": dict(backbone=LeNet5(num_classes=0)),
+    "resnext": dict(depth=14),
+    "wide_resnet_imagenet": dict(depth=14),
+    "se_resnet": dict(depth=18),
+    "resnet_v2": dict(depth=14, width=4),
+    "preact_cifar": dict(depth=8),
+    "wide_resnet": dict(depth=10, widen=2),
+    "resnext_cifar": dict(width=8, groups=2),
+    "densenet": dict(layers=(1, 1, 1, 1), growth=4),
+    "densenet_cifar": dict(depth=10, growth=4),
 }
 INPUTS = {
     "alexnet": [(1, 67, 67, 3)],
