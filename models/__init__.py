@@ -27,6 +27,8 @@ MODELS: dict[str, str | tuple[str, dict]] = {
     "resnext_cifar": ("models.classification.resnet:ResNet", dict(depth=29, stem="cifar")),
     "densenet": "models.classification.densenet:DenseNet",
     "densenet_cifar": ("models.classification.densenet:DenseNet", dict(stem="cifar")),
+    "inception_v4": "models.classification.inception_v4:InceptionV4",
+    "inception_resnet": "models.classification.inception_resnet:InceptionResNet",
     # segmentation
     "unet": "models.segmentation.unet:UNet",
     # detection

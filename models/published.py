@@ -157,4 +157,8 @@ PUBLISHED = (
     _cifar("densenet_cifar", 769_162, depth=100, growth=12),
     _cifar("densenet_cifar", 15_324_406, depth=250, growth=24),
     _cifar("densenet_cifar", 25_624_430, depth=190, growth=40),
+    # Szegedy et al. 2017; version 1 for the 8,631 faces of VGGFace2
+    Published("inception_v4", {}, 299, 42_679_816, 12_254_000_000),
+    Published("inception_resnet", {}, 299, 55_843_464, 13_155_794_016),
+    Published("inception_resnet", dict(variant="v1", embedding=512), 160, 27_910_327, classes=8_631),
 )

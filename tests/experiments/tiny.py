@@ -68,6 +68,7 @@ NETWORKS: dict[str, Callable[[Mapping[str, Any]], dict[str, Any]]] = {
     "resnet_v2": lambda fields: dict(depth=14, width=32 if fields["norm"] == "group" else 4),
     "preact_cifar": lambda fields: dict(depth=8),
     "wide_resnet": lambda fields: dict(depth=10, widen=2),
+    "inception_resnet": lambda fields: dict(blocks=(0, 0, 0), width=0.03),
     "densenet_cifar": lambda fields: dict(depth=10, growth=4),
     "resnext_cifar": lambda fields: dict(width=4, groups=2, base_width=32),  # see `few_blocks`
 }
@@ -98,6 +99,7 @@ SIDES = {
     "dcgan_generator": 16,
     "se_resnet": 32,
     "resnet_v2": 32,
+    "inception_resnet": 75,
 }
 
 # TFDS set -> channels of its images.

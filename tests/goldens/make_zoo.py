@@ -239,6 +239,65 @@ def densenet_cifar():
 
 
 DENSENET = {f"stage{i}": f"features.denseblock{i}" for i in range(1, 4)}
+
+
+def eighth(build):
+    """What build() makes, with an eighth of the channels of every convolution but of its image."""
+    from unittest import mock
+
+    from torch import nn
+
+    conv, norm = nn.Conv2d.__init__, nn.BatchNorm2d.__init__
+
+    def narrow_conv(self, inputs, outputs, *rest, **options):
+        conv(self, inputs if inputs == 3 else inputs // 8, outputs // 8, *rest, **options)
+
+    def narrow_norm(self, channels, *rest, **options):
+        norm(self, channels // 8, *rest, **options)
+
+    with (
+        mock.patch.object(nn.Conv2d, "__init__", narrow_conv),
+        mock.patch.object(nn.BatchNorm2d, "__init__", narrow_norm),
+    ):
+        return build()
+
+
+def inception_v4():
+    """timm's, with one block of each kind."""
+    from timm.models.inception_v4 import InceptionV4
+    from torch import nn
+
+    model = eighth(InceptionV4)
+    for left_out in (*range(7, 10), *range(12, 18), 20, 21):
+        model.features[left_out] = nn.Identity()
+    model.last_linear = nn.Linear(1536 // 8, CLASSES)
+    return model
+
+
+def inception_resnet_v2():
+    """timm's, with one block of each kind and the last."""
+    from timm.models.inception_resnet_v2 import InceptionResnetV2
+    from torch import nn
+
+    model = eighth(InceptionResnetV2)
+    model.repeat, model.repeat_1, model.repeat_2 = model.repeat[:1], model.repeat_1[:1], model.repeat_2[:1]
+    model.classif = nn.Linear(1536 // 8, CLASSES)
+    return model
+
+
+def inception_resnet_v1():
+    """That of facenet-pytorch 2.6.0, installed without its dependencies, with one block of each kind and the last."""
+    from facenet_pytorch import InceptionResnetV1
+    from torch import nn
+
+    model = eighth(lambda: InceptionResnetV1(classify=True, num_classes=CLASSES))
+    model.repeat_1, model.repeat_2, model.repeat_3 = model.repeat_1[:1], model.repeat_2[:1], model.repeat_3[:1]
+    model.last_linear, model.last_bn = nn.Linear(1792 // 8, 64, bias=False), nn.BatchNorm1d(64, eps=1e-3)
+    model.logits = nn.Linear(64, CLASSES)
+    return model
+
+
+INCEPTION_RESNET = {"stem": "conv2d_2b", "stage1": "conv2d_4a"}
 RESNET_V2 = {"stem": "stem.conv", **{f"stage{i + 1}": f"stages.{i}" for i in range(4)}}
 PREACT = {"stem": "conv1", "stage1": "block1", "stage2": "block2", "stage3": "block3"}
 RESNET = {"stem": "act1", "stage1": "layer1", "stage2": "layer2", "stage3": "layer3", "stage4": "layer4"}
@@ -278,6 +337,21 @@ ZOO = {
     "wide_resnet": (lambda: preact_cifar((3, 3), 2, True), 16, PREACT),
     "densenet": (densenet, 32, {"stem": "features.relu0", **DENSENET, "stage4": "features.denseblock4"}),
     "densenet_cifar": (densenet_cifar, 16, {"stem": "features.conv0", **DENSENET}),
+    "inception_v4": (
+        inception_v4,
+        75,
+        {f"stage{stage}": f"features.{number}" for stage, number in ((1, 3), (2, 6), (3, 11), (4, 19))},
+    ),
+    "inception_resnet_v2": (
+        inception_resnet_v2,
+        75,
+        {**INCEPTION_RESNET, "stage2": "repeat", "stage3": "repeat_1", "stage4": "conv2d_7b"},
+    ),
+    "inception_resnet_v1": (
+        inception_resnet_v1,
+        75,
+        {**INCEPTION_RESNET, "stage2": "repeat_1", "stage3": "repeat_2", "stage4": "block8"},
+    ),
     "resnext29": (resnext29, 16, {"stem": "relu", "stage1": "layer1", "stage2": "layer2", "stage3": "layer3"}),
 }
 

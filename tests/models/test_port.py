@@ -15,7 +15,9 @@ from models.classification import (
     alexnet,
     densenet,
     googlenet,
+    inception_resnet,
     inception_v3,
+    inception_v4,
     lenet,
     mlp,
     preact_cifar,
@@ -69,6 +71,12 @@ CASES = {
     (resnet, "timm_sk"): (resnet.ResNet(14, attention="sk"), [(1, 32, 32, 3)]),
     (resnet_v2, "timm"): (resnet_v2.ResNetV2(14, width=4), [(1, 32, 32, 3)]),
     (densenet, "torchvision"): (densenet.DenseNet(layers=(2, 1), growth=2), [(1, 32, 32, 3)]),
+    (inception_v4, "timm"): (inception_v4.InceptionV4((2, 1, 2), width=0.02), [(1, 75, 75, 3)]),
+    (inception_resnet, "timm"): (inception_resnet.InceptionResNet(blocks=(2, 1, 1), width=0.02), [(1, 75, 75, 3)]),
+    (inception_resnet, "facenet_pytorch"): (
+        inception_resnet.InceptionResNet("v1", (1, 2, 1), embedding=4, width=0.02),
+        [(1, 75, 75, 3)],
+    ),
     (preact_cifar, "xternalz"): (preact_cifar.CifarPreActResNet(8, shortcut="B"), [(1, 8, 8, 3)]),
 }
 # The names that the other library gives, where a golden has recorded them.

@@ -51,12 +51,16 @@ SMALL = {
     "resnext_cifar": dict(width=8, groups=2),
     "densenet": dict(layers=(1, 1, 1, 1), growth=4),
     "densenet_cifar": dict(depth=10, growth=4),
+    "inception_v4": dict(blocks=(1, 1, 1), width=0.1),
+    "inception_resnet": dict(blocks=(1, 1, 1), width=0.1),
 }
 INPUTS = {
     "alexnet": [(1, 67, 67, 3)],
     "zfnet": [(1, 67, 67, 3)],
     "overfeat": [(1, 231, 231, 3)],
     "inception_v3": [(1, 75, 75, 3)],
+    "inception_v4": [(1, 75, 75, 3)],
+    "inception_resnet": [(1, 75, 75, 3)],
     "vae": [(1, 28, 28, 1)],
     "vae_conv": [(1, 28, 28, 1)],
     "gan_generator": [(1, 2)],

@@ -2,7 +2,18 @@
 
 import pytest
 
-from models.classification import alexnet, densenet, googlenet, preact_cifar, resnet, resnet_v2, vgg, vit
+from models.classification import (
+    alexnet,
+    densenet,
+    googlenet,
+    inception_resnet,
+    inception_v4,
+    preact_cifar,
+    resnet,
+    resnet_v2,
+    vgg,
+    vit,
+)
 from models.port import Port
 from tests.models.parity import assert_classifier_parity
 
@@ -55,6 +66,15 @@ ZOO = {
     "densenet_cifar": (
         densenet.DenseNet("cifar", 10, growth=12, bottleneck=False, compression=1.0),
         densenet.PORTS["torchvision"],
+    ),
+    "inception_v4": (inception_v4.InceptionV4((1, 1, 1), 1 / 8, dropout_rate=0.0), inception_v4.PORTS["timm"]),
+    "inception_resnet_v2": (
+        inception_resnet.InceptionResNet(blocks=(1, 1, 1), width=1 / 8, dropout_rate=0.0),
+        inception_resnet.PORTS["timm"],
+    ),
+    "inception_resnet_v1": (
+        inception_resnet.InceptionResNet("v1", (1, 1, 1), 64, 1 / 8, dropout_rate=0.0),
+        inception_resnet.PORTS["facenet_pytorch"],
     ),
     "wide_resnet": (preact_cifar.CifarPreActResNet(16, "basic", "B", widen=2), preact_cifar.PORTS["xternalz"]),
 }
