@@ -29,6 +29,7 @@ MODELS: dict[str, str | tuple[str, dict]] = {
     "densenet_cifar": ("models.classification.densenet:DenseNet", dict(stem="cifar")),
     "inception_v4": "models.classification.inception_v4:InceptionV4",
     "inception_resnet": "models.classification.inception_resnet:InceptionResNet",
+    "senet": "models.classification.senet:SENet",
     # segmentation
     "unet": "models.segmentation.unet:UNet",
     # detection

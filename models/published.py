@@ -157,8 +157,11 @@ PUBLISHED = (
     _cifar("densenet_cifar", 769_162, depth=100, growth=12),
     _cifar("densenet_cifar", 15_324_406, depth=250, growth=24),
     _cifar("densenet_cifar", 25_624_430, depth=190, growth=40),
+    _cifar("densenet_cifar", 6_956_298, layers=(6, 12, 24, 16)),  # kuangliu's pytorch-cifar
     # Szegedy et al. 2017; version 1 for the 8,631 faces of VGGFace2
     Published("inception_v4", {}, 299, 42_679_816, 12_254_000_000),
     Published("inception_resnet", {}, 299, 55_843_464, 13_155_794_016),
     Published("inception_resnet", dict(variant="v1", embedding=512), 160, 27_910_327, classes=8_631),
+    Published("senet", {}, 224, 115_088_984, 20_690_000_000),
+    Published("densenet", dict(depth=264), 224, 33_337_704),
 )

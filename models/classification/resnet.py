@@ -158,6 +158,10 @@ class ResNet(nn.Module):
             raise ModelError(f"groups and base_width are of bottlenecks, which depth={self.depth} has not: take 50")
         if min(self.groups, self.reduction) < 1 or self.width * self.base_width < 64:
             raise ModelError("groups, reduction and width · base_width / 64 are at least 1")
+        if self.attention == "non_local" and min(blocks[1:3]) < 2:
+            raise ModelError(
+                f"non_local follows every second block of a stage, and depth={self.depth} has one: take 26"
+            )
         if self.blur and stride_first:
             raise ModelError('blur needs version="v1.5": that of "v1" strides in a 1×1 convolution')
         types = dict(dtype=self.dtype, param_dtype=self.param_dtype)

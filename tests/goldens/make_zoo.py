@@ -297,6 +297,17 @@ def inception_resnet_v1():
     return model
 
 
+def senet():
+    """timm's SENet-154, with one block a stage and four groups."""
+    from timm.models.senet import SEBottleneck, SENet
+    from torch import nn
+
+    stem = dict(inplanes=128, input_3x3=True, downsample_kernel_size=3, downsample_padding=1)
+    model = eighth(lambda: SENet(SEBottleneck, (1, 1, 1, 1), 4, 16, 0.0, **stem))
+    model.last_linear = nn.Linear(2048 // 8, CLASSES)
+    return model
+
+
 INCEPTION_RESNET = {"stem": "conv2d_2b", "stage1": "conv2d_4a"}
 RESNET_V2 = {"stem": "stem.conv", **{f"stage{i + 1}": f"stages.{i}" for i in range(4)}}
 PREACT = {"stem": "conv1", "stage1": "block1", "stage2": "block2", "stage3": "block3"}
@@ -352,6 +363,7 @@ ZOO = {
         75,
         {**INCEPTION_RESNET, "stage2": "repeat_1", "stage3": "repeat_2", "stage4": "block8"},
     ),
+    "senet": (senet, 64, RESNET | {"stem": "layer0"}),
     "resnext29": (resnext29, 16, {"stem": "relu", "stage1": "layer1", "stage2": "layer2", "stage3": "layer3"}),
 }
 

@@ -24,6 +24,7 @@ from models.classification import (
     resnet,
     resnet_cifar,
     resnet_v2,
+    senet,
     vgg,
     vit,
 )
@@ -77,6 +78,7 @@ CASES = {
         inception_resnet.InceptionResNet("v1", (1, 2, 1), embedding=4, width=0.02),
         [(1, 75, 75, 3)],
     ),
+    (senet, "timm"): (senet.SENet((1, 2, 1, 1), 8, 2), [(1, 32, 32, 3)]),
     (preact_cifar, "xternalz"): (preact_cifar.CifarPreActResNet(8, shortcut="B"), [(1, 8, 8, 3)]),
 }
 # The names that the other library gives, where a golden has recorded them.

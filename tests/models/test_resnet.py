@@ -115,6 +115,7 @@ def test_initial_scales():
         ({"attention": "see"}, "did you mean 'se'"),
         ({"depth": 18, "groups": 32}, "groups and base_width"),
         ({"groups": 0}, "at least 1"),
+        ({"depth": 14, "attention": "non_local"}, "every second block of a stage, and depth=14 has one"),
         ({"blur": True, "version": "v1"}, "blur needs version"),
     ],
 )
@@ -157,3 +158,23 @@ def test_blur_pool_keeps_constants_and_takes_the_highest_frequency_away():
     np.testing.assert_allclose(blur_pool(checks), 0, atol=1e-7)
     with pytest.raises(ModelError, match="1×8 cannot be blurred"):
         blur_pool(np.ones((1, 1, 8, 2)))
+
+
+def test_a_grouped_convolution_is_a_plain_one_whose_kernel_is_block_diagonal():
+    x = jax.random.normal(jax.random.key(0), (2, 16, 16, 3))
+    grouped, plain = ResNet(29, stem="cifar", width=8, groups=2, base_width=32), ResNet(29, stem="cifar", width=8)
+    like = jax.eval_shape(partial(grouped.init, train=False), jax.random.key(0), x)
+    random = np.random.default_rng(0)
+    variables = jax.tree.map(lambda leaf: random.uniform(0.1, 0.5, leaf.shape), like)
+
+    def spread(path, kernel):
+        if path[-2:] != (jax.tree_util.DictKey("conv2"), jax.tree_util.DictKey("kernel")):
+            return kernel
+        first, second = np.split(kernel, 2, -1)
+        return np.block([[first, np.zeros_like(first)], [np.zeros_like(second), second]])
+
+    logits = [
+        jax.jit(partial(network.apply, train=False), compiler_options=QUICKLY)(v, x)
+        for network, v in ((grouped, variables), (plain, jax.tree_util.tree_map_with_path(spread, variables)))
+    ]
+    np.testing.assert_allclose(*logits, rtol=1e-4)

@@ -11,6 +11,7 @@ from models.classification import (
     preact_cifar,
     resnet,
     resnet_v2,
+    senet,
     vgg,
     vit,
 )
@@ -76,6 +77,7 @@ ZOO = {
         inception_resnet.InceptionResNet("v1", (1, 1, 1), 64, 1 / 8, dropout_rate=0.0),
         inception_resnet.PORTS["facenet_pytorch"],
     ),
+    "senet": (senet.SENet((1, 1, 1, 1), 8, 4, 0.0), senet.PORTS["timm"]),
     "wide_resnet": (preact_cifar.CifarPreActResNet(16, "basic", "B", widen=2), preact_cifar.PORTS["xternalz"]),
 }
 
