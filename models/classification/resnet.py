@@ -160,7 +160,7 @@ class ResNet(nn.Module):
             raise ModelError("groups, reduction and width · base_width / 64 are at least 1")
         if self.attention == "non_local" and min(blocks[1:3]) < 2:
             raise ModelError(
-                f"non_local follows every second block of a stage, and depth={self.depth} has one: take 26"
+                f"non_local is after every second block of a stage, and depth={self.depth} has one: take 26"
             )
         if self.blur and stride_first:
             raise ModelError('blur needs version="v1.5": that of "v1" strides in a 1×1 convolution')

@@ -340,7 +340,7 @@ ZOO = {
         RESNET,
     ),
     "sk_resnet": (lambda: resnet("SelectiveKernelBottleneck"), 32, RESNET),
-    "non_local_resnet18": (non_local_resnet18, 64, RESNET | {"stem": "relu"}),
+    "non_local_resnet18": (non_local_resnet18, 32, RESNET | {"stem": "relu"}),
     "resnetv2": (resnetv2_batch, 32, RESNET_V2),
     "resnetv2_bit": (resnetv2_bit, 32, RESNET_V2),
     "preact14": (lambda: preact_cifar((3, 3), 1, False), 16, PREACT),

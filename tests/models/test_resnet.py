@@ -115,7 +115,7 @@ def test_initial_scales():
         ({"attention": "see"}, "did you mean 'se'"),
         ({"depth": 18, "groups": 32}, "groups and base_width"),
         ({"groups": 0}, "at least 1"),
-        ({"depth": 14, "attention": "non_local"}, "every second block of a stage, and depth=14 has one"),
+        ({"depth": 14, "attention": "non_local"}, "non_local is after every second block"),
         ({"blur": True, "version": "v1"}, "blur needs version"),
     ],
 )
