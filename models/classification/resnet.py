@@ -1,4 +1,4 @@
-"""ResNet for ImageNet: blocks that learn a correction to their input (He et al. 2016).
+"""ResNet, ResNeXt, Wide ResNet and SE-ResNet: blocks that learn a correction to their input (He et al. 2016).
 
 He, Zhang, Ren, Sun, "Deep Residual Learning for Image Recognition", CVPR 2016, table 1.
 
@@ -19,6 +19,7 @@ import jax.numpy as jnp
 from models.errors import ModelError, choose
 from models.layers.blur_pool import blur_pool
 from models.layers.cbam import CBAM
+from models.layers.grouped_conv import grouped_conv
 from models.layers.non_local import NonLocal
 from models.layers.norm import norm as normalisation
 from models.layers.precision import exact
@@ -56,7 +57,7 @@ def shortcut(x, y, strides, conv, norm):
     return norm(name="shortcut_bn")(conv(y.shape[-1], (1, 1), strides, padding=0, name="shortcut")(x))
 
 
-def strided(x, channels, strides, number, conv, norm, groups, selective, blur):
+def strided(x, channels, strides, number, conv, norm, selective, blur):
     """The 3×3 convolution in which a block strides, BatchNorm and ReLU.
 
     x: [B, H, W, C] -> [B, H/strides, W/strides, channels]. With `blur` the convolution does not stride, and a blur
@@ -64,9 +65,9 @@ def strided(x, channels, strides, number, conv, norm, groups, selective, blur):
     """
     step = 1 if blur else strides
     if selective:
-        x = selective(channels, step, groups, name=f"sk{number}")(x)
+        x = selective(channels, step, name=f"sk{number}")(x)
     else:
-        x = conv(channels, (3, 3), step, padding=1, feature_group_count=groups, name=f"conv{number}")(x)
+        x = conv(channels, (3, 3), step, padding=1, name=f"conv{number}")(x)
         x = nn.relu(norm(name=f"bn{number}")(x))
     return blur_pool(x) if blur and strides > 1 else x
 
@@ -170,10 +171,13 @@ class ResNet(nn.Module):
         conv = partial(nn.Conv, use_bias=False, kernel_init=he, **types)
         norm = normalisation("batch", train, self.axis_name, **types)
 
-        def selective(channels, strides, groups, name):
+        grouped = conv
+        if self.groups > 1:
+            grouped = partial(conv, feature_group_count=self.groups, conv_general_dilated=grouped_conv)
+
+        def selective(channels, strides, name):
             split, least = SELECTIVE[self.attention]
-            hidden = max(channels // 16, least)
-            return SelectiveKernel(channels, strides, groups, hidden, split, conv, norm, name=name)
+            return SelectiveKernel(channels, strides, max(channels // 16, least), split, conv, grouped, norm, name=name)
 
         def attend(x):
             if self.attention == "se":
@@ -191,9 +195,8 @@ class ResNet(nn.Module):
             norm=norm,
             strided=partial(
                 strided,
-                conv=conv,
+                conv=grouped,
                 norm=norm,
-                groups=self.groups,
                 selective=selective if self.attention in SELECTIVE else None,
                 blur=self.blur,
             ),

@@ -12,6 +12,7 @@ import jax.numpy as jnp
 
 from models.errors import ModelError
 from models.layers.dropout import Dropout
+from models.layers.grouped_conv import grouped_conv
 from models.layers.norm import norm as normalisation
 from models.layers.precision import exact
 from models.layers.squeeze_excite import SqueezeExcite
@@ -38,7 +39,15 @@ class Block(nn.Module):
         channels = 4 * self.channels
         y = self.conv(channels // 2, (1, 1), name="conv1")(x)
         y = nn.relu(self.norm(name="bn1")(y))
-        y = self.conv(channels, (3, 3), self.strides, padding=1, feature_group_count=self.groups, name="conv2")(y)
+        y = self.conv(
+            channels,
+            (3, 3),
+            self.strides,
+            padding=1,
+            feature_group_count=self.groups,
+            conv_general_dilated=grouped_conv,
+            name="conv2",
+        )(y)
         y = nn.relu(self.norm(name="bn2")(y))
         y = self.norm(name="bn3")(self.conv(channels, (1, 1), name="conv3")(y))
         y = self.excite(channels // 16, name="se")(y)

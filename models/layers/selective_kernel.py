@@ -19,10 +19,10 @@ class SelectiveKernel(nn.Module):
 
     channels: int
     strides: int
-    groups: int
     hidden: int  # d of equation 4
     split: bool  # False: each convolution reads all channels | True: its half of them, as timm's skresnet50
-    conv: Any  # constructors of a convolution without bias, and of a BatchNorm
+    conv: Any  # constructors of a convolution without bias, of one in groups, and of a BatchNorm
+    grouped: Any
     norm: Any
 
     @nn.compact
@@ -33,13 +33,12 @@ class SelectiveKernel(nn.Module):
         parts = jnp.split(x, len(DILATIONS), -1) if self.split else [x] * len(DILATIONS)
         paths = []
         for i, (part, dilation) in enumerate(zip(parts, DILATIONS, strict=True)):
-            conv = self.conv(
+            conv = self.grouped(
                 self.channels,
                 (3, 3),
                 self.strides,
                 padding=dilation,
                 kernel_dilation=dilation,
-                feature_group_count=self.groups,
                 name=f"conv{i}",
             )
             paths.append(nn.relu(self.norm(name=f"bn{i}")(conv(part))))

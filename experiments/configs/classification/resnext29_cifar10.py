@@ -1,7 +1,7 @@
 """ResNeXt-29, 8×64d, on CIFAR-10. Xie et al. 2017, table 7: 3.65 % test error.
 
     fovea reproduce resnext29_cifar10           # 300 passes, for an accelerator
-    fovea reproduce resnext29_cifar10:small     # 8 groups of 4 channels, 800 steps of one cycle, on two cores
+    fovea reproduce resnext29_cifar10:small     # 8 groups of 4 channels, 500 steps of one cycle, on two cores
 
     fovea train --config resnext29_cifar10 --config.model.groups=16 --workdir runs/16x64d         # 3.58 %
 
@@ -19,10 +19,10 @@ SIZES = {
         train=dict(steps=105_600, log_every=100, evaluate_every=2_000, checkpoint_every=2_000),
     ),
     "small": dict(
-        model=dict(width=16, groups=8, base_width=16),
+        model=dict(width=8, groups=8, base_width=32),
         splits=dict(train="train", validation=""),
         schedule=dict(name="one_cycle", peak=0.2),
-        train=dict(steps=800, log_every=50, evaluate_every=200, checkpoint_every=200),
+        train=dict(steps=500, log_every=50, evaluate_every=250, checkpoint_every=250),
     ),
 }
 
