@@ -27,6 +27,7 @@ MODELS: dict[str, str | tuple[str, dict]] = {
     "resnext_cifar": ("models.classification.resnet:ResNet", dict(depth=29, stem="cifar")),
     "densenet": "models.classification.densenet:DenseNet",
     "densenet_cifar": ("models.classification.densenet:DenseNet", dict(stem="cifar")),
+    "hybrid_resnet": "models.classification.hybrid_resnet:HybridResNet",
     # segmentation
     "unet": "models.segmentation.unet:UNet",
     # detection

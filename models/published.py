@@ -157,4 +157,6 @@ PUBLISHED = (
     _cifar("densenet_cifar", 769_162, depth=100, growth=12),
     _cifar("densenet_cifar", 15_324_406, depth=250, growth=24),
     _cifar("densenet_cifar", 25_624_430, depth=190, growth=40),
+    # Dosovitskiy et al. 2021: with the stages of ResNet-50 it has its parameters.
+    Published("hybrid_resnet", dict(blocks=(3, 4, 6, 3)), 224, 25_557_032),
 )

@@ -238,6 +238,20 @@ def densenet_cifar():
     return Net()
 
 
+def vit_hybrid():
+    """timm's, with a backbone of three stages of one block."""
+    from timm.layers import HybridEmbed, StdConv2dSame
+    from timm.models.resnetv2 import ResNetV2
+    from timm.models.vision_transformer import VisionTransformer
+
+    conv = partial(StdConv2dSame, eps=1e-8)
+    options = dict(num_classes=0, global_pool="", preact=False, stem_type="same", stem_chs=32, conv_layer=conv)
+    embed = partial(HybridEmbed, backbone=ResNetV2((1, 1, 1), (128, 256, 512), **options))
+    return VisionTransformer(
+        32, 1, embed_layer=embed, embed_dim=24, depth=2, num_heads=3, mlp_ratio=2, num_classes=CLASSES
+    )
+
+
 DENSENET = {f"stage{i}": f"features.denseblock{i}" for i in range(1, 4)}
 RESNET_V2 = {"stem": "stem.conv", **{f"stage{i + 1}": f"stages.{i}" for i in range(4)}}
 PREACT = {"stem": "conv1", "stage1": "block1", "stage2": "block2", "stage3": "block3"}
@@ -279,6 +293,7 @@ ZOO = {
     "densenet": (densenet, 32, {"stem": "features.relu0", **DENSENET, "stage4": "features.denseblock4"}),
     "densenet_cifar": (densenet_cifar, 16, {"stem": "features.conv0", **DENSENET}),
     "resnext29": (resnext29, 16, {"stem": "relu", "stage1": "layer1", "stage2": "layer2", "stage3": "layer3"}),
+    "vit_hybrid": (vit_hybrid, 32, {}),
 }
 
 

@@ -2,7 +2,7 @@
 
 import pytest
 
-from models.classification import alexnet, densenet, googlenet, preact_cifar, resnet, resnet_v2, vgg, vit
+from models.classification import alexnet, densenet, googlenet, hybrid_resnet, preact_cifar, resnet, resnet_v2, vgg, vit
 from models.port import Port
 from tests.models.parity import assert_classifier_parity
 
@@ -57,6 +57,13 @@ ZOO = {
         densenet.PORTS["torchvision"],
     ),
     "wide_resnet": (preact_cifar.CifarPreActResNet(16, "basic", "B", widen=2), preact_cifar.PORTS["xternalz"]),
+    "vit_hybrid": (
+        vit.ViT(
+            **{**SMALL_VIT, "patch": 1},
+            backbone=hybrid_resnet.HybridResNet((1, 1, 1), width=32, num_classes=0),
+        ),
+        vit.PORTS["timm"],
+    ),
 }
 
 
