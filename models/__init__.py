@@ -28,6 +28,7 @@ MODELS: dict[str, str | tuple[str, dict]] = {
     "densenet": "models.classification.densenet:DenseNet",
     "densenet_cifar": ("models.classification.densenet:DenseNet", dict(stem="cifar")),
     "hybrid_resnet": "models.classification.hybrid_resnet:HybridResNet",
+    "botnet": "models.classification.botnet:BoTNet",
     # segmentation
     "unet": "models.segmentation.unet:UNet",
     # detection

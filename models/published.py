@@ -159,4 +159,9 @@ PUBLISHED = (
     _cifar("densenet_cifar", 25_624_430, depth=190, growth=40),
     # Dosovitskiy et al. 2021: with the stages of ResNet-50 it has its parameters.
     Published("hybrid_resnet", dict(blocks=(3, 4, 6, 3)), 224, 25_557_032),
+    # Srinivas et al. 2021, table 10, rounds to 20.8 millions.
+    Published("botnet", {}, 224, 20_852_008),
+    Published("botnet", dict(last_strides=1), 224, 20_859_176),
+    # Ramachandran et al. 2019, table 1, rounds to 18.0 millions.
+    Published("botnet", dict(attention="halo", attended=4, heads=8, block=1, halo=3), 224, 18_018_808),
 )

@@ -69,6 +69,7 @@ NETWORKS: dict[str, Callable[[Mapping[str, Any]], dict[str, Any]]] = {
     "preact_cifar": lambda fields: dict(depth=8),
     "wide_resnet": lambda fields: dict(depth=10, widen=2),
     "densenet_cifar": lambda fields: dict(depth=10, growth=4),
+    "botnet": lambda fields: dict(depth=14, width=8),
     "resnext_cifar": lambda fields: dict(width=4, groups=2, base_width=32),  # see `few_blocks`
 }
 
@@ -98,6 +99,7 @@ SIDES = {
     "dcgan_generator": 16,
     "se_resnet": 32,
     "resnet_v2": 32,
+    "botnet": 32,
 }
 
 # TFDS set -> channels of its images.

@@ -13,6 +13,7 @@ from PIL import Image
 from models import MODELS
 from models.classification import (
     alexnet,
+    botnet,
     densenet,
     googlenet,
     inception_v3,
@@ -68,6 +69,7 @@ CASES = {
     (resnet, "timm"): (resnet.ResNet(18, attention="cbam"), [(1, 32, 32, 3)]),
     (resnet, "timm_sk"): (resnet.ResNet(14, attention="sk"), [(1, 32, 32, 3)]),
     (resnet_v2, "timm"): (resnet_v2.ResNetV2(14, width=4), [(1, 32, 32, 3)]),
+    (botnet, "timm"): (botnet.BoTNet(14, width=8), [(1, 32, 32, 3)]),
     (densenet, "torchvision"): (densenet.DenseNet(layers=(2, 1), growth=2), [(1, 32, 32, 3)]),
     (preact_cifar, "xternalz"): (preact_cifar.CifarPreActResNet(8, shortcut="B"), [(1, 8, 8, 3)]),
 }

@@ -51,6 +51,7 @@ SMALL = {
     "resnext_cifar": dict(width=8, groups=2),
     "densenet": dict(layers=(1, 1, 1, 1), growth=4),
     "densenet_cifar": dict(depth=10, growth=4),
+    "botnet": dict(depth=14, width=8),
     "hybrid_resnet": dict(blocks=(1, 1), width=32),
 }
 INPUTS = {

@@ -2,7 +2,18 @@
 
 import pytest
 
-from models.classification import alexnet, densenet, googlenet, hybrid_resnet, preact_cifar, resnet, resnet_v2, vgg, vit
+from models.classification import (
+    alexnet,
+    botnet,
+    densenet,
+    googlenet,
+    hybrid_resnet,
+    preact_cifar,
+    resnet,
+    resnet_v2,
+    vgg,
+    vit,
+)
 from models.port import Port
 from tests.models.parity import assert_classifier_parity
 
@@ -15,6 +26,15 @@ NON_LOCAL = Port(
         "/phi/": "/p/",
         "/out/": "/z/",
         "(layer./2)/bn/": r"\1/norm/",
+    }
+)
+
+HALO = Port(
+    {
+        r"/attention/query/": "/self_attn/q/",
+        r"/attention/(key|value)/": r"/self_attn/kv/\1/",
+        **botnet.PORTS["timm"].names,
+        "pos_embed/(.*_rel)": r"pos_embed/parametrizations/\1/original",
     }
 )
 
@@ -57,6 +77,8 @@ ZOO = {
         densenet.PORTS["torchvision"],
     ),
     "wide_resnet": (preact_cifar.CifarPreActResNet(16, "basic", "B", widen=2), preact_cifar.PORTS["xternalz"]),
+    "botnet": (botnet.BoTNet(14, width=16), botnet.PORTS["timm"]),
+    "halonet": (botnet.BoTNet(14, "halo", block=2, halo=1, masked=False, width=16), HALO),
     "vit_hybrid": (
         vit.ViT(
             **{**SMALL_VIT, "patch": 1},
