@@ -164,4 +164,11 @@ PUBLISHED = (
     Published("inception_resnet", dict(variant="v1", embedding=512), 160, 27_910_327, classes=8_631),
     Published("senet", {}, 224, 115_088_984, 20_690_000_000),
     Published("densenet", dict(depth=264), 224, 33_337_704),
+    # Dosovitskiy et al. 2021: with the stages of ResNet-50 it has its parameters.
+    Published("hybrid_resnet", dict(blocks=(3, 4, 6, 3)), 224, 25_557_032),
+    # Srinivas et al. 2021, table 10, rounds to 20.8 millions.
+    Published("botnet", {}, 224, 20_852_008),
+    Published("botnet", dict(last_strides=1), 224, 20_859_176),
+    # Ramachandran et al. 2019, table 1, rounds to 18.0 millions.
+    Published("botnet", dict(attention="halo", attended=4, heads=8, block=1, halo=3), 224, 18_018_808),
 )

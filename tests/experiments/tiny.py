@@ -70,6 +70,7 @@ NETWORKS: dict[str, Callable[[Mapping[str, Any]], dict[str, Any]]] = {
     "wide_resnet": lambda fields: dict(depth=10, widen=2),
     "inception_resnet": lambda fields: dict(blocks=(0, 0, 0), width=0.03),
     "densenet_cifar": lambda fields: dict(depth=10, growth=4),
+    "botnet": lambda fields: dict(depth=14, width=8),
     "resnext_cifar": lambda fields: dict(width=4, groups=2, base_width=32),  # see `few_blocks`
 }
 
@@ -100,6 +101,7 @@ SIDES = {
     "se_resnet": 32,
     "resnet_v2": 32,
     "inception_resnet": 75,
+    "botnet": 32,
 }
 
 # TFDS set -> channels of its images.

@@ -238,6 +238,68 @@ def densenet_cifar():
     return Net()
 
 
+def vit_hybrid():
+    """timm's, with a backbone of three stages of one block."""
+    from timm.layers import HybridEmbed, StdConv2dSame
+    from timm.models.resnetv2 import ResNetV2
+    from timm.models.vision_transformer import VisionTransformer
+
+    conv = partial(StdConv2dSame, eps=1e-8)
+    options = dict(num_classes=0, global_pool="", preact=False, stem_type="same", stem_chs=32, conv_layer=conv)
+    embed = partial(HybridEmbed, backbone=ResNetV2((1, 1, 1), (128, 256, 512), **options))
+    return VisionTransformer(
+        32, 1, embed_layer=embed, embed_dim=24, depth=2, num_heads=3, mlp_ratio=2, num_classes=CLASSES
+    )
+
+
+def self_attention_net(**attention):
+    """timm's network of blocks, of which the last attends, with the first layers of ResNet."""
+    from timm.models.byobnet import ByoBlockCfg, ByobNet, ByoModelCfg
+
+    blocks = [ByoBlockCfg("bottle", 1, 64 * 2**i, 2 if i else 1, gs=0, br=0.25) for i in range(3)]
+    blocks.append(ByoBlockCfg("self_attn", 1, 512, 2, gs=0, br=0.25))
+    config = ByoModelCfg(tuple(blocks), stem_type="7x7", stem_chs=16, **attention)
+    return ByobNet(config, num_classes=CLASSES, img_size=64)
+
+
+def botnet():
+    options = dict(scale_pos_embed=True)
+    return self_attention_net(self_attn_layer="bottleneck", self_attn_kwargs=options, fixed_input_size=True)
+
+
+def halonet():
+    """Blocks of 2 with a halo of 1. Keys are apart from values; the first two vectors of positions, unused, are out."""
+    import torch
+    from timm.layers.halo_attn import HaloAttn
+    from torch import nn
+    from torch.nn import functional as F
+    from torch.nn.utils.parametrize import register_parametrization
+
+    class KeysAndValues(nn.Module):
+        def __init__(self, channels, heads):
+            super().__init__()
+            self.heads = heads
+            self.key, self.value = (nn.Conv2d(channels, channels, 1, bias=False) for _ in range(2))
+
+        def forward(self, x):
+            return torch.cat([y.unflatten(1, (self.heads, -1)) for y in (self.key(x), self.value(x))], 2).flatten(1, 2)
+
+    class Used(nn.Module):
+        def forward(self, table):
+            return F.pad(table, (0, 0, 2, 0))
+
+        def right_inverse(self, table):
+            return table[2:]
+
+    options = dict(num_heads=4, block_size=2, halo_size=1, avg_down=True, scale_pos_embed=True)
+    net = self_attention_net(self_attn_layer="halo", self_attn_kwargs=options)
+    for layer in [layer for layer in net.modules() if isinstance(layer, HaloAttn)]:
+        layer.kv = KeysAndValues(128, 4)
+        register_parametrization(layer.pos_embed, "height_rel", Used())
+        register_parametrization(layer.pos_embed, "width_rel", Used())
+    return net
+
+
 DENSENET = {f"stage{i}": f"features.denseblock{i}" for i in range(1, 4)}
 
 
@@ -312,6 +374,7 @@ INCEPTION_RESNET = {"stem": "conv2d_2b", "stage1": "conv2d_4a"}
 RESNET_V2 = {"stem": "stem.conv", **{f"stage{i + 1}": f"stages.{i}" for i in range(4)}}
 PREACT = {"stem": "conv1", "stage1": "block1", "stage2": "block2", "stage3": "block3"}
 RESNET = {"stem": "act1", "stage1": "layer1", "stage2": "layer2", "stage3": "layer3", "stage4": "layer4"}
+BOTNET = {"stem": "stem.conv1", **{f"stage{i + 1}": f"stages.{i}" for i in range(4)}}
 RESNEXT = dict(cardinality=4, base_width=4)
 
 # File -> (network, side of the images, our map -> their module).
@@ -365,6 +428,9 @@ ZOO = {
     ),
     "senet": (senet, 64, RESNET | {"stem": "layer0"}),
     "resnext29": (resnext29, 16, {"stem": "relu", "stage1": "layer1", "stage2": "layer2", "stage3": "layer3"}),
+    "vit_hybrid": (vit_hybrid, 32, {}),
+    "botnet": (botnet, 64, BOTNET),
+    "halonet": (halonet, 64, BOTNET),
 }
 
 

@@ -13,6 +13,7 @@ from PIL import Image
 from models import MODELS
 from models.classification import (
     alexnet,
+    botnet,
     densenet,
     googlenet,
     inception_resnet,
@@ -71,6 +72,7 @@ CASES = {
     (resnet, "timm"): (resnet.ResNet(18, attention="cbam"), [(1, 32, 32, 3)]),
     (resnet, "timm_sk"): (resnet.ResNet(14, attention="sk"), [(1, 32, 32, 3)]),
     (resnet_v2, "timm"): (resnet_v2.ResNetV2(14, width=4), [(1, 32, 32, 3)]),
+    (botnet, "timm"): (botnet.BoTNet(14, width=8), [(1, 32, 32, 3)]),
     (densenet, "torchvision"): (densenet.DenseNet(layers=(2, 1), growth=2), [(1, 32, 32, 3)]),
     (inception_v4, "timm"): (inception_v4.InceptionV4((2, 1, 2), width=0.02), [(1, 75, 75, 3)]),
     (inception_resnet, "timm"): (inception_resnet.InceptionResNet(blocks=(2, 1, 1), width=0.02), [(1, 75, 75, 3)]),

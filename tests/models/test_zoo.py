@@ -4,8 +4,10 @@ import pytest
 
 from models.classification import (
     alexnet,
+    botnet,
     densenet,
     googlenet,
+    hybrid_resnet,
     inception_resnet,
     inception_v4,
     preact_cifar,
@@ -27,6 +29,15 @@ NON_LOCAL = Port(
         "/phi/": "/p/",
         "/out/": "/z/",
         "(layer./2)/bn/": r"\1/norm/",
+    }
+)
+
+HALO = Port(
+    {
+        r"/attention/query/": "/self_attn/q/",
+        r"/attention/(key|value)/": r"/self_attn/kv/\1/",
+        **botnet.PORTS["timm"].names,
+        "pos_embed/(.*_rel)": r"pos_embed/parametrizations/\1/original",
     }
 )
 
@@ -79,6 +90,15 @@ ZOO = {
     ),
     "senet": (senet.SENet((1, 1, 1, 1), 8, 4, 0.0), senet.PORTS["timm"]),
     "wide_resnet": (preact_cifar.CifarPreActResNet(16, "basic", "B", widen=2), preact_cifar.PORTS["xternalz"]),
+    "botnet": (botnet.BoTNet(14, width=16), botnet.PORTS["timm"]),
+    "halonet": (botnet.BoTNet(14, "halo", block=2, halo=1, masked=False, width=16), HALO),
+    "vit_hybrid": (
+        vit.ViT(
+            **{**SMALL_VIT, "patch": 1},
+            backbone=hybrid_resnet.HybridResNet((1, 1, 1), width=32, num_classes=0),
+        ),
+        vit.PORTS["timm"],
+    ),
 }
 
 
