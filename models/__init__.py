@@ -34,6 +34,7 @@ MODELS: dict[str, str | tuple[str, dict]] = {
     "darknet": "models.classification.darknet:Darknet",
     "hybrid_resnet": "models.classification.hybrid_resnet:HybridResNet",
     "botnet": "models.classification.botnet:BoTNet",
+    "lecun98": "models.classification.lecun98:LeCun98",
     # segmentation
     "unet": "models.segmentation.unet:UNet",
     # detection

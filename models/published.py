@@ -178,4 +178,17 @@ PUBLISHED = (
     # Redmon & Farhadi 2017 and 2018
     Published("darknet", dict(depth=19), 256, 20_842_376, 3_645_000_000),
     Published("darknet", {}, 256, 41_609_928, 9_285_000_000),
+    # LeCun et al. 1998, section III.C; the paper gives LeNet-4 about 17,000, without saying which connections it lacks.
+    *(
+        Published("lecun98", dict(variant=variant), 28, parameters, classes=10, channels=1)
+        for variant, parameters in {
+            "linear": 7_850,
+            "300": 238_510,
+            "1000": 795_010,
+            "300-100": 266_610,
+            "500-150": 469_160,
+            "lenet1": 2_578,
+            "lenet4": 52_698,
+        }.items()
+    ),
 )

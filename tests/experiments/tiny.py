@@ -72,6 +72,7 @@ NETWORKS: dict[str, Callable[[Mapping[str, Any]], dict[str, Any]]] = {
     "densenet_cifar": lambda fields: dict(depth=10, growth=4),
     "mixer": lambda fields: dict(width=16, depth=2, tokens=8, channels=16),
     "darknet": lambda fields: dict(blocks=(1,) * 5, width=4),
+    "lecun98": lambda fields: {},
     "botnet": lambda fields: dict(depth=14, width=8),
     "resnext_cifar": lambda fields: dict(width=4, groups=2, base_width=32),  # see `few_blocks`
 }
@@ -105,6 +106,7 @@ SIDES = {
     "inception_resnet": 75,
     "botnet": 32,
     "darknet": 32,
+    "lecun98": 28,
 }
 
 # TFDS set -> channels of its images.

@@ -279,7 +279,7 @@ def vit_hybrid():
 
 
 def self_attention_net(**attention):
-    """timm's network of blocks, of which the last attends, with the first layers of ResNet."""
+    """timm's network of blocks, the last of which attends, with the first layers of ResNet."""
     from timm.models.byobnet import ByoBlockCfg, ByobNet, ByoModelCfg
 
     blocks = [ByoBlockCfg("bottle", 1, 64 * 2**i, 2 if i else 1, gs=0, br=0.25) for i in range(3)]
@@ -294,7 +294,11 @@ def botnet():
 
 
 def halonet():
-    """Blocks of 2 with a halo of 1. Keys are apart from values; the first two vectors of positions, unused, are out."""
+    """timm's, with blocks of 2 and a halo of 1.
+
+    Keys have a convolution apart from values; the first two vectors of each table of positions, which nothing uses, are
+    left out.
+    """
     import torch
     from timm.layers.halo_attn import HaloAttn
     from torch import nn
