@@ -23,12 +23,14 @@ H3_TABLE = (*FIRST_HALF, *(tuple(i + 2 for i in seen) for seen in FIRST_HALF))
 
 
 class Layers(NamedTuple):
-    """Attributes:
-    hidden: units of the fully connected layers before the output.
-    maps: of the first convolution; 0: there are no convolutions, and the image itself is read.
-    copies: subsampled maps of each of them, with coefficients of their own.
-    table: the subsampled maps that each map of the second convolution sees.
-    retina: is the 28×28 image framed to 32×32?
+    """What a variant consists of.
+
+    Attributes:
+      hidden: units of the fully connected layers before the output.
+      maps: of the first convolution; 0: there are no convolutions, and the image itself is read.
+      copies: subsampled maps of each of them, with coefficients of their own.
+      table: the subsampled maps that each map of the second convolution sees.
+      retina: is the 28×28 image framed to 32×32?
     """
 
     hidden: tuple[int, ...] = ()
