@@ -30,8 +30,6 @@ MODELS: dict[str, str | tuple[str, dict]] = {
     "inception_v4": "models.classification.inception_v4:InceptionV4",
     "inception_resnet": "models.classification.inception_resnet:InceptionResNet",
     "senet": "models.classification.senet:SENet",
-    "mixer": "models.classification.mixer:Mixer",
-    "darknet": "models.classification.darknet:Darknet",
     "hybrid_resnet": "models.classification.hybrid_resnet:HybridResNet",
     "botnet": "models.classification.botnet:BoTNet",
     "lecun98": "models.classification.lecun98:LeCun98",

@@ -171,13 +171,6 @@ PUBLISHED = (
     Published("botnet", dict(last_strides=1), 224, 20_859_176),
     # Ramachandran et al. 2019, table 1, rounds to 18.0 millions.
     Published("botnet", dict(attention="halo", attended=4, heads=8, block=1, halo=3), 224, 18_018_808),
-    # Tolstikhin et al. 2021, counted in timm
-    Published("mixer", dict(variant="S"), 224, 18_528_264),
-    Published("mixer", {}, 224, 59_880_472),
-    Published("mixer", dict(variant="L"), 224, 208_196_168),
-    # Redmon & Farhadi 2017 and 2018
-    Published("darknet", dict(depth=19), 256, 20_842_376, 3_645_000_000),
-    Published("darknet", {}, 256, 41_609_928, 9_285_000_000),
     # LeCun et al. 1998, section III.C; the paper gives LeNet-4 about 17,000, without saying which connections it lacks.
     *(
         Published("lecun98", dict(variant=variant), 28, parameters, classes=10, channels=1)

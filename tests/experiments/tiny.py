@@ -70,8 +70,6 @@ NETWORKS: dict[str, Callable[[Mapping[str, Any]], dict[str, Any]]] = {
     "wide_resnet": lambda fields: dict(depth=10, widen=2),
     "inception_resnet": lambda fields: dict(blocks=(0, 0, 0), width=0.03),
     "densenet_cifar": lambda fields: dict(depth=10, growth=4),
-    "mixer": lambda fields: dict(width=16, depth=2, tokens=8, channels=16),
-    "darknet": lambda fields: dict(blocks=(1,) * 5, width=4),
     "lecun98": lambda fields: dict(variant="lenet1" if "lenet" in fields["variant"] else "300"),
     "botnet": lambda fields: dict(depth=14, width=8),
     "resnext_cifar": lambda fields: dict(width=4, groups=2, base_width=32),  # see `few_blocks`
@@ -105,7 +103,6 @@ SIDES = {
     "resnet_v2": 32,
     "inception_resnet": 75,
     "botnet": 32,
-    "darknet": 32,
     "lecun98": 28,
 }
 

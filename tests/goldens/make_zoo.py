@@ -41,32 +41,6 @@ def googlenet():
     return googlenet(weights=None, num_classes=CLASSES, init_weights=False)
 
 
-def darknet():
-    """timm's, narrow, with one block a stage, and the slope of Darknet's own ReLU."""
-    from timm.models import cspnet
-    from torch import nn
-
-    stages = cspnet.CspStagesCfg(
-        depth=(1,) * 5,
-        out_chs=(8, 16, 32, 64, 128),
-        stride=2,
-        bottle_ratio=0.5,
-        block_ratio=1.0,
-        stage_type="dark",
-        block_type="dark",
-    )
-    stem = cspnet.CspStemCfg(out_chs=4, kernel_size=3, stride=1, pool="")
-    leaky = partial(nn.LeakyReLU, negative_slope=0.1)
-    return cspnet.CspNet(cspnet.CspModelCfg(stem=stem, stages=stages, act_layer=leaky), num_classes=CLASSES)
-
-
-def mixer():
-    """timm's, small."""
-    from timm.models.mlp_mixer import MlpMixer
-
-    return MlpMixer(num_classes=CLASSES, img_size=32, patch_size=8, num_blocks=2, embed_dim=24, mlp_ratio=(8 / 24, 2))
-
-
 def deit():
     """timm's, with a class and a distillation token."""
     from timm.models.deit import VisionTransformerDistilled
@@ -412,8 +386,6 @@ ZOO = {
     "alexnet": (alexnet, 80, {"stage1": "features.1", "stage3": "features.7", "stage5": "features.11"}),
     "googlenet": (googlenet, 64, {"stem": "conv1", "stage2": "inception3b", "stage4": "inception5b"}),
     "vgg11": (lambda: vgg("A", False), 64, {"stage1": "features.1", "stage3": "features.9", "stage5": "features.19"}),
-    "darknet": (darknet, 32, {"stem": "stem.conv1", "stage1": "stages.0", "stage5": "stages.4"}),
-    "mixer": (mixer, 32, {}),
     "deit_distilled": (deit, 32, {}),
     "dinov2_registers": (dinov2, 32, {}),
     "vgg16_bn": (

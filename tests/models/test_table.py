@@ -54,8 +54,6 @@ SMALL = {
     "senet": dict(blocks=(1, 1, 1, 1), width=8, groups=4),
     "inception_v4": dict(blocks=(1, 1, 1), width=0.1),
     "inception_resnet": dict(blocks=(1, 1, 1), width=0.1),
-    "mixer": dict(width=24, depth=2, tokens=8, channels=48, patch=8),
-    "darknet": dict(blocks=(1, 1, 1, 1, 1), width=2),
     "botnet": dict(depth=14, width=8),
     "hybrid_resnet": dict(blocks=(1, 1), width=32),
 }

@@ -5,13 +5,11 @@ import pytest
 from models.classification import (
     alexnet,
     botnet,
-    darknet,
     densenet,
     googlenet,
     hybrid_resnet,
     inception_resnet,
     inception_v4,
-    mixer,
     preact_cifar,
     resnet,
     resnet_v2,
@@ -92,8 +90,6 @@ ZOO = {
     ),
     "senet": (senet.SENet((1, 1, 1, 1), 8, 4, 0.0), senet.PORTS["timm"]),
     "wide_resnet": (preact_cifar.CifarPreActResNet(16, "basic", "B", widen=2), preact_cifar.PORTS["xternalz"]),
-    "darknet": (darknet.Darknet(blocks=(1, 1, 1, 1, 1), width=4), darknet.PORTS["timm_darknet53"]),
-    "mixer": (mixer.Mixer(width=24, depth=2, tokens=8, channels=48, patch=8), mixer.PORTS["timm"]),
     "botnet": (botnet.BoTNet(14, width=16), botnet.PORTS["timm"]),
     "halonet": (botnet.BoTNet(14, "halo", block=2, halo=1, masked=False, width=16), HALO),
     "vit_hybrid": (
