@@ -13,15 +13,26 @@ from PIL import Image
 from models import MODELS
 from models.classification import (
     alexnet,
+    convnext,
+    darknet,
     densenet,
+    efficientnet,
     googlenet,
     inception_v3,
     lenet,
+    mixer,
     mlp,
+    mobilenet_v1,
+    mobilenet_v2,
+    mobilenet_v3,
     preact_cifar,
+    regnet,
     resnet,
     resnet_cifar,
     resnet_v2,
+    shufflenet_v2,
+    squeezenet,
+    swin,
     vgg,
     vit,
 )
@@ -70,6 +81,28 @@ CASES = {
     (resnet_v2, "timm"): (resnet_v2.ResNetV2(14, width=4), [(1, 32, 32, 3)]),
     (densenet, "torchvision"): (densenet.DenseNet(layers=(2, 1), growth=2), [(1, 32, 32, 3)]),
     (preact_cifar, "xternalz"): (preact_cifar.CifarPreActResNet(8, shortcut="B"), [(1, 8, 8, 3)]),
+    (mobilenet_v1, "timm"): (mobilenet_v1.MobileNetV1(0.25), [(1, 32, 32, 3)]),
+    (mobilenet_v2, "torchvision"): (mobilenet_v2.MobileNetV2(0.25), [(1, 32, 32, 3)]),
+    (mobilenet_v3, "torchvision_large"): (mobilenet_v3.MobileNetV3(width=0.25), [(1, 32, 32, 3)]),
+    (mobilenet_v3, "torchvision_small"): (mobilenet_v3.MobileNetV3("small", 0.25), [(1, 32, 32, 3)]),
+    (efficientnet, "torchvision"): (efficientnet.EfficientNet(width=0.25, depth=0.3), [(1, 32, 32, 3)]),
+    (squeezenet, "torchvision_1_0"): (squeezenet.SqueezeNet(width=0.25), [(1, 32, 32, 3)]),
+    (squeezenet, "torchvision_1_1"): (squeezenet.SqueezeNet("1.1", 0.25), [(1, 32, 32, 3)]),
+    (shufflenet_v2, "torchvision"): (
+        shufflenet_v2.ShuffleNetV2(depths=(2, 1, 1), channels=(8, 16, 24, 16)),
+        [(1, 32, 32, 3)],
+    ),
+    (convnext, "timm"): (convnext.ConvNeXt(widths=(4, 8), depths=(1, 2)), [(1, 32, 32, 3)]),
+    (regnet, "torchvision"): (
+        regnet.RegNet("Y-400MF", depth=4, initial=16, slope=16.0, step=2.0, group=8),
+        [(1, 32, 32, 3)],
+    ),
+    (darknet, "timm"): (darknet.Darknet(width=2, depths=(1, 1, 1, 1, 2)), [(1, 32, 32, 3)]),
+    (mixer, "timm"): (mixer.Mixer(width=8, depth=2, tokens=4, channels=16, patch=8), [(1, 32, 32, 3)]),
+    (swin, "torchvision"): (
+        swin.Swin(patch=2, window=4, width=4, depths=(2, 2), heads=(1, 2)),
+        [(1, 32, 32, 3)],
+    ),
 }
 # The names that the other library gives, where a golden has recorded them.
 GOLDENS = {
