@@ -46,6 +46,7 @@ VARIANTS = {
     "B6": dict(width=1.8, depth=2.6),
     "B7": dict(width=2.0, depth=3.1),
 }
+STEMS = {"imagenet": 2, "cifar": 1}  # stride of the first convolution
 
 
 def scale(width: float, depth: float) -> tuple[tuple[int, ...], ...]:
@@ -65,6 +66,7 @@ class EfficientNet(nn.Module):
     variant: str = "B0"  # a name in VARIANTS; fields that are 0 have the variant's value
     width: float = 0.0
     depth: float = 0.0
+    stem: str = "imagenet"  # "cifar": the first convolution does not stride, which halves the strides of all maps
     padding: str = "same"  # a name in PADDINGS; "symmetric" for the weights of torchvision
     epsilon: float = 1e-3  # of BatchNorm; torchvision's B0 to B4: 1e-5, with a momentum of 0.9
     momentum: float = 0.99
@@ -83,13 +85,14 @@ class EfficientNet(nn.Module):
         and "stage5" at 16, "stage6" and "stage7" at 32, and "pre_logits", the mean of the last convolution over space.
         """
         of = resolve(self, VARIANTS)
+        stem_stride = choose(STEMS, "stem", self.stem)
         stages, padding = scale(of.width, of.depth), choose(PADDINGS, "padding", self.padding)(3)
         types = dict(dtype=self.dtype, param_dtype=self.param_dtype)
         he = nn.initializers.variance_scaling(2.0, "fan_out", "normal")
         conv = partial(nn.Conv, use_bias=False, kernel_init=he, **types)
         norm = normalisation("batch", train, self.axis_name, epsilon=self.epsilon, momentum=self.momentum, **types)
 
-        x = conv(divisible(32 * of.width), (3, 3), 2, padding=padding, name="stem")(x)
+        x = conv(divisible(32 * of.width), (3, 3), stem_stride, padding=padding, name="stem")(x)
         x = nn.swish(norm(name="stem_bn")(x))
         maps, number, total = {"stem": x}, 0, sum(count for _, _, _, count, _ in stages)
         for stage, (expansion, window, channels, count, stride) in enumerate(stages, 1):

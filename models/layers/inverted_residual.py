@@ -24,7 +24,7 @@ class InvertedResidual(nn.Module):
     window: int = 3  # of the depthwise convolution
     activation: str = "relu6"  # a name in ACTIVATIONS
     padding: str = "same"  # a name in PADDINGS
-    expands: bool = True  # False: `hidden` is the width of the input, and there is no first 1×1
+    expands: bool = True  # False: there is no first 1×1, and `hidden` is the width of the input
     squeeze: Any = None  # constructor of squeeze and excitation, if there is one
     drop_rate: Any = 0.0  # of the whole branch: stochastic depth
     projects: bool = False  # add a 1×1 projection of the input where widths differ and nothing strides
