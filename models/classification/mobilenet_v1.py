@@ -12,6 +12,7 @@ import jax.numpy as jnp
 
 from models.errors import choose
 from models.layers.dropout import Dropout
+from models.layers.grouped_conv import grouped_conv
 from models.layers.norm import norm as normalisation
 from models.layers.padding import PADDINGS
 from models.layers.precision import exact
@@ -35,7 +36,9 @@ class Separable(nn.Module):
     @nn.compact
     def __call__(self, x):
         """x: [B, H, W, C] -> [B, H/strides, W/strides, channels]."""
-        depthwise = dict(padding=self.padding, feature_group_count=x.shape[-1], name="depthwise")
+        depthwise = dict(
+            padding=self.padding, feature_group_count=x.shape[-1], conv_general_dilated=grouped_conv, name="depthwise"
+        )
         x = nn.relu6(self.norm(name="depthwise_bn")(self.conv(x.shape[-1], (3, 3), self.strides, **depthwise)(x)))
         return nn.relu6(self.norm(name="pointwise_bn")(self.conv(self.channels, (1, 1), name="pointwise")(x)))
 

@@ -13,6 +13,7 @@ import flax.linen as nn
 import jax.numpy as jnp
 
 from models.errors import ModelError
+from models.layers.grouped_conv import grouped_conv
 from models.layers.norm import norm as normalisation
 from models.layers.precision import exact
 from models.layers.rounding import divisible
@@ -74,7 +75,7 @@ class Block(nn.Module):
     @nn.compact
     def __call__(self, x):
         """x: [B, H, W, C] -> [B, H/strides, W/strides, channels]."""
-        groups = dict(padding=1, feature_group_count=self.channels // self.group)
+        groups = dict(padding=1, feature_group_count=self.channels // self.group, conv_general_dilated=grouped_conv)
         y = nn.relu(self.norm(name="bn1")(self.conv(self.channels, (1, 1), name="conv1")(x)))
         y = nn.relu(self.norm(name="bn2")(self.conv(self.channels, (3, 3), self.strides, **groups, name="conv2")(y)))
         if self.squeezes:

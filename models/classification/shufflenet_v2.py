@@ -11,6 +11,7 @@ import flax.linen as nn
 import jax.numpy as jnp
 
 from models.errors import ModelError, choose
+from models.layers.grouped_conv import grouped_conv
 from models.layers.norm import norm as normalisation
 from models.layers.precision import exact
 from models.port import Port
@@ -47,7 +48,7 @@ class Block(nn.Module):
             return nn.relu(self.norm(name=f"{name}_bn")(self.conv(half, (1, 1), name=name)(x)))
 
         def depthwise(x, name):
-            fields = dict(padding=1, feature_group_count=x.shape[-1], name=name)
+            fields = dict(padding=1, feature_group_count=x.shape[-1], conv_general_dilated=grouped_conv, name=name)
             return self.norm(name=f"{name}_bn")(self.conv(x.shape[-1], (3, 3), self.strides, **fields)(x))
 
         if self.strides == 1:

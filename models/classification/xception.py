@@ -11,6 +11,7 @@ import jax.numpy as jnp
 
 from models.errors import ModelError, choose
 from models.layers.dropout import Dropout
+from models.layers.grouped_conv import grouped_conv
 from models.layers.norm import norm as normalisation
 from models.layers.padding import PADDINGS
 from models.layers.precision import exact
@@ -26,7 +27,14 @@ class Separable(nn.Module):
     @nn.compact
     def __call__(self, x):
         """x: [B, H, W, C] -> [B, H, W, channels]."""
-        x = self.conv(x.shape[-1], (3, 3), padding=1, feature_group_count=x.shape[-1], name="depthwise")(x)
+        x = self.conv(
+            x.shape[-1],
+            (3, 3),
+            padding=1,
+            feature_group_count=x.shape[-1],
+            conv_general_dilated=grouped_conv,
+            name="depthwise",
+        )(x)
         return self.norm(name="bn")(self.conv(self.channels, (1, 1), padding=0, name="pointwise")(x))
 
 

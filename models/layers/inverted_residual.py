@@ -7,6 +7,7 @@ import flax.linen as nn
 from models.errors import choose
 from models.layers.activations import ACTIVATIONS
 from models.layers.dropout import Dropout
+from models.layers.grouped_conv import grouped_conv
 from models.layers.padding import PADDINGS
 
 
@@ -38,7 +39,9 @@ class InvertedResidual(nn.Module):
         if self.expands:
             y = activation(self.norm(name="expand_bn")(self.conv(self.hidden, (1, 1), name="expand")(y)))
         window = (self.window, self.window)
-        depthwise = dict(padding=padding, feature_group_count=self.hidden, name="depthwise")
+        depthwise = dict(
+            padding=padding, feature_group_count=self.hidden, conv_general_dilated=grouped_conv, name="depthwise"
+        )
         y = activation(self.norm(name="depthwise_bn")(self.conv(self.hidden, window, self.strides, **depthwise)(y)))
         if self.squeeze:
             y = self.squeeze(name="se")(y)
