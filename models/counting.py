@@ -30,6 +30,10 @@ def equation_macs(equation) -> int:
     if name == "conv_general_dilated":
         return conv_macs(equation)
 
+    if params.get("name") == "_grouped_conv" and len(equation.invars) == 2:
+        kernel = equation.invars[1].aval
+        return equation.outvars[0].aval.size * kernel.size // kernel.shape[-1]
+
     inner = [jaxpr_macs(jaxpr) for value in params.values() for jaxpr in jaxprs_in(value)]
     if name == "cond":
         return max(inner)

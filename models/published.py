@@ -41,6 +41,7 @@ def _cifar(network: str, parameters: int, macs: int = 0, classes: int = 10, **fi
 
 
 _TV = "torchvision"
+_PLAIN = dict(bottleneck=False, compression=1.0)  # DenseNets without "BC"
 
 PUBLISHED = (
     # Krizhevsky et al. 2012; the counts of the paper's network follow from its figure 2.
@@ -99,4 +100,88 @@ PUBLISHED = (
     Published("vit", dict(variant="L", patch=32), 224, 306_535_400, 15_377_539_072, 76.97, _TV),
     Published("vit", dict(variant="H", patch=14), 224, 632_045_800, 167_295_000_000),
     Published("vit", dict(distilled=True), 224, 87_338_192),  # Touvron et al. 2021
+    # Xie et al. 2017
+    Published("resnext", {}, 224, 25_028_904, 4_230_479_872, 77.62, _TV),
+    Published("resnext", dict(depth=101), 224, 44_177_704, 7_969_996_800),
+    Published("resnet", dict(depth=101, groups=32, base_width=8), 224, 88_791_336, 16_414_015_488, 79.31, _TV),
+    Published("resnet", dict(depth=101, groups=64, base_width=4), 224, 83_455_272, 15_460_270_080, 83.25, _TV),
+    # Zagoruyko & Komodakis 2016
+    Published("wide_resnet_imagenet", {}, 224, 68_883_240, 11_398_021_120, 78.47, _TV),
+    Published("wide_resnet_imagenet", dict(depth=101), 224, 126_886_696, 22_753_050_624, 78.85, _TV),
+    # Hu et al. 2018
+    Published("se_resnet", dict(depth=18), 224, 11_779_624),
+    Published("se_resnet", dict(depth=34), 224, 21_960_416),
+    Published("se_resnet", {}, 224, 28_088_024, 4_091_699_200),
+    Published("se_resnet", dict(version="v1"), 224, 28_088_024, 3_860_488_192),
+    Published("se_resnet", dict(depth=101), 224, 49_326_872),
+    Published("se_resnet", dict(depth=152), 224, 66_821_848),
+    Published("se_resnet", dict(groups=32, base_width=4), 224, 27_559_896, 4_232_994_816),
+    # Li et al. 2019 and the variant of timm; Zhang 2019
+    Published("resnext", dict(attention="sk"), 224, 27_479_784, 4_462_710_784),
+    Published("resnet", dict(attention="sk_split"), 224, 25_803_160, 4_089_422_336),
+    Published("resnet", dict(blur=True), 224, 25_557_032),
+    # He et al. 2016 (ECCV), Kolesnikov et al. 2020
+    Published("resnet_v2", dict(depth=18), 224, 11_687_720, 1_814_073_344),
+    Published("resnet_v2", dict(depth=34), 224, 21_795_880, 3_663_761_408),
+    Published("resnet_v2", {}, 224, 25_549_352, 4_089_184_256),
+    Published("resnet_v2", dict(depth=101), 224, 44_541_480, 7_801_405_440),
+    Published("resnet_v2", dict(depth=152), 224, 60_185_128, 11_513_626_624),
+    Published("resnet_v2", dict(norm="group"), 224, 25_549_352, 4_089_184_256),
+    _cifar("preact_cifar", 1_727_962),
+    _cifar("preact_cifar", 1_703_258, depth=164, block="bottleneck", shortcut="B"),
+    _cifar("preact_cifar", 10_327_706, depth=1001, block="bottleneck", shortcut="B"),
+    # Zagoruyko & Komodakis 2016
+    _cifar("wide_resnet", 36_479_194, depth=28, widen=10),
+    _cifar("wide_resnet", 36_536_884, depth=28, widen=10, classes=100),
+    _cifar("wide_resnet", 2_748_890, depth=16, widen=4),
+    _cifar("wide_resnet", 10_961_370, depth=16, widen=8),
+    _cifar("wide_resnet", 17_158_106, depth=22, widen=8),
+    _cifar("wide_resnet", 563_930, depth=40, widen=1),
+    _cifar("wide_resnet", 2_243_546, depth=40, widen=2),
+    _cifar("wide_resnet", 8_949_210, depth=40, widen=4),
+    _cifar("wide_resnet", 1_467_610, depth=28, widen=2),
+    # Xie et al. 2017 on CIFAR; two networks of kuangliu's pytorch-cifar
+    _cifar("resnext_cifar", 34_426_698, groups=8),
+    _cifar("resnext_cifar", 68_155_210, groups=16),
+    _cifar("resnet", 4_774_218, depth=29, stem="pointwise", groups=32, base_width=4),
+    _cifar("resnet", 11_173_962, 555_422_720, depth=18, stem="cifar"),
+    # Huang et al. 2017
+    Published("densenet", {}, 224, 7_978_856, 2_834_161_664, 74.43, _TV),
+    Published("densenet", dict(depth=161, growth=48), 224, 28_681_000, 7_727_907_072, 77.14, _TV),
+    Published("densenet", dict(depth=169), 224, 14_149_480, 3_359_843_328, 75.60, _TV),
+    Published("densenet", dict(depth=201), 224, 20_013_928, 4_291_365_888, 76.90, _TV),
+    _cifar("densenet_cifar", 1_019_722, depth=40, growth=12, **_PLAIN),
+    _cifar("densenet_cifar", 1_060_132, depth=40, growth=12, classes=100, **_PLAIN),
+    _cifar("densenet_cifar", 6_979_642, depth=100, growth=12, **_PLAIN),
+    _cifar("densenet_cifar", 27_249_082, depth=100, growth=24, **_PLAIN),
+    _cifar("densenet_cifar", 769_162, depth=100, growth=12),
+    _cifar("densenet_cifar", 15_324_406, depth=250, growth=24),
+    _cifar("densenet_cifar", 25_624_430, depth=190, growth=40),
+    _cifar("densenet_cifar", 6_956_298, layers=(6, 12, 24, 16)),  # kuangliu's pytorch-cifar
+    # Szegedy et al. 2017; version 1 for the 8,631 faces of VGGFace2
+    Published("inception_v4", {}, 299, 42_679_816, 12_254_000_000),
+    Published("inception_resnet", {}, 299, 55_843_464, 13_155_794_016),
+    Published("inception_resnet", dict(variant="v1", embedding=512), 160, 27_910_327, classes=8_631),
+    Published("senet", {}, 224, 115_088_984, 20_690_000_000),
+    Published("densenet", dict(depth=264), 224, 33_337_704),
+    # Dosovitskiy et al. 2021: with the stages of ResNet-50 it has its parameters.
+    Published("hybrid_resnet", dict(blocks=(3, 4, 6, 3)), 224, 25_557_032),
+    # Srinivas et al. 2021, table 10, rounds to 20.8 millions.
+    Published("botnet", {}, 224, 20_852_008),
+    Published("botnet", dict(last_strides=1), 224, 20_859_176),
+    # Ramachandran et al. 2019, table 1, rounds to 18.0 millions.
+    Published("botnet", dict(attention="halo", attended=4, heads=8, block=1, halo=3), 224, 18_018_808),
+    # LeCun et al. 1998, section III.C; the paper gives LeNet-4 about 17,000, without saying which connections it lacks.
+    *(
+        Published("lecun98", dict(variant=variant), 28, parameters, classes=10, channels=1)
+        for variant, parameters in {
+            "linear": 7_850,
+            "300": 238_510,
+            "1000": 795_010,
+            "300-100": 266_610,
+            "500-150": 469_160,
+            "lenet1": 2_578,
+            "lenet4": 52_698,
+        }.items()
+    ),
 )

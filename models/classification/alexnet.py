@@ -15,6 +15,7 @@ import jax.numpy as jnp
 
 from models.errors import ModelError, choose
 from models.layers.dropout import Dropout
+from models.layers.grouped_conv import grouped_conv
 from models.layers.local_response import local_response
 from models.layers.pool import adaptive_avg_pool, max_pool_ceil
 from models.layers.precision import exact
@@ -68,7 +69,9 @@ class AlexNet(nn.Module):
         for i, (channels, window, stride, padding, groups) in enumerate(layers, 1):
             conv = partial(nn.Conv, int(channels * self.width), (window, window), stride, padding, name=f"conv{i}")
             bias = ones if i in (2, 4, 5) else nn.initializers.zeros
-            x = nn.relu(conv(feature_group_count=groups, bias_init=bias, **types)(x))
+            if groups > 1:
+                conv = partial(conv, feature_group_count=groups, conv_general_dilated=grouped_conv)
+            x = nn.relu(conv(bias_init=bias, **types)(x))
             maps[f"stage{i}"] = x
             if i <= 2:
                 x = pool(normalise(x))

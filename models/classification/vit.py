@@ -203,6 +203,12 @@ PORTS = {
             r"/attention/out/": "/attn/proj/",
             r"/mlp(\d)/": r"/mlp/fc\1/",
             r"^representation/": "pre_logits/fc/",
+            # The backbone of timm's hybrids that have stages.
+            r"^backbone/stem/": "patch_embed/backbone/stem/conv/",
+            r"^backbone/stem_norm/": "patch_embed/backbone/stem/norm/",
+            r"^backbone/stage(\d)_(\d+)/": lambda x: f"patch_embed/backbone/stages/{int(x[1]) - 1}/blocks/{x[2]}/",
+            r"/shortcut/": "/downsample/conv/",
+            r"/shortcut_norm/": "/downsample/norm/",
         },
         slices={r"/query/": Slice(0, 3), r"/key/": Slice(1, 3), r"/value/": Slice(2, 3)},
     ),

@@ -1,7 +1,8 @@
 """Pictures that are kept decoded: the same bits as without, and never those of another set, size or time."""
 
-import contextlib
 import os
+import subprocess
+import sys
 
 import numpy as np
 import pytest
@@ -137,23 +138,29 @@ def test_other_options_are_another_file(root):
     assert len(kept(root)) == 2 and both(root, "folder")[2] == []
 
 
+KILLED = """
+import os, pathlib, sys
+from data import decoded as module, open_source
+
+module.CHUNK, left = 4, [7]
+name, options, cache, opened = eval(sys.argv[1])
+source = open_source(name, "train", **options)
+fetch = source.fetch
+
+def dying(ids, keys=None):
+    left[0] -= 1
+    return fetch(ids, keys) if left[0] else os._exit(9)
+
+source.fetch = dying
+module.decoded(source, pathlib.Path(cache), opened, lambda line: None)
+"""
+
+
 @pytest.mark.parametrize("kind", ["folder", "pairs"])
-def test_killed_in_the_middle_it_is_made_again_with_one_line(root, kind, monkeypatch):
-    monkeypatch.setattr(module, "CHUNK", 4)
+def test_killed_in_the_middle_it_is_made_again_with_one_line(root, kind):
     name, options = SOURCES[kind]
-    if (child := os.fork()) == 0:  # what is killed runs nothing at its end
-        with contextlib.suppress(BaseException):
-            source, fetch, left = open_source(name.format(root), "train", **options), None, [7]
-            fetch = source.fetch
-
-            def dying(ids, keys=None):
-                left[0] -= 1
-                return fetch(ids, keys) if left[0] else os._exit(9)
-
-            source.fetch = dying
-            decoded(source, root / "cache", (kind, "train", options), lambda line: None)
-        os._exit(0)
-    assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 9
+    given = repr((name.format(root), options, str(root / "cache"), (kind, "train", options)))
+    assert subprocess.run([sys.executable, "-c", KILLED, given]).returncode == 9
     assert kept(root) == [] and list((root / "cache").glob("*.partial"))
     plain, cached, (line,) = both(root, kind)
     assert "an earlier start was cut short" in line and not list((root / "cache").glob("*.partial"))

@@ -64,6 +64,15 @@ NETWORKS: dict[str, Callable[[Mapping[str, Any]], dict[str, Any]]] = {
     "ddpm_unet": lambda fields: dict(
         width=8, groups=4, blocks=1, multipliers=(1, 1), attention=(4,) if fields["attention"] else ()
     ),
+    "se_resnet": lambda fields: dict(width=4),  # see `few_blocks`
+    "resnet_v2": lambda fields: dict(depth=14, width=32 if fields["norm"] == "group" else 4),
+    "preact_cifar": lambda fields: dict(depth=8),
+    "wide_resnet": lambda fields: dict(depth=10, widen=2),
+    "inception_resnet": lambda fields: dict(blocks=(0, 0, 0), width=0.03),
+    "densenet_cifar": lambda fields: dict(depth=10, growth=4),
+    "lecun98": lambda fields: dict(variant="lenet1" if "lenet" in fields["variant"] else "300"),
+    "botnet": lambda fields: dict(depth=14, width=8),
+    "resnext_cifar": lambda fields: dict(width=4, groups=2, base_width=32),  # see `few_blocks`
 }
 
 # task -> what its numbers cost nothing with.
@@ -82,7 +91,20 @@ TASKS: dict[str, dict[str, Any]] = {
 }
 
 # What a network needs of an image: the least side that gives it every stage that the page's images give it.
-SIDES = {"lenet5": 32, "alexnet": 67, "vgg": 32, "overfeat": 231, "googlenet": 32, "resnet": 32, "dcgan_generator": 16}
+SIDES = {
+    "lenet5": 32,
+    "alexnet": 67,
+    "vgg": 32,
+    "overfeat": 231,
+    "googlenet": 32,
+    "resnet": 32,
+    "dcgan_generator": 16,
+    "se_resnet": 32,
+    "resnet_v2": 32,
+    "inception_resnet": 75,
+    "botnet": 32,
+    "lecun98": 28,
+}
 
 # TFDS set -> channels of its images.
 TFDS = {"mnist": 1, "fashion_mnist": 1, "cifar10": 3, "imagenet2012": 3}
@@ -167,7 +189,7 @@ TRAINING = dict(
 def few_blocks(monkeypatch) -> None:
     """One block for each stage of the networks whose depth is a line of a table: another depth has other blocks."""
     for depth in DEPTHS:
-        monkeypatch.setitem(DEPTHS, depth, (1, 1, 1, 1))
+        monkeypatch.setitem(DEPTHS, depth, (1,) * len(DEPTHS[depth]))
 
 
 def tiny(name: str, folder: pathlib.Path, **train: Any) -> ConfigDict:

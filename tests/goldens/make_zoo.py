@@ -4,6 +4,7 @@ python -m tests.goldens.make_zoo [NAME ...]    # needs torch, torchvision and ti
 """
 
 import sys
+from functools import partial
 
 from tests.goldens.record import record_classifier
 
@@ -72,6 +73,314 @@ def dinov2():
     return Logits(config)
 
 
+def resnet(block: str, blur=False, **options):
+    """timm's, with one block a stage."""
+    from timm.layers import BlurPool2d
+    from timm.models import resnet, sknet
+
+    block = getattr(sknet if "Kernel" in block else resnet, block)
+    return resnet.ResNet(block, (1, 1, 1, 1), CLASSES, aa_layer=BlurPool2d if blur else None, **options)
+
+
+def non_local_resnet18():
+    """torchvision's, with timm's non-local block, which has the paper's widths and no scale, after two blocks."""
+    from timm.layers import NonLocalAttn
+    from torchvision.models import resnet18
+
+    model = resnet18(num_classes=CLASSES)
+    for stage, channels in ((model.layer2, 128), (model.layer3, 256)):
+        stage.append(NonLocalAttn(channels, use_scale=False, rd_ratio=1 / 2))
+    return model
+
+
+def resnext29():
+    """torchvision's ResNeXt, with the first layers and the three stages that it has for CIFAR."""
+    from torch import nn
+    from torchvision.models.resnet import Bottleneck, ResNet
+
+    model = ResNet(Bottleneck, [3, 3, 3, 1], CLASSES, groups=2, width_per_group=4)
+    model.conv1, model.maxpool = nn.Conv2d(3, 64, 3, 1, 1, bias=False), nn.Identity()
+    model.layer4, model.fc = nn.Identity(), nn.Linear(1024, CLASSES)
+    return model
+
+
+def resnet_v2(width: int, stem: str, conv, norm):
+    """timm's, with one block a stage."""
+    from timm.models.resnetv2 import ResNetV2
+
+    channels = tuple(4 * width * 2**stage for stage in range(4))
+    options = dict(stem_chs=width, stem_type=stem, conv_layer=conv, norm_layer=norm)
+    return ResNetV2((1, 1, 1, 1), channels, CLASSES, **options)
+
+
+def resnetv2_batch():
+    from timm.layers import BatchNormAct2d, create_conv2d
+
+    return resnet_v2(16, "", create_conv2d, BatchNormAct2d)
+
+
+def resnetv2_bit():
+    from timm.layers import GroupNormAct, StdConv2d
+
+    return resnet_v2(32, "fixed", partial(StdConv2d, eps=1e-8), partial(GroupNormAct, num_groups=32))
+
+
+def preact_cifar(windows: tuple[int, ...], widen: int, projections: bool):
+    """Written from He et al. 2016 (ECCV), figure 4(e), and Zagoruyko & Komodakis 2016, with two blocks a stage.
+
+    The names are those of xternalz's Wide ResNet.
+    """
+    import torch
+    from torch import nn
+    from torch.nn import functional as F
+
+    class Block(nn.Module):
+        def __init__(self, inputs, channels, stride):
+            super().__init__()
+            widths = [inputs, *[channels] * (len(windows) - 1), channels * (4 if len(windows) == 3 else 1)]
+            self.count, self.stride, self.new = len(windows), stride, widths[-1] - inputs
+            for i, window in enumerate(windows):
+                step = stride if i == windows.index(3) else 1
+                conv = nn.Conv2d(widths[i], widths[i + 1], window, step, window // 2, bias=False)
+                setattr(self, f"bn{i + 1}", nn.BatchNorm2d(widths[i]))
+                setattr(self, f"conv{i + 1}", conv)
+            if projections and (stride > 1 or self.new):
+                self.convShortcut = nn.Conv2d(inputs, widths[-1], 1, stride, bias=False)
+
+        def forward(self, x):
+            y, shortcut = F.relu(self.bn1(x)), x
+            if hasattr(self, "convShortcut"):
+                shortcut = self.convShortcut(y)
+            elif self.stride > 1:
+                zeros = torch.zeros_like(x[:, : self.new // 2, :: self.stride, :: self.stride])
+                shortcut = torch.cat([zeros, x[:, :, :: self.stride, :: self.stride], zeros], 1)
+            y = self.conv1(y)
+            for i in range(2, self.count + 1):
+                y = getattr(self, f"conv{i}")(F.relu(getattr(self, f"bn{i}")(y)))
+            return shortcut + y
+
+    class Stage(nn.Module):
+        def __init__(self, inputs, channels, stride):
+            super().__init__()
+            outputs = channels * (4 if len(windows) == 3 else 1)
+            self.layer = nn.Sequential(Block(inputs, channels, stride), Block(outputs, channels, 1))
+
+        def forward(self, x):
+            return self.layer(x)
+
+    class Net(nn.Module):
+        def __init__(self):
+            super().__init__()
+            widths = [16 * widen * 2**stage for stage in range(3)]
+            grown = [width * (4 if len(windows) == 3 else 1) for width in widths]
+            self.conv1 = nn.Conv2d(3, 16, 3, 1, 1, bias=False)
+            self.block1 = Stage(16, widths[0], 1)
+            self.block2 = Stage(grown[0], widths[1], 2)
+            self.block3 = Stage(grown[1], widths[2], 2)
+            self.bn1 = nn.BatchNorm2d(grown[2])
+            self.fc = nn.Linear(grown[2], CLASSES)
+
+        def forward(self, x):
+            x = self.block3(self.block2(self.block1(self.conv1(x))))
+            return self.fc(F.relu(self.bn1(x)).mean((2, 3)))
+
+    return Net()
+
+
+def densenet():
+    """torchvision's, of growth 8, with two layers a block."""
+    from torchvision.models import DenseNet
+
+    return DenseNet(8, (2, 2, 2, 2), 16, num_classes=CLASSES)
+
+
+def densenet_cifar():
+    """Written from Huang et al. 2017, section 3, without bottlenecks and compression, with torchvision's names."""
+    import torch
+    from torch import nn
+    from torch.nn import functional as F
+
+    class Layer(nn.Module):
+        def __init__(self, inputs):
+            super().__init__()
+            self.norm1, self.conv1 = nn.BatchNorm2d(inputs), nn.Conv2d(inputs, 12, 3, 1, 1, bias=False)
+
+        def forward(self, x):
+            return torch.cat([x, self.conv1(F.relu(self.norm1(x)))], 1)
+
+    class Transition(nn.Module):
+        def __init__(self, channels):
+            super().__init__()
+            self.norm, self.conv = nn.BatchNorm2d(channels), nn.Conv2d(channels, channels, 1, bias=False)
+
+        def forward(self, x):
+            return F.avg_pool2d(self.conv(F.relu(self.norm(x))), 2)
+
+    class Net(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.features = nn.Sequential()
+            self.features.add_module("conv0", nn.Conv2d(3, 16, 3, 1, 1, bias=False))
+            for block in range(3):
+                channels = 16 + 24 * block
+                layers = {f"denselayer{i + 1}": Layer(channels + 12 * i) for i in range(2)}
+                self.features.add_module(f"denseblock{block + 1}", nn.Sequential())
+                for name, layer in layers.items():
+                    self.features[-1].add_module(name, layer)
+                if block < 2:
+                    self.features.add_module(f"transition{block + 1}", Transition(channels + 24))
+            self.features.add_module("norm5", nn.BatchNorm2d(88))
+            self.classifier = nn.Linear(88, CLASSES)
+
+        def forward(self, x):
+            return self.classifier(F.relu(self.features(x)).mean((2, 3)))
+
+    return Net()
+
+
+def vit_hybrid():
+    """timm's, with a backbone of three stages of one block."""
+    from timm.layers import HybridEmbed, StdConv2dSame
+    from timm.models.resnetv2 import ResNetV2
+    from timm.models.vision_transformer import VisionTransformer
+
+    conv = partial(StdConv2dSame, eps=1e-8)
+    options = dict(num_classes=0, global_pool="", preact=False, stem_type="same", stem_chs=32, conv_layer=conv)
+    embed = partial(HybridEmbed, backbone=ResNetV2((1, 1, 1), (128, 256, 512), **options))
+    return VisionTransformer(
+        32, 1, embed_layer=embed, embed_dim=24, depth=2, num_heads=3, mlp_ratio=2, num_classes=CLASSES
+    )
+
+
+def self_attention_net(**attention):
+    """timm's network of blocks, the last of which attends, with the first layers of ResNet."""
+    from timm.models.byobnet import ByoBlockCfg, ByobNet, ByoModelCfg
+
+    blocks = [ByoBlockCfg("bottle", 1, 64 * 2**i, 2 if i else 1, gs=0, br=0.25) for i in range(3)]
+    blocks.append(ByoBlockCfg("self_attn", 1, 512, 2, gs=0, br=0.25))
+    config = ByoModelCfg(tuple(blocks), stem_type="7x7", stem_chs=16, **attention)
+    return ByobNet(config, num_classes=CLASSES, img_size=64)
+
+
+def botnet():
+    options = dict(scale_pos_embed=True)
+    return self_attention_net(self_attn_layer="bottleneck", self_attn_kwargs=options, fixed_input_size=True)
+
+
+def halonet():
+    """timm's, with blocks of 2 and a halo of 1.
+
+    Keys have a convolution apart from values; the first two vectors of each table of positions, which nothing uses, are
+    left out.
+    """
+    import torch
+    from timm.layers.halo_attn import HaloAttn
+    from torch import nn
+    from torch.nn import functional as F
+    from torch.nn.utils.parametrize import register_parametrization
+
+    class KeysAndValues(nn.Module):
+        def __init__(self, channels, heads):
+            super().__init__()
+            self.heads = heads
+            self.key, self.value = (nn.Conv2d(channels, channels, 1, bias=False) for _ in range(2))
+
+        def forward(self, x):
+            return torch.cat([y.unflatten(1, (self.heads, -1)) for y in (self.key(x), self.value(x))], 2).flatten(1, 2)
+
+    class Used(nn.Module):
+        def forward(self, table):
+            return F.pad(table, (0, 0, 2, 0))
+
+        def right_inverse(self, table):
+            return table[2:]
+
+    options = dict(num_heads=4, block_size=2, halo_size=1, avg_down=True, scale_pos_embed=True)
+    net = self_attention_net(self_attn_layer="halo", self_attn_kwargs=options)
+    for layer in [layer for layer in net.modules() if isinstance(layer, HaloAttn)]:
+        layer.kv = KeysAndValues(128, 4)
+        register_parametrization(layer.pos_embed, "height_rel", Used())
+        register_parametrization(layer.pos_embed, "width_rel", Used())
+    return net
+
+
+DENSENET = {f"stage{i}": f"features.denseblock{i}" for i in range(1, 4)}
+
+
+def eighth(build):
+    """What build() makes, with an eighth of the channels of every convolution but of its image."""
+    from unittest import mock
+
+    from torch import nn
+
+    conv, norm = nn.Conv2d.__init__, nn.BatchNorm2d.__init__
+
+    def narrow_conv(self, inputs, outputs, *rest, **options):
+        conv(self, inputs if inputs == 3 else inputs // 8, outputs // 8, *rest, **options)
+
+    def narrow_norm(self, channels, *rest, **options):
+        norm(self, channels // 8, *rest, **options)
+
+    with (
+        mock.patch.object(nn.Conv2d, "__init__", narrow_conv),
+        mock.patch.object(nn.BatchNorm2d, "__init__", narrow_norm),
+    ):
+        return build()
+
+
+def inception_v4():
+    """timm's, with one block of each kind."""
+    from timm.models.inception_v4 import InceptionV4
+    from torch import nn
+
+    model = eighth(InceptionV4)
+    for left_out in (*range(7, 10), *range(12, 18), 20, 21):
+        model.features[left_out] = nn.Identity()
+    model.last_linear = nn.Linear(1536 // 8, CLASSES)
+    return model
+
+
+def inception_resnet_v2():
+    """timm's, with one block of each kind and the last."""
+    from timm.models.inception_resnet_v2 import InceptionResnetV2
+    from torch import nn
+
+    model = eighth(InceptionResnetV2)
+    model.repeat, model.repeat_1, model.repeat_2 = model.repeat[:1], model.repeat_1[:1], model.repeat_2[:1]
+    model.classif = nn.Linear(1536 // 8, CLASSES)
+    return model
+
+
+def inception_resnet_v1():
+    """That of facenet-pytorch 2.6.0, installed without its dependencies, with one block of each kind and the last."""
+    from facenet_pytorch import InceptionResnetV1
+    from torch import nn
+
+    model = eighth(lambda: InceptionResnetV1(classify=True, num_classes=CLASSES))
+    model.repeat_1, model.repeat_2, model.repeat_3 = model.repeat_1[:1], model.repeat_2[:1], model.repeat_3[:1]
+    model.last_linear, model.last_bn = nn.Linear(1792 // 8, 64, bias=False), nn.BatchNorm1d(64, eps=1e-3)
+    model.logits = nn.Linear(64, CLASSES)
+    return model
+
+
+def senet():
+    """timm's SENet-154, with one block a stage and four groups."""
+    from timm.models.senet import SEBottleneck, SENet
+    from torch import nn
+
+    stem = dict(inplanes=128, input_3x3=True, downsample_kernel_size=3, downsample_padding=1)
+    model = eighth(lambda: SENet(SEBottleneck, (1, 1, 1, 1), 4, 16, 0.0, **stem))
+    model.last_linear = nn.Linear(2048 // 8, CLASSES)
+    return model
+
+
+INCEPTION_RESNET = {"stem": "conv2d_2b", "stage1": "conv2d_4a"}
+RESNET_V2 = {"stem": "stem.conv", **{f"stage{i + 1}": f"stages.{i}" for i in range(4)}}
+PREACT = {"stem": "conv1", "stage1": "block1", "stage2": "block2", "stage3": "block3"}
+RESNET = {"stem": "act1", "stage1": "layer1", "stage2": "layer2", "stage3": "layer3", "stage4": "layer4"}
+BOTNET = {"stem": "stem.conv1", **{f"stage{i + 1}": f"stages.{i}" for i in range(4)}}
+RESNEXT = dict(cardinality=4, base_width=4)
+
 # File -> (network, side of the images, our map -> their module).
 ZOO = {
     "alexnet": (alexnet, 80, {"stage1": "features.1", "stage3": "features.7", "stage5": "features.11"}),
@@ -84,6 +393,48 @@ ZOO = {
         32,
         {"stage1": "features.5", "stage3": "features.22", "stage5": "features.42"},
     ),
+    "se_resnext": (lambda: resnet("Bottleneck", **RESNEXT, block_args=dict(attn_layer="se")), 32, RESNET),
+    "cbam_resnet_blur": (
+        lambda: resnet("Bottleneck", blur=True, block_args=dict(attn_layer="cbam")),
+        32,
+        RESNET,
+    ),
+    "sk_resnext": (
+        lambda: resnet(
+            "SelectiveKernelBottleneck", **RESNEXT, block_args=dict(sk_kwargs=dict(rd_divisor=32, split_input=False))
+        ),
+        32,
+        RESNET,
+    ),
+    "sk_resnet": (lambda: resnet("SelectiveKernelBottleneck"), 32, RESNET),
+    "non_local_resnet18": (non_local_resnet18, 32, RESNET | {"stem": "relu"}),
+    "resnetv2": (resnetv2_batch, 32, RESNET_V2),
+    "resnetv2_bit": (resnetv2_bit, 32, RESNET_V2),
+    "preact14": (lambda: preact_cifar((3, 3), 1, False), 16, PREACT),
+    "preact20_bottleneck": (lambda: preact_cifar((1, 3, 1), 1, True), 16, PREACT),
+    "wide_resnet": (lambda: preact_cifar((3, 3), 2, True), 16, PREACT),
+    "densenet": (densenet, 32, {"stem": "features.relu0", **DENSENET, "stage4": "features.denseblock4"}),
+    "densenet_cifar": (densenet_cifar, 16, {"stem": "features.conv0", **DENSENET}),
+    "inception_v4": (
+        inception_v4,
+        75,
+        {f"stage{stage}": f"features.{number}" for stage, number in ((1, 3), (2, 6), (3, 11), (4, 19))},
+    ),
+    "inception_resnet_v2": (
+        inception_resnet_v2,
+        75,
+        {**INCEPTION_RESNET, "stage2": "repeat", "stage3": "repeat_1", "stage4": "conv2d_7b"},
+    ),
+    "inception_resnet_v1": (
+        inception_resnet_v1,
+        75,
+        {**INCEPTION_RESNET, "stage2": "repeat_1", "stage3": "repeat_2", "stage4": "block8"},
+    ),
+    "senet": (senet, 64, RESNET | {"stem": "layer0"}),
+    "resnext29": (resnext29, 16, {"stem": "relu", "stage1": "layer1", "stage2": "layer2", "stage3": "layer3"}),
+    "vit_hybrid": (vit_hybrid, 32, {}),
+    "botnet": (botnet, 64, BOTNET),
+    "halonet": (halonet, 64, BOTNET),
 }
 
 

@@ -17,7 +17,8 @@ def seed(module):
     """Gives a torch module the weights that its names and shapes stand for, and returns it."""
     import torch
 
-    shapes = {name: tuple(tensor.shape) for name, tensor in module.state_dict().items() if tensor.ndim}
+    tensors = {name: tensor for name, tensor in module.state_dict().items() if tensor.is_floating_point()}
+    shapes = {name: tuple(tensor.shape) for name, tensor in tensors.items() if tensor.ndim}
     weights = {name: torch.from_numpy(tensor) for name, tensor in seeded_weights(shapes).items()}
     module.load_state_dict(weights, strict=False)
     return module
@@ -63,7 +64,8 @@ def record_classifier(file: str, module, side: int, maps: dict[str, str], batch:
     import torch
     from torch import nn
 
-    shapes = {name: tuple(tensor.shape) for name, tensor in module.state_dict().items() if tensor.ndim}
+    tensors = {name: tensor for name, tensor in module.state_dict().items() if tensor.is_floating_point()}
+    shapes = {name: tuple(tensor.shape) for name, tensor in tensors.items() if tensor.ndim}
     seed(module).double()
     images = torch.from_numpy(seeded_images(batch, side, side, 3).transpose(0, 3, 1, 2).copy()).double()
     stored, hooks = {}, []

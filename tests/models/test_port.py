@@ -11,7 +11,24 @@ import pytest
 from PIL import Image
 
 from models import MODELS
-from models.classification import alexnet, googlenet, inception_v3, lenet, mlp, resnet, resnet_cifar, vgg, vit
+from models.classification import (
+    alexnet,
+    botnet,
+    densenet,
+    googlenet,
+    inception_resnet,
+    inception_v3,
+    inception_v4,
+    lenet,
+    mlp,
+    preact_cifar,
+    resnet,
+    resnet_cifar,
+    resnet_v2,
+    senet,
+    vgg,
+    vit,
+)
 from models.classification.mlp import MLP
 from models.errors import ModelError
 from models.generative import cyclegan, dcgan, ddpm_unet
@@ -52,6 +69,19 @@ CASES = {
     (dcgan, "examples_discriminator"): (dcgan.Discriminator(width=4), [(1, 64, 64, 3)]),
     (dncnn, "kair"): (dncnn.DnCNN(norm="none", width=2), [(1, 12, 12, 1)]),
     (ddpm_unet, "diffusers"): (DDPM, [(1, 16, 16, 3), (1,)]),
+    (resnet, "timm"): (resnet.ResNet(18, attention="cbam"), [(1, 32, 32, 3)]),
+    (resnet, "timm_sk"): (resnet.ResNet(14, attention="sk"), [(1, 32, 32, 3)]),
+    (resnet_v2, "timm"): (resnet_v2.ResNetV2(14, width=4), [(1, 32, 32, 3)]),
+    (botnet, "timm"): (botnet.BoTNet(14, width=8), [(1, 32, 32, 3)]),
+    (densenet, "torchvision"): (densenet.DenseNet(layers=(2, 1), growth=2), [(1, 32, 32, 3)]),
+    (inception_v4, "timm"): (inception_v4.InceptionV4((2, 1, 2), width=0.02), [(1, 75, 75, 3)]),
+    (inception_resnet, "timm"): (inception_resnet.InceptionResNet(blocks=(2, 1, 1), width=0.02), [(1, 75, 75, 3)]),
+    (inception_resnet, "facenet_pytorch"): (
+        inception_resnet.InceptionResNet("v1", (1, 2, 1), embedding=4, width=0.02),
+        [(1, 75, 75, 3)],
+    ),
+    (senet, "timm"): (senet.SENet((1, 2, 1, 1), 8, 2), [(1, 32, 32, 3)]),
+    (preact_cifar, "xternalz"): (preact_cifar.CifarPreActResNet(8, shortcut="B"), [(1, 8, 8, 3)]),
 }
 # The names that the other library gives, where a golden has recorded them.
 GOLDENS = {

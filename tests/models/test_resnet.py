@@ -3,6 +3,7 @@
 import pathlib
 from functools import partial
 
+import flax.linen as nn
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -11,6 +12,8 @@ import pytest
 from models.classification.resnet import PORTS, ResNet
 from models.counting import count_macs, parameter_table
 from models.errors import ModelError
+from models.layers.blur_pool import blur_pool
+from models.layers.non_local import NonLocal
 from models.port import from_torch, to_torch
 from tests.goldens.make_classification import seeded_images, seeded_weights
 
@@ -106,8 +109,72 @@ def test_initial_scales():
 
 @pytest.mark.parametrize(
     ("fields", "message"),
-    [({"depth": 51}, "depth=51 is not one of 18, 34"), ({"version": "v15"}, r"did you mean 'v1\.5'\?")],
+    [
+        ({"depth": 51}, "depth=51 is not one of 18, 34"),
+        ({"version": "v15"}, r"did you mean 'v1\.5'\?"),
+        ({"attention": "see"}, "did you mean 'se'"),
+        ({"depth": 18, "groups": 32}, "groups and base_width"),
+        ({"groups": 0}, "at least 1"),
+        ({"depth": 14, "attention": "non_local"}, "non_local is after every second block"),
+        ({"blur": True, "version": "v1"}, "blur needs version"),
+    ],
 )
 def test_an_unknown_variant_is_refused_with_the_choices(fields, message):
     with pytest.raises(ModelError, match=message):
         jax.eval_shape(partial(ResNet(**fields).init, train=False), jax.random.key(0), jnp.zeros((1, 32, 32, 3)))
+
+
+@pytest.mark.parametrize("fields", [{}, {"attention": "se"}, {"attention": "cbam"}, {"attention": "sk_split"}])
+def test_with_a_last_scale_of_zero_a_stage_is_its_shortcut(fields):
+    """No block but the first of the stage does anything to its input, which is positive behind a ReLU."""
+    x = jax.random.normal(jax.random.key(0), (2, 32, 32, 3))
+    maps = {}
+    for depth in (14, 26):
+        model = ResNet(depth, num_classes=0, zero_init_residual=True, **fields)
+        like = jax.eval_shape(partial(model.init, train=False), jax.random.key(0), x)
+        random = lambda path, leaf: np.random.default_rng(len(str(path))).uniform(0.1, 0.3, leaf.shape)
+        variables = jax.tree_util.tree_map_with_path(random, like)
+        params = {
+            name: {**block, "bn3": jax.tree.map(np.zeros_like, block["bn3"])} if "layer" in name else block
+            for name, block in variables["params"].items()
+        }
+        apply = jax.jit(partial(model.apply, train=False), compiler_options=QUICKLY)
+        maps[depth] = apply({**variables, "params": params}, x)
+    np.testing.assert_allclose(maps[14]["stage4"], maps[26]["stage4"], rtol=1e-5)
+    assert (maps[14]["stage4"] > 0).all()
+
+
+def test_a_non_local_block_starts_as_the_identity():
+    x = jax.random.normal(jax.random.key(0), (2, 3, 4, 8))
+    block = NonLocal(partial(nn.BatchNorm, use_running_average=False))
+    y, _ = block.init_with_output(jax.random.key(1), x)
+    np.testing.assert_array_equal(y, x)
+
+
+def test_blur_pool_keeps_constants_and_takes_the_highest_frequency_away():
+    rows, columns = np.indices((6, 7))
+    ones, checks = np.ones((1, 6, 7, 2)), np.broadcast_to(((-1.0) ** (rows + columns))[None, ..., None], (1, 6, 7, 2))
+    np.testing.assert_array_equal(blur_pool(ones), np.ones((1, 3, 4, 2)))
+    np.testing.assert_allclose(blur_pool(checks), 0, atol=1e-7)
+    with pytest.raises(ModelError, match="1×8 cannot be blurred"):
+        blur_pool(np.ones((1, 1, 8, 2)))
+
+
+def test_a_grouped_convolution_is_a_plain_one_whose_kernel_is_block_diagonal():
+    x = jax.random.normal(jax.random.key(0), (2, 16, 16, 3))
+    grouped, plain = ResNet(29, stem="cifar", width=8, groups=2, base_width=32), ResNet(29, stem="cifar", width=8)
+    like = jax.eval_shape(partial(grouped.init, train=False), jax.random.key(0), x)
+    random = np.random.default_rng(0)
+    variables = jax.tree.map(lambda leaf: random.uniform(0.1, 0.5, leaf.shape), like)
+
+    def spread(path, kernel):
+        if path[-2:] != (jax.tree_util.DictKey("conv2"), jax.tree_util.DictKey("kernel")):
+            return kernel
+        first, second = np.split(kernel, 2, -1)
+        return np.block([[first, np.zeros_like(first)], [np.zeros_like(second), second]])
+
+    logits = [
+        jax.jit(partial(network.apply, train=False), compiler_options=QUICKLY)(v, x)
+        for network, v in ((grouped, variables), (plain, jax.tree_util.tree_map_with_path(spread, variables)))
+    ]
+    np.testing.assert_allclose(*logits, rtol=1e-4)

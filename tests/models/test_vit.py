@@ -8,6 +8,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
+from models.classification.hybrid_resnet import HybridResNet
 from models.classification.resnet_cifar import CifarResNet
 from models.classification.vit import PORTS, EncoderBlock, ViT
 from models.counting import count_macs, parameter_table
@@ -41,6 +42,22 @@ from tests.models.parity import abstract, assert_parity, filled, golden, quickly
 def test_parameters(variant, patch, size, parameters):
     table = parameter_table(ViT(variant=variant, patch=patch), (1, size, size, 3))
     assert sum(count for _, _, count in table) == parameters
+
+
+@pytest.mark.parametrize(
+    ("variant", "blocks", "level", "patch", "size", "parameters"),
+    [
+        ("B", (3, 4, 9), "stage3", 1, 224, 98_659_112),
+        ("B", (3, 4, 9), "stage3", 1, 384, 98_950_952),
+        ("B", (2, 2, 2, 2), "stage4", 1, 224, 101_383_976),
+        ("S", (2, 2, 2, 2), "stage4", 1, 224, 36_431_912),
+        ("Ti", (), "stem", 8, 224, 6_337_704),
+        ("L", (3, 4, 6, 3), "stage4", 1, 224, 328_994_856),
+    ],
+)
+def test_parameters_of_hybrids(variant, blocks, level, patch, size, parameters):
+    hybrid = ViT(variant, patch=patch, backbone=HybridResNet(blocks, num_classes=0), level=level)
+    assert sum(count for _, _, count in parameter_table(hybrid, (1, size, size, 3))) == parameters
 
 
 @pytest.mark.parametrize(("variant", "macs"), [("Ti", 1.2537e9), ("S", 4.5989e9), ("B", 17_563_828_224)])
@@ -189,6 +206,8 @@ def test_remat_changes_nothing():
         ({"patch": 7}, "patch=7"),
         ({"distilled": True, "pool": "gap"}, "distilled=True averages"),
         ({"rotary": True, "width": 24}, "multiple of 4"),
+        ({"backbone": HybridResNet((1,), width=48, num_classes=0)}, "32 groups, which width=48"),
+        ({"backbone": HybridResNet((1,), num_classes=0), "level": "stage2", "patch": 1}, "level"),
     ],
 )
 def test_bad_fields_are_one_clear_line(fields, message):

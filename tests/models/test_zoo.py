@@ -2,10 +2,44 @@
 
 import pytest
 
-from models.classification import alexnet, googlenet, vgg, vit
+from models.classification import (
+    alexnet,
+    botnet,
+    densenet,
+    googlenet,
+    hybrid_resnet,
+    inception_resnet,
+    inception_v4,
+    preact_cifar,
+    resnet,
+    resnet_v2,
+    senet,
+    vgg,
+    vit,
+)
+from models.port import Port
 from tests.models.parity import assert_classifier_parity
 
 SMALL_VIT = dict(width=24, depth=2, heads=3, mlp=48, patch=8)
+NON_LOCAL = Port(
+    {
+        **resnet.PORTS["torchvision"].names,
+        r"^non_local(\d)_1/": r"layer\1/2/",
+        "/theta/": "/t/",
+        "/phi/": "/p/",
+        "/out/": "/z/",
+        "(layer./2)/bn/": r"\1/norm/",
+    }
+)
+
+HALO = Port(
+    {
+        r"/attention/query/": "/self_attn/q/",
+        r"/attention/(key|value)/": r"/self_attn/kv/\1/",
+        **botnet.PORTS["timm"].names,
+        "pos_embed/(.*_rel)": r"pos_embed/parametrizations/\1/original",
+    }
+)
 
 # Golden file -> (our network, its port).
 ZOO = {
@@ -23,6 +57,47 @@ ZOO = {
     "vgg16_bn": (
         vgg.VGG("D", norm="batch", width=8, hidden=(64, 64), dropout_rate=0.0),
         vgg.PORTS["torchvision_vgg16_bn"],
+    ),
+    "se_resnext": (resnet.ResNet(14, groups=4, base_width=4, attention="se"), resnet.PORTS["timm"]),
+    "cbam_resnet_blur": (resnet.ResNet(14, attention="cbam", blur=True), resnet.PORTS["timm"]),
+    "sk_resnext": (resnet.ResNet(14, groups=4, base_width=4, attention="sk"), resnet.PORTS["timm_sk"]),
+    "sk_resnet": (resnet.ResNet(14, attention="sk_split"), resnet.PORTS["timm_sk"]),
+    "non_local_resnet18": (resnet.ResNet(18, attention="non_local"), NON_LOCAL),
+    "resnetv2": (resnet_v2.ResNetV2(14, width=16), resnet_v2.PORTS["timm"]),
+    "resnetv2_bit": (resnet_v2.ResNetV2(14, norm="group", width=32), resnet_v2.PORTS["timm"]),
+    "preact14": (preact_cifar.CifarPreActResNet(14), preact_cifar.PORTS["xternalz"]),
+    "preact20_bottleneck": (
+        preact_cifar.CifarPreActResNet(20, "bottleneck", "B"),
+        preact_cifar.PORTS["xternalz"],
+    ),
+    "resnext29": (
+        resnet.ResNet(29, stem="cifar", groups=2, base_width=4),
+        resnet.PORTS["torchvision"],
+    ),
+    "densenet": (densenet.DenseNet(layers=(2, 2, 2, 2), growth=8), densenet.PORTS["torchvision"]),
+    "densenet_cifar": (
+        densenet.DenseNet("cifar", 10, growth=12, bottleneck=False, compression=1.0),
+        densenet.PORTS["torchvision"],
+    ),
+    "inception_v4": (inception_v4.InceptionV4((1, 1, 1), 1 / 8, dropout_rate=0.0), inception_v4.PORTS["timm"]),
+    "inception_resnet_v2": (
+        inception_resnet.InceptionResNet(blocks=(1, 1, 1), width=1 / 8, dropout_rate=0.0),
+        inception_resnet.PORTS["timm"],
+    ),
+    "inception_resnet_v1": (
+        inception_resnet.InceptionResNet("v1", (1, 1, 1), 64, 1 / 8, dropout_rate=0.0),
+        inception_resnet.PORTS["facenet_pytorch"],
+    ),
+    "senet": (senet.SENet((1, 1, 1, 1), 8, 4, 0.0), senet.PORTS["timm"]),
+    "wide_resnet": (preact_cifar.CifarPreActResNet(16, "basic", "B", widen=2), preact_cifar.PORTS["xternalz"]),
+    "botnet": (botnet.BoTNet(14, width=16), botnet.PORTS["timm"]),
+    "halonet": (botnet.BoTNet(14, "halo", block=2, halo=1, masked=False, width=16), HALO),
+    "vit_hybrid": (
+        vit.ViT(
+            **{**SMALL_VIT, "patch": 1},
+            backbone=hybrid_resnet.HybridResNet((1, 1, 1), width=32, num_classes=0),
+        ),
+        vit.PORTS["timm"],
     ),
 }
 
