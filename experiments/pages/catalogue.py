@@ -22,6 +22,8 @@ def load(name: str) -> ConfigDict:
     module = _module(path)
     if not hasattr(module, "get_config"):
         raise PageError(f"{path} defines no get_config()")
+    # The first size is the one without a name, whatever the default of get_config is.
+    size = size or next(iter(_sizes(path)), "")
     return module.get_config(size) if size else module.get_config()
 
 
@@ -95,8 +97,11 @@ def _in_configs(stem: str) -> pathlib.Path | None:
 
 
 def _sizes(path: pathlib.Path) -> list[str]:
-    """The sizes of a page, without running it: the keys or elements of `SIZES` in its file."""
-    for node in ast.parse(path.read_text()).body:
+    """The sizes of a page, without running it: the keys or elements of `SIZES`, if its `get_config` takes one."""
+    body = ast.parse(path.read_text()).body
+    if not any(isinstance(x, ast.FunctionDef) and x.name == "get_config" and x.args.args for x in body):
+        return []
+    for node in body:
         if isinstance(node, ast.Assign) and isinstance(node.targets[0], ast.Name) and node.targets[0].id == "SIZES":
             value = node.value
             names = value.keys if isinstance(value, ast.Dict) else value.elts if isinstance(value, ast.Tuple) else ()

@@ -179,6 +179,17 @@ def test_a_size_is_named_after_a_colon(sized):
     assert anywhere(f"{sized}:small") == f"{sized}:small" and anywhere("unet_isbi_small") == "unet_isbi:small"
 
 
+def test_the_first_size_has_the_plain_name_whatever_the_default_is(sized):
+    sized.write_text(sized.read_text().replace('size="full"', 'size="small"'))
+    assert [load(f"{sized}{size}").train.steps for size in ("", ":full", ":small")] == [7, 7, 3]
+
+
+def test_sizes_of_something_else_are_not_the_page_s(sized):
+    text = sized.read_text().replace('size="full"', "").replace("SIZES[size]", 'SIZES["small"]')
+    sized.write_text(text)
+    assert load(str(sized)).train.steps == 3
+
+
 @pytest.mark.parametrize(
     ("name", "line"),
     [

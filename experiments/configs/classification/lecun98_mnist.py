@@ -1,6 +1,7 @@
 """The networks of LeCun et al. 1998, figure 9, on MNIST without distortions; LeNet-5 is lenet5_original_mnist.
 
-    fovea reproduce lecun98_mnist:linear --seeds 3       # also 300, 1000, 300-100, 500-150, lenet1, lenet4
+    fovea reproduce lecun98_mnist --seeds 3           # the linear classifier
+    fovea reproduce lecun98_mnist:300 --seeds 3       # also 1000, 300-100, 500-150, lenet1, lenet4
 
 The paper's networks with the recipe of lenet5_original_mnist: 20 passes, Adam on the cross-entropy. The paper trains
 on the squared error with a stochastic Levenberg-Marquardt method, and LeNet-1 on digits of 16×16 pixels.
@@ -20,7 +21,7 @@ SIZES = {
 }
 
 
-def get_config(size="lenet4"):
+def get_config(size="linear"):
     published, parameters = SIZES[size]
     return page(
         paper=dict(
