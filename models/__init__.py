@@ -33,6 +33,18 @@ MODELS: dict[str, str | tuple[str, dict]] = {
     "hybrid_resnet": "models.classification.hybrid_resnet:HybridResNet",
     "botnet": "models.classification.botnet:BoTNet",
     "lecun98": "models.classification.lecun98:LeCun98",
+    "mobilenet_v1": "models.classification.mobilenet_v1:MobileNetV1",
+    "mobilenet_v2": "models.classification.mobilenet_v2:MobileNetV2",
+    "mobilenet_v3": "models.classification.mobilenet_v3:MobileNetV3",
+    "efficientnet": "models.classification.efficientnet:EfficientNet",
+    "squeezenet": "models.classification.squeezenet:SqueezeNet",
+    "shufflenet_v2": "models.classification.shufflenet_v2:ShuffleNetV2",
+    "convnext": "models.classification.convnext:ConvNeXt",
+    "regnet": "models.classification.regnet:RegNet",
+    "darknet": "models.classification.darknet:Darknet",
+    "xception": "models.classification.xception:Xception",
+    "mixer": "models.classification.mixer:Mixer",
+    "swin": "models.classification.swin:Swin",
     # segmentation
     "unet": "models.segmentation.unet:UNet",
     # detection

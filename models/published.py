@@ -184,4 +184,69 @@ PUBLISHED = (
             "lenet4": 52_698,
         }.items()
     ),
+    # Howard et al. 2017; the last of kuangliu's pytorch-cifar
+    Published("mobilenet_v1", {}, 224, 4_231_976, 568_740_352),
+    Published("mobilenet_v1", dict(width=0.75), 224, 2_585_560),
+    Published("mobilenet_v1", dict(width=0.5), 224, 1_331_592),
+    Published("mobilenet_v1", dict(width=0.25), 224, 470_072),
+    _cifar("mobilenet_v1", 3_217_226, stem="cifar"),
+    # Sandler et al. 2018; the last of kuangliu's pytorch-cifar
+    Published("mobilenet_v2", {}, 224, 3_504_872, 300_774_272, 71.88, _TV),
+    Published("mobilenet_v2", dict(width=0.5), 224, 1_968_680),
+    Published("mobilenet_v2", dict(width=1.4), 224, 6_108_776, 582_195_824),
+    _cifar("mobilenet_v2", 2_296_922, stem="cifar"),
+    # Howard et al. 2019
+    Published("mobilenet_v3", {}, 224, 5_483_032, 216_589_760, 74.04, _TV),
+    Published("mobilenet_v3", dict(variant="small"), 224, 2_542_856, 56_510_400, 67.67, _TV),
+    # Tan & Le 2019
+    Published("efficientnet", {}, 224, 5_288_548, 385_814_752, 77.69, _TV),
+    Published("efficientnet", dict(variant="B1"), 240, 7_794_184, 686_802_832, 78.64, _TV),
+    Published("efficientnet", dict(variant="B2"), 288, 9_109_994, 1_087_529_456, 80.61, _TV),
+    Published("efficientnet", dict(variant="B3"), 300, 12_233_232, 1_827_141_392, 82.01, _TV),
+    Published("efficientnet", dict(variant="B4"), 380, 19_341_616, 4_393_771_024, 83.38, _TV),
+    Published("efficientnet", dict(variant="B5"), 456, 30_389_784, 10_266_384_752, 83.44, _TV),
+    Published("efficientnet", dict(variant="B6"), 528, 43_040_704, 19_067_593_536, 84.01, _TV),
+    Published("efficientnet", dict(variant="B7"), 600, 66_347_960, 37_745_884_192, 84.12, _TV),
+    # Iandola et al. 2016
+    Published("squeezenet", {}, 224, 1_248_424, 818_924_576, 58.09, _TV),
+    Published("squeezenet", dict(variant="1.1"), 224, 1_235_496, 349_151_936, 58.18, _TV),
+    # Ma et al. 2018
+    Published("shufflenet_v2", dict(variant="x0.5"), 224, 1_366_792, 40_476_448, 60.55, _TV),
+    Published("shufflenet_v2", {}, 224, 2_278_604, 144_907_992, 69.36, _TV),
+    Published("shufflenet_v2", dict(variant="x1.5"), 224, 3_503_624, 295_759_392, 73.0, _TV),
+    Published("shufflenet_v2", dict(variant="x2.0"), 224, 7_393_996, 583_253_464, 76.23, _TV),
+    # Liu et al. 2022
+    Published("convnext", {}, 224, 28_589_128, 4_455_531_264, 82.52, _TV),
+    Published("convnext", dict(variant="S"), 224, 50_223_688, 8_683_712_256, 83.62, _TV),
+    Published("convnext", dict(variant="B"), 224, 88_591_464, 15_354_729_472, 84.06, _TV),
+    Published("convnext", dict(variant="L"), 224, 197_767_336, 34_361_433_600, 84.41, _TV),
+    # Radosavovic et al. 2020
+    Published("regnet", {}, 224, 5_495_976, 414_000_000, 72.83, _TV),
+    Published("regnet", dict(variant="X-800MF"), 224, 7_259_656, 800_000_000, 75.21, _TV),
+    Published("regnet", dict(variant="X-1.6GF"), 224, 9_190_136, 1_603_000_000, 77.04, _TV),
+    Published("regnet", dict(variant="X-3.2GF"), 224, 15_296_552, 3_177_000_000, 78.36, _TV),
+    Published("regnet", dict(variant="X-8GF"), 224, 39_572_648, 7_995_000_000, 79.34, _TV),
+    Published("regnet", dict(variant="X-16GF"), 224, 54_278_536, 15_941_000_000, 80.06, _TV),
+    Published("regnet", dict(variant="X-32GF"), 224, 107_811_560, 31_736_000_000, 80.62, _TV),
+    Published("regnet", dict(variant="Y-400MF"), 224, 4_344_144, 402_000_000, 74.05, _TV),
+    Published("regnet", dict(variant="Y-800MF"), 224, 6_432_512, 834_000_000, 76.42, _TV),
+    Published("regnet", dict(variant="Y-1.6GF"), 224, 11_202_430, 1_612_000_000, 77.95, _TV),
+    Published("regnet", dict(variant="Y-3.2GF"), 224, 19_436_338, 3_176_000_000, 78.95, _TV),
+    Published("regnet", dict(variant="Y-8GF"), 224, 39_381_472, 8_473_000_000, 80.03, _TV),
+    Published("regnet", dict(variant="Y-16GF"), 224, 83_590_140, 15_912_000_000, 80.42, _TV),
+    Published("regnet", dict(variant="Y-32GF"), 224, 145_046_770, 32_280_000_000, 80.88, _TV),
+    # Redmon & Farhadi 2017, 2018
+    Published("darknet", dict(variant="19"), 256, 20_842_376, 3_645_000_000),
+    Published("darknet", {}, 256, 41_609_928, 9_285_000_000),
+    # Chollet 2017
+    Published("xception", {}, 299, 22_855_952),
+    # Tolstikhin et al. 2021
+    Published("mixer", dict(variant="S", patch=32), 224, 19_104_624),
+    Published("mixer", dict(variant="S"), 224, 18_528_264),
+    Published("mixer", {}, 224, 59_880_472),
+    Published("mixer", dict(variant="L"), 224, 208_196_168),
+    # Liu et al. 2021
+    Published("swin", {}, 224, 28_288_354, 4_490_566_656, 81.47, _TV),
+    Published("swin", dict(variant="S"), 224, 49_606_258, 8_740_875_264, 83.2, _TV),
+    Published("swin", dict(variant="B"), 224, 87_768_224, 15_430_946_816, 83.58, _TV),
 )

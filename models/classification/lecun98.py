@@ -4,6 +4,7 @@ LeCun, Bottou, Bengio, Haffner, "Gradient-Based Learning Applied to Document Rec
 section III.C and figure 9.
 """
 
+from collections.abc import Callable
 from functools import partial
 from typing import Any, ClassVar, NamedTuple
 
@@ -22,22 +23,28 @@ FIRST_HALF = ((0,), (0, 1), (0, 1), (1,), (0, 1), (0, 1))
 H3_TABLE = (*FIRST_HALF, *(tuple(i + 2 for i in seen) for seen in FIRST_HALF))
 
 
+def to_small_digits(x):
+    """x: [B, H, W, C] -> [B, 28, 28, C]: the digits of MNIST shrink from 20×20 to 16×16 pixels, as for LeNet-1."""
+    x = jax.image.resize(x, (len(x), 22, 22, x.shape[-1]), "linear")
+    return jnp.pad(x, ((0, 0), (3, 3), (3, 3), (0, 0)), mode="edge")
+
+
 class Layers(NamedTuple):
     """What a variant consists of.
 
     Attributes:
       hidden: units of the fully connected layers before the output.
-      maps: of the first convolution; 0: there are no convolutions, and the image itself is read.
+      frame: [B, H, W, C] -> what the first convolution reads; None: there are no convolutions.
+      maps: of the first convolution.
       copies: subsampled maps of each of them, with coefficients of their own.
       table: the subsampled maps that each map of the second convolution sees.
-      retina: is the 28×28 image framed to 32×32?
     """
 
     hidden: tuple[int, ...] = ()
+    frame: Callable | None = None
     maps: int = 0
     copies: int = 1
     table: tuple[tuple[int, ...], ...] = ()
-    retina: bool = False
 
 
 # Section III.C, in the paper's order, with the parameters. LeNet-1 has the paper's "about 2600". Of LeNet-4 the text
@@ -48,8 +55,8 @@ VARIANTS = {
     "1000": Layers((1000,)),  # 795,010
     "300-100": Layers((300, 100)),  # 266,610
     "500-150": Layers((500, 150)),  # 469,160
-    "lenet1": Layers(maps=4, table=H3_TABLE),  # 2,578
-    "lenet4": Layers((120,), maps=4, copies=2, table=(tuple(range(8)),) * 16, retina=True),  # 52,698
+    "lenet1": Layers((), to_small_digits, 4, table=H3_TABLE),  # 2,578
+    "lenet4": Layers((120,), to_retina, 4, copies=2, table=(tuple(range(8)),) * 16),  # 52,698
 }
 
 
@@ -65,7 +72,7 @@ class LeCun98(nn.Module):
 
     @nn.compact
     def __call__(self, x, train: bool):
-        """x: [B, H, W, C] float -> logits [B, num_classes]. LeNets read 28×28; images of other sizes are resized.
+        """x: [B, H, W, C] float -> logits [B, num_classes]. LeNets frame or resize the image.
 
         With num_classes=0 a dictionary: of the LeNets "stem" C1 and "stage1" C3, [B, 24, 24, 4] and [B, 8, 8, 12] of
         LeNet-1, [B, 28, 28, 4] and [B, 10, 10, 16] of LeNet-4; of all "pre_logits" [B, D], what the last layer reads.
@@ -79,11 +86,8 @@ class LeCun98(nn.Module):
             return scaled_tanh(TrainableSubsampling(name=name, **types)(x))
 
         maps = {}
-        if layers.maps:
-            if layers.retina:
-                x = to_retina(x)
-            elif x.shape[1:3] != (28, 28):
-                x = jax.image.resize(x, (len(x), 28, 28, x.shape[-1]), "linear")
+        if layers.frame:
+            x = layers.frame(x)
             everything = tuple(range(x.shape[-1]))
             maps["stem"] = x = scaled_tanh(convolution((everything,) * layers.maps, name="c1")(x))
             x = subsample(jnp.repeat(x, layers.copies, axis=-1), "s2")

@@ -73,6 +73,18 @@ NETWORKS: dict[str, Callable[[Mapping[str, Any]], dict[str, Any]]] = {
     "lecun98": lambda fields: dict(variant="lenet1" if "lenet" in fields["variant"] else "300"),
     "botnet": lambda fields: dict(depth=14, width=8),
     "resnext_cifar": lambda fields: dict(width=4, groups=2, base_width=32),  # see `few_blocks`
+    "mobilenet_v1": lambda fields: dict(width=0.125, depths=(1,) * 5),
+    "mobilenet_v2": lambda fields: dict(width=0.125, depths=(1,) * 7),
+    "mobilenet_v3": lambda fields: dict(variant="small", width=0.125),
+    "efficientnet": lambda fields: dict(width=0.125, depth=0.25),
+    "squeezenet": lambda fields: dict(width=0.0625),
+    "shufflenet_v2": lambda fields: dict(channels=(4, 8, 12, 16), depths=(2, 1, 1)),
+    "convnext": lambda fields: dict(patch=2, widths=(4, 8), depths=(1, 1)),
+    "regnet": lambda fields: dict(depth=3, initial=8, slope=8.0, step=2.0, group=4),
+    "darknet": lambda fields: dict(width=2, depths=(1, 2, 1, 1, 1)),
+    "xception": lambda fields: dict(width=0.0625, middle=1),
+    "mixer": lambda fields: dict(patch=4, width=8, depth=2, tokens=4, channels=16),
+    "swin": lambda fields: dict(patch=2, window=2, width=8, depths=(2, 1), heads=(2, 4)),
 }
 
 # task -> what its numbers cost nothing with.
@@ -104,6 +116,14 @@ SIDES = {
     "inception_resnet": 75,
     "botnet": 32,
     "lecun98": 28,
+    "squeezenet": 21,
+    "darknet": 32,
+    "xception": 16,
+    "mobilenet_v1": 32,
+    "mobilenet_v3": 32,
+    "efficientnet": 32,
+    "shufflenet_v2": 32,
+    "regnet": 32,
 }
 
 # TFDS set -> channels of its images.

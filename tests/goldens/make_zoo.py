@@ -304,6 +304,161 @@ def halonet():
     return net
 
 
+def mobilenet_v1():
+    """timm's, of a quarter of the channels, with one block a stage but for two in the fourth."""
+    from timm.models.efficientnet import _gen_mobilenet_v1
+
+    return _gen_mobilenet_v1("mobilenetv1_100", 0.25, depth_multiplier=0.3, num_classes=CLASSES)
+
+
+def mobilenet_v2():
+    """torchvision's, of a quarter of the channels, with one block a stage but for two in the second."""
+    from torchvision.models import MobileNetV2
+
+    rows = ((1, 16, 1, 1), (6, 24, 2, 2), (6, 32, 1, 2), (6, 64, 1, 2), (6, 96, 1, 1), (6, 160, 1, 2), (6, 320, 1, 1))
+    return MobileNetV2(CLASSES, 0.25, [list(row) for row in rows])
+
+
+def mobilenet_v3_small():
+    """torchvision's, of a quarter of the channels."""
+    from torchvision.models import mobilenetv3
+
+    rows, hidden = mobilenetv3._mobilenet_v3_conf("mobilenet_v3_small", width_mult=0.25)
+    return mobilenetv3.MobileNetV3(rows, hidden, CLASSES)
+
+
+def efficientnet():
+    """torchvision's, of a quarter of the channels and three tenths of the blocks, with the normalisation of its B5."""
+    from torch import nn
+    from torchvision.models import efficientnet
+
+    rows = (
+        (1, 3, 1, 32, 16, 1),
+        (6, 3, 2, 16, 24, 2),
+        (6, 5, 2, 24, 40, 2),
+        (6, 3, 2, 40, 80, 3),
+        (6, 5, 1, 80, 112, 3),
+        (6, 5, 2, 112, 192, 4),
+        (6, 3, 1, 192, 320, 1),
+    )
+    rows = [efficientnet.MBConvConfig(*row, 0.25, 0.3) for row in rows]
+    norm = partial(nn.BatchNorm2d, eps=1e-3, momentum=0.01)
+    return efficientnet.EfficientNet(rows, 0.0, 0.0, CLASSES, norm, last_channel=320)
+
+
+def squeezenet1_1():
+    from torchvision.models import squeezenet1_1
+
+    return squeezenet1_1(num_classes=CLASSES)
+
+
+def shufflenet_v2():
+    """torchvision's, narrow and with few blocks."""
+    from torchvision.models import ShuffleNetV2
+
+    return ShuffleNetV2([2, 2, 1], [24, 16, 32, 64, 48], CLASSES)
+
+
+def convnext():
+    """timm's, narrow and with few blocks."""
+    from timm.models.convnext import ConvNeXt
+
+    return ConvNeXt(depths=(1, 1, 2, 1), dims=(8, 16, 24, 32), num_classes=CLASSES)
+
+
+def regnet_y():
+    """torchvision's, of four blocks."""
+    from torchvision.models.regnet import BlockParams, RegNet
+
+    return RegNet(BlockParams.from_init_params(4, 16, 16, 2, 8, se_ratio=0.25), CLASSES)
+
+
+def darknet53():
+    """timm's, of an eighth of the channels, with few blocks."""
+    from dataclasses import replace
+
+    from timm.models.cspnet import CspNet, model_cfgs
+
+    cfg = model_cfgs["darknet53"]
+    stages = replace(cfg.stages, depth=(1, 1, 1, 1, 2), out_chs=(8, 16, 32, 64, 128))
+    return CspNet(replace(cfg, stem=replace(cfg.stem, out_chs=4), stages=stages), num_classes=CLASSES)
+
+
+def xception():
+    """Written from Chollet 2017, figure 5, of an eighth of the channels with one block in the middle, and our names."""
+    from torch import nn
+    from torch.nn import functional as F
+
+    norm = partial(nn.BatchNorm2d, eps=1e-3, momentum=0.01)
+    narrow = [n // 8 for n in (32, 64, 128, 256, 728, 1024, 1536, 2048)]
+    first, second, *entry, outer, third, fourth = narrow
+
+    class Separable(nn.Module):
+        def __init__(self, inputs, channels):
+            super().__init__()
+            self.depthwise = nn.Conv2d(inputs, inputs, 3, 1, 1, groups=inputs, bias=False)
+            self.pointwise, self.bn = nn.Conv2d(inputs, channels, 1, bias=False), norm(channels)
+
+        def forward(self, x):
+            return self.bn(self.pointwise(self.depthwise(x)))
+
+    class Net(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.conv1, self.bn1 = nn.Conv2d(3, first, 3, 2, bias=False), norm(first)
+            self.conv2, self.bn2 = nn.Conv2d(first, second, 3, bias=False), norm(second)
+            pairs = zip((second, *entry), entry, entry, strict=False)
+            blocks = {f"entry{i}": block for i, block in enumerate(pairs, 1)}
+            for name, (inputs, inner, outputs) in {**blocks, "exit": (entry[-1], entry[-1], outer)}.items():
+                self.add_module(f"{name}_1", Separable(inputs, inner))
+                self.add_module(f"{name}_2", Separable(inner, outputs))
+                self.add_module(f"{name}_shortcut", nn.Conv2d(inputs, outputs, 1, 2, bias=False))
+                self.add_module(f"{name}_shortcut_bn", norm(outputs))
+            for i in (1, 2, 3):
+                self.add_module(f"middle1_{i}", Separable(entry[-1], entry[-1]))
+            self.last1, self.last2 = Separable(outer, third), Separable(third, fourth)
+            self.classifier = nn.Linear(fourth, CLASSES)
+
+        def halve(self, x, name):
+            part = lambda suffix: getattr(self, f"{name}_{suffix}")
+            y = part("1")(x if name == "entry1" else F.relu(x))
+            y = F.max_pool2d(part("2")(F.relu(y)), 3, 2, 1)
+            return y + part("shortcut_bn")(part("shortcut")(x))
+
+        def forward(self, x):
+            x = F.relu(self.bn1(self.conv1(x)))
+            x = F.relu(self.bn2(self.conv2(x)))
+            for name in ("entry1", "entry2", "entry3"):
+                x = self.halve(x, name)
+            y = x
+            for layer in (self.middle1_1, self.middle1_2, self.middle1_3):
+                y = layer(F.relu(y))
+            x = self.halve(x + y, "exit")
+            x = F.relu(self.last2(F.relu(self.last1(x))))
+            return self.classifier(x.mean((2, 3)))
+
+    return Net()
+
+
+def mixer():
+    """timm's, narrow, with two blocks."""
+    from timm.models.mlp_mixer import MlpMixer
+
+    return MlpMixer(CLASSES, img_size=32, patch_size=8, num_blocks=2, embed_dim=24)
+
+
+def swin():
+    """torchvision's, narrow, with three stages of two blocks."""
+    from torchvision.models.swin_transformer import ShiftedWindowAttention, SwinTransformer
+
+    model = SwinTransformer([2, 2], 8, [2, 2, 2], [1, 2, 4], [4, 4], stochastic_depth_prob=0.0, num_classes=CLASSES)
+    for part in model.modules():
+        if isinstance(part, ShiftedWindowAttention):  # an index is not a weight to draw
+            part.register_buffer("relative_position_index", part.relative_position_index, persistent=False)
+    return model
+
+
+MOBILENET = {"stem": "features.0", "stage2": "features.3", "stage4": "features.5", "stage7": "features.8"}
 DENSENET = {f"stage{i}": f"features.denseblock{i}" for i in range(1, 4)}
 
 
@@ -431,6 +586,30 @@ ZOO = {
         {**INCEPTION_RESNET, "stage2": "repeat_1", "stage3": "repeat_2", "stage4": "block8"},
     ),
     "senet": (senet, 64, RESNET | {"stem": "layer0"}),
+    "mobilenet_v1": (mobilenet_v1, 32, {"stem": "bn1", "stage2": "blocks.1", "stage5": "blocks.4"}),
+    "mobilenet_v2": (mobilenet_v2, 32, MOBILENET),
+    "mobilenet_v3_small": (
+        mobilenet_v3_small,
+        32,
+        {"stem": "features.0", "stage1": "features.1", "stage2": "features.3", "stage4": "features.11"},
+    ),
+    "efficientnet": (
+        efficientnet,
+        32,
+        {"stem": "features.0", "stage1": "features.1", "stage4": "features.4", "stage7": "features.7"},
+    ),
+    "squeezenet1_1": (squeezenet1_1, 48, {"stem": "features.1", "stage1": "features.4", "stage3": "features.12"}),
+    "shufflenet_v2": (shufflenet_v2, 32, {"stem": "conv1", "stage1": "stage2", "stage2": "stage3", "stage3": "stage4"}),
+    "convnext": (convnext, 32, {"stem": "stem", "stage1": "stages.0", "stage2": "stages.1", "stage4": "stages.3"}),
+    "regnet_y": (
+        regnet_y,
+        32,
+        {"stem": "stem", **{f"stage{i}": f"trunk_output.block{i}" for i in range(1, 4)}},
+    ),
+    "darknet53": (darknet53, 32, {"stem": "stem", **{f"stage{i}": f"stages.{i - 1}" for i in range(1, 6)}}),
+    "xception": (xception, 47, {}),
+    "mixer": (mixer, 32, {}),
+    "swin": (swin, 32, {}),
     "resnext29": (resnext29, 16, {"stem": "relu", "stage1": "layer1", "stage2": "layer2", "stage3": "layer3"}),
     "vit_hybrid": (vit_hybrid, 32, {}),
     "botnet": (botnet, 64, BOTNET),

@@ -7,7 +7,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from models.classification.lecun98 import LeCun98
+from models.classification.lecun98 import LeCun98, to_small_digits
 from models.counting import parameter_table
 from models.errors import ModelError
 from tests.goldens.make_classification import seeded_images
@@ -59,12 +59,18 @@ def test_both_copies_of_a_map_in_lenet4_read_the_same_map():
     apply = quickly(lambda params: model.apply({"params": params}, images, train=False)["stage1"])
     kernel = np.array(params["c3"]["kernel"]).reshape(5, 5, 16, 8)  # connections in order of the output maps
     pairs = {name: jnp.repeat(value[::2], 2) for name, value in params["s2"].items()}
-    swapped = kernel[..., [1, 0, 3, 2, 5, 4, 7, 6]].reshape(5, 5, 128)
-    same = apply({**params, "s2": pairs})
-    np.testing.assert_allclose(
-        apply({**params, "s2": pairs, "c3": {**params["c3"], "kernel": swapped}}), same, rtol=1e-3
-    )
-    assert not np.allclose(apply({**params, "c3": {**params["c3"], "kernel": swapped}}), apply(params), rtol=1e-2)
+    swapped = {**params["c3"], "kernel": kernel[..., [1, 0, 3, 2, 5, 4, 7, 6]].reshape(5, 5, 128)}
+    equal = {**params, "s2": pairs}
+    np.testing.assert_allclose(apply({**equal, "c3": swapped}), apply(equal), rtol=1e-3)
+    assert not np.allclose(apply({**params, "c3": swapped}), apply(params), rtol=1e-2)
+
+
+def test_lenet1_reads_digits_of_16_pixels_in_a_frame_of_28():
+    digit = np.pad(np.ones((1, 20, 20, 1), np.float32), ((0, 0), (4, 4), (4, 4), (0, 0)))
+    small = np.asarray(to_small_digits(digit))[0, :, :, 0]
+    assert small.shape == (28, 28) and small.sum() == pytest.approx(16**2, rel=0.05)
+    rows = np.flatnonzero(small.max(1) > 0.5)
+    assert len(rows) == 16 and rows[0] == 6
 
 
 def test_an_unknown_variant_is_one_clear_line():

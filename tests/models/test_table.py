@@ -56,6 +56,18 @@ SMALL = {
     "inception_resnet": dict(blocks=(1, 1, 1), width=0.1),
     "botnet": dict(depth=14, width=8),
     "hybrid_resnet": dict(blocks=(1, 1), width=32),
+    "mobilenet_v1": dict(width=0.25, depths=(1, 1, 1, 1, 1)),
+    "mobilenet_v2": dict(width=0.25, depths=(1, 2, 1, 1, 1, 1, 1)),
+    "mobilenet_v3": dict(width=0.25),
+    "efficientnet": dict(width=0.25, depth=0.25),
+    "squeezenet": dict(width=0.125),
+    "shufflenet_v2": dict(channels=(8, 16, 24, 16), depths=(2, 1, 1)),
+    "convnext": dict(widths=(4, 8, 12, 16), depths=(1, 1, 1, 1)),
+    "regnet": dict(depth=4, initial=8, slope=8.0, step=2.0, group=8),
+    "darknet": dict(width=2, depths=(1, 1, 1, 1, 1)),
+    "xception": dict(width=0.125, middle=1),
+    "mixer": dict(width=8, depth=2, tokens=4, channels=16, patch=8),
+    "swin": dict(width=8, depths=(2, 1), heads=(2, 4), patch=2, window=8),
 }
 INPUTS = {
     "alexnet": [(1, 67, 67, 3)],

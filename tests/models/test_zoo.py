@@ -5,20 +5,32 @@ import pytest
 from models.classification import (
     alexnet,
     botnet,
+    convnext,
+    darknet,
     densenet,
+    efficientnet,
     googlenet,
     hybrid_resnet,
     inception_resnet,
     inception_v4,
+    mixer,
+    mobilenet_v1,
+    mobilenet_v2,
+    mobilenet_v3,
     preact_cifar,
+    regnet,
     resnet,
     resnet_v2,
     senet,
+    shufflenet_v2,
+    squeezenet,
+    swin,
     vgg,
     vit,
+    xception,
 )
 from models.port import Port
-from tests.models.parity import assert_classifier_parity
+from tests.models.parity import NAMED_AS_OURS, assert_classifier_parity
 
 SMALL_VIT = dict(width=24, depth=2, heads=3, mlp=48, patch=8)
 NON_LOCAL = Port(
@@ -40,6 +52,8 @@ HALO = Port(
         "pos_embed/(.*_rel)": r"pos_embed/parametrizations/\1/original",
     }
 )
+# The conventions of torch.
+SYMMETRIC = dict(padding="symmetric", epsilon=1e-5, momentum=0.9)
 
 # Golden file -> (our network, its port).
 ZOO = {
@@ -98,6 +112,45 @@ ZOO = {
             backbone=hybrid_resnet.HybridResNet((1, 1, 1), width=32, num_classes=0),
         ),
         vit.PORTS["timm"],
+    ),
+    "mobilenet_v1": (
+        mobilenet_v1.MobileNetV1(0.25, (1, 1, 1, 2, 1), dropout_rate=0.0, **SYMMETRIC),
+        mobilenet_v1.PORTS["timm"],
+    ),
+    "mobilenet_v2": (
+        mobilenet_v2.MobileNetV2(0.25, (1, 2, 1, 1, 1, 1, 1), dropout_rate=0.0, **SYMMETRIC),
+        mobilenet_v2.torchvision(8),
+    ),
+    "mobilenet_v3_small": (
+        mobilenet_v3.MobileNetV3("small", 0.25, "symmetric", dropout_rate=0.0),
+        mobilenet_v3.PORTS["torchvision_small"],
+    ),
+    "efficientnet": (
+        efficientnet.EfficientNet(width=0.25, depth=0.3, padding="symmetric", dropout_rate=0.0, stochastic_depth=0.0),
+        efficientnet.PORTS["torchvision"],
+    ),
+    "squeezenet1_1": (squeezenet.SqueezeNet("1.1", dropout_rate=0.0), squeezenet.PORTS["torchvision_1_1"]),
+    "shufflenet_v2": (
+        shufflenet_v2.ShuffleNetV2(depths=(2, 2, 1), channels=(16, 32, 64, 48)),
+        shufflenet_v2.PORTS["torchvision"],
+    ),
+    "convnext": (
+        convnext.ConvNeXt(widths=(8, 16, 24, 32), depths=(1, 1, 2, 1), stochastic_depth=0.0),
+        convnext.PORTS["timm"],
+    ),
+    "regnet_y": (
+        regnet.RegNet("Y-400MF", depth=4, initial=16, slope=16.0, step=2.0, group=8),
+        regnet.PORTS["torchvision"],
+    ),
+    "darknet53": (
+        darknet.Darknet(width=4, depths=(1, 1, 1, 1, 2), slope=0.01, momentum=0.9),
+        darknet.PORTS["timm"],
+    ),
+    "xception": (xception.Xception(0.125, 1, "symmetric", dropout_rate=0.0), NAMED_AS_OURS),
+    "mixer": (mixer.Mixer(width=24, depth=2, tokens=12, channels=96, patch=8), mixer.PORTS["timm"]),
+    "swin": (
+        swin.Swin(patch=2, window=4, width=8, depths=(2, 2, 2), heads=(1, 2, 4), stochastic_depth=0.0),
+        swin.PORTS["torchvision"],
     ),
 }
 

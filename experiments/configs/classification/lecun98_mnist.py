@@ -4,7 +4,7 @@
     fovea reproduce lecun98_mnist:300 --seeds 3       # also 1000, 300-100, 500-150, lenet1, lenet4
 
 The paper's networks with the recipe of lenet5_original_mnist: 20 passes, Adam on the cross-entropy. The paper trains
-on the squared error with a stochastic Levenberg-Marquardt method, and LeNet-1 on digits of 16×16 pixels.
+on the squared error with a stochastic Levenberg-Marquardt method.
 """
 
 from experiments.pages import page
