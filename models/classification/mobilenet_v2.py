@@ -57,7 +57,7 @@ class MobileNetV2(nn.Module):
 
         With num_classes=0 a dictionary of maps: "stem" and "stage1" at stride 2, "stage2" at 4, "stage3" at 8, "stage4"
         and "stage5" at 16, "stage6" and "stage7" at 32, and "pre_logits", the mean of the last convolution over space.
-        "cifar": strides are a quarter of these, from "stage2" on.
+        "cifar": "stem" and "stage1" at 1, and the others at a quarter of these strides.
         """
         padding = choose(PADDINGS, "padding", self.padding)(3)
         stem_stride, second_stride, full = choose(STEMS, "stem", self.stem)

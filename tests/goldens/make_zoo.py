@@ -449,13 +449,9 @@ def mixer():
 
 def swin():
     """torchvision's, narrow, with three stages of two blocks."""
-    from torchvision.models.swin_transformer import ShiftedWindowAttention, SwinTransformer
+    from torchvision.models import SwinTransformer
 
-    model = SwinTransformer([2, 2], 8, [2, 2, 2], [1, 2, 4], [4, 4], stochastic_depth_prob=0.0, num_classes=CLASSES)
-    for part in model.modules():
-        if isinstance(part, ShiftedWindowAttention):  # an index is not a weight to draw
-            part.register_buffer("relative_position_index", part.relative_position_index, persistent=False)
-    return model
+    return SwinTransformer([2, 2], 8, [2, 2, 2], [1, 2, 4], [4, 4], stochastic_depth_prob=0.0, num_classes=CLASSES)
 
 
 MOBILENET = {"stem": "features.0", "stage2": "features.3", "stage4": "features.5", "stage7": "features.8"}
