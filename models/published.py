@@ -7,7 +7,7 @@ import dataclasses
 from typing import Any
 
 # Who publishes weights with these figures, and their licence.
-LICENCES = {"torchvision": "BSD-3-Clause", "timm": "Apache-2.0"}
+LICENCES = {"torchvision": "BSD-3-Clause"}
 
 
 @dataclasses.dataclass(frozen=True)

@@ -21,22 +21,21 @@ def muon(
 
     Args:
       ns_steps: iterations of Newton and Schulz.
-      weight_decay: decoupled, times the learning rate; of Adam's parameters too.
+      weight_decay: decoupled, times the learning rate, of all parameters that `weight_decay_mask` does not leave out.
       adam_ratio: Adam's learning rate over Muon's.
     """
-    return optax.contrib.muon(
+    directions = optax.contrib.muon(
         learning_rate,
         ns_steps=ns_steps,
         beta=beta,
         nesterov=nesterov,
-        weight_decay=weight_decay,
-        weight_decay_mask=weight_decay_mask,
         adam_learning_rate=adam_ratio * learning_rate,
-        adam_weight_decay=weight_decay,
         adam_b1=adam_b1,
         adam_b2=adam_b2,
         muon_weight_dimension_numbers=_matrices,
     )
+    # optax's own decay would hand the mask to the part of the parameters that Muon moves.
+    return optax.chain(directions, optax.add_decayed_weights(-learning_rate * weight_decay, weight_decay_mask))
 
 
 def _matrices(params):

@@ -18,6 +18,8 @@ AUGMENTATIONS = {
     "cutout": "data.augment.erase:cutout",
     "random_erasing": "data.augment.erase:random_erasing",
     "rand_augment": "data.augment.rand_augment:rand_augment",
+    "trivial_augment": "data.augment.rand_augment:trivial_augment",
+    "auto_augment": "data.augment.rand_augment:auto_augment",
     "binarise": "data.augment.noise:binarise",
     "dequantise": "data.augment.noise:dequantise",
     "mixup": "data.augment.mix:mixup",

@@ -64,7 +64,9 @@ class Component:
         if self.kind == "optimizer":
             from training.optimizers import optimizer_defaults
 
-            return {key: _key(value, Any) for key, value in optimizer_defaults(self.target).items()}
+            # By its name in the table: a target that is not optax's may not be named by a page.
+            name = next((name for name, target in table(self.kind).items() if target == self.target), self.target)
+            return {key: _key(value, Any) for key, value in optimizer_defaults(name).items()}
         hints = _hints(self.load())
         taken = _SUPPLIED[self.kind] | self.fixed.keys() | self.networks().keys()
         return {

@@ -10,7 +10,7 @@ from typing import Any, ClassVar
 import flax.linen as nn
 import jax.numpy as jnp
 
-from models.errors import ModelError, choose
+from models.errors import ModelError, check_length, choose
 from models.layers.norm import norm as normalisation
 from models.layers.pool import max_pool
 from models.layers.precision import exact
@@ -64,6 +64,7 @@ class Darknet(nn.Module):
         With num_classes=0 a dictionary of maps: "stem" at stride 1, "stage1" at 2 to "stage5" at 32, and "pre_logits",
         the mean over space.
         """
+        check_length("depths", self.depths, 5)
         depths = self.depths or choose(VARIANTS, "variant", self.variant)
         if min(x.shape[1:3]) < 32:
             raise ModelError(f"darknet halves an image five times: {x.shape[1]}×{x.shape[2]} is smaller than 32×32")

@@ -23,7 +23,7 @@ DEPTHS = {
     201: (6, 12, 48, 32),
     264: (6, 12, 64, 48),
 }
-SMALLEST = {"imagenet": 29, "cifar": 4}  # pixels a side that leave one pixel of the last map
+STEMS = {"imagenet": 4, "cifar": 1}  # stride of the first map of blocks
 
 
 class DenseLayer(nn.Module):
@@ -88,7 +88,8 @@ class DenseNet(nn.Module):
         With num_classes=0 a dictionary of maps: "stem" at stride 2, before the pooling, "stage1" at 4 to "stage4" at 32
         ("cifar": "stem" and "stage1" at 1 to "stage3" at 4), and "pre_logits" [B, D].
         """
-        smallest = choose(SMALLEST, "stem", self.stem)
+        stride, blocks = choose(STEMS, "stem", self.stem), self._blocks()
+        smallest = stride * 2 ** (len(blocks) - 1) - (stride - 1)  # leaves one pixel of the last map
         if min(x.shape[1:3]) < smallest:
             raise ModelError(f"densenet needs images of {smallest} pixels a side, not {x.shape[1]}×{x.shape[2]}")
         if not 0 < self.compression <= 1:
@@ -110,7 +111,6 @@ class DenseNet(nn.Module):
         else:
             x = conv(channels, (3, 3), padding=1, name="conv0")(x)
             maps = {"stem": x}
-        blocks = self._blocks()
         for block, count in enumerate(blocks, 1):
             features = [x]
             for i in range(1, count + 1):

@@ -114,10 +114,10 @@ class EfficientNet(nn.Module):
                 )(x, train)
                 number += 1
             maps[f"stage{stage}"] = x
-        x = nn.swish(norm(name="head_bn")(conv(divisible(1280 * of.width), (1, 1), name="head")(x))).mean((1, 2))
+        x = nn.swish(norm(name="head_bn")(conv(divisible(1280 * of.width), (1, 1), name="head")(x)))
+        x = Dropout(self.dropout_rate)(x.mean((1, 2)), train)
         if not self.num_classes:
             return {**maps, "pre_logits": x}
-        x = Dropout(self.dropout_rate)(x, train)
         uniform = nn.initializers.variance_scaling(1 / 3, "fan_out", "uniform")
         return exact(nn.Dense(self.num_classes, kernel_init=uniform, name="classifier", **types)(x))
 

@@ -10,7 +10,7 @@ from typing import Any, ClassVar
 import flax.linen as nn
 import jax.numpy as jnp
 
-from models.errors import choose
+from models.errors import check_length, choose
 from models.layers.dropout import Dropout
 from models.layers.grouped_conv import grouped_conv
 from models.layers.norm import norm as normalisation
@@ -68,6 +68,7 @@ class MobileNetV1(nn.Module):
         With num_classes=0 a dictionary of maps: "stem" and "stage1" at stride 2, "stage2" at 4 to "stage5" at 32, and
         "pre_logits", the mean over space; "cifar": half of these strides.
         """
+        check_length("depths", self.depths, len(STAGES))
         padding, stride = choose(PADDINGS, "padding", self.padding)(3), choose(STEMS, "stem", self.stem)
         types = dict(dtype=self.dtype, param_dtype=self.param_dtype)
         he = nn.initializers.variance_scaling(2.0, "fan_out", "normal")
@@ -83,10 +84,9 @@ class MobileNetV1(nn.Module):
                 name = f"block{stage}_{i}"
                 x = Separable(divisible(channels * self.width), strides, padding, conv, norm, name=name)(x)
             maps[f"stage{stage}"] = x
-        x = x.mean((1, 2))
+        x = Dropout(self.dropout_rate)(x.mean((1, 2)), train)
         if not self.num_classes:
             return {**maps, "pre_logits": x}
-        x = Dropout(self.dropout_rate)(x, train)
         return exact(
             nn.Dense(self.num_classes, kernel_init=nn.initializers.normal(0.01), name="classifier", **types)(x)
         )

@@ -9,7 +9,7 @@ from typing import Any, ClassVar
 import flax.linen as nn
 import jax.numpy as jnp
 
-from models.errors import choose
+from models.errors import check_length, choose
 from models.layers.dropout import Dropout
 from models.layers.inverted_residual import InvertedResidual
 from models.layers.norm import norm as normalisation
@@ -59,6 +59,7 @@ class MobileNetV2(nn.Module):
         and "stage5" at 16, "stage6" and "stage7" at 32, and "pre_logits", the mean of the last convolution over space.
         "cifar": "stem" and "stage1" at 1, and the others at a quarter of these strides.
         """
+        check_length("depths", self.depths, len(STAGES))
         padding = choose(PADDINGS, "padding", self.padding)(3)
         stem_stride, second_stride, full = choose(STEMS, "stem", self.stem)
         types = dict(dtype=self.dtype, param_dtype=self.param_dtype)
@@ -83,10 +84,9 @@ class MobileNetV2(nn.Module):
                 )(x, train)
             maps[f"stage{stage}"] = x
         x = nn.relu6(norm(name="head_bn")(conv(divisible(1280 * max(1.0, self.width)), (1, 1), name="head")(x)))
-        x = x.mean((1, 2))
+        x = Dropout(self.dropout_rate)(x.mean((1, 2)), train)
         if not self.num_classes:
             return {**maps, "pre_logits": x}
-        x = Dropout(self.dropout_rate)(x, train)
         return exact(
             nn.Dense(self.num_classes, kernel_init=nn.initializers.normal(0.01), name="classifier", **types)(x)
         )

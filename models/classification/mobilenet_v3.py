@@ -107,9 +107,10 @@ class MobileNetV3(nn.Module):
             maps[f"stage{stage}"] = x
         x = nn.hard_swish(norm(name="head_bn")(conv(6 * x.shape[-1], (1, 1), name="head")(x)))
         x = nn.hard_swish(dense(scaled(HIDDEN[self.variant]), name="hidden")(x.mean((1, 2))))
+        x = Dropout(self.dropout_rate)(x, train)
         if not self.num_classes:
             return {**maps, "pre_logits": x}
-        return exact(dense(self.num_classes, name="classifier")(Dropout(self.dropout_rate)(x, train)))
+        return exact(dense(self.num_classes, name="classifier")(x))
 
 
 def _torchvision(variant: str) -> Port:

@@ -24,8 +24,9 @@ class CifarPreActResNet(nn.Module):
     conditions: ClassVar[tuple[str, ...]] = ()
     rates: ClassVar[tuple[str, ...]] = ("dropout_rate",)
 
-    # Layers: 6n+2 of basic blocks, 9n+2 of bottlenecks. Wide ResNets add the projections and count 6n+4.
-    depth: int = 110
+    beside: ClassVar[int] = 2  # layers that are not in blocks, of those that `depth` counts
+
+    depth: int = 110  # 6n+2 layers of basic blocks, 9n+2 of bottlenecks
     block: str = "basic"  # "basic" | "bottleneck"
     shortcut: str = "A"  # where the shape changes, "A": identity with zero padding | "B": projection
     widen: int = 1  # the stages have 16, 32 and 64 times this many channels
@@ -43,9 +44,9 @@ class CifarPreActResNet(nn.Module):
         normalisation, and "pre_logits" [B, D].
         """
         layers = 3 * len(choose(BRANCHES, "block", self.block)(1, 1))
-        blocks, more = divmod(self.depth - 2, layers)
-        if blocks < 1 or (more and (more, self.shortcut) != (2, "B")):
-            raise ModelError(f"depth={self.depth} is not {layers}n+2, nor {layers}n+4 with projections (shortcut='B')")
+        blocks, more = divmod(self.depth - self.beside, layers)
+        if blocks < 1 or more:
+            raise ModelError(f"depth={self.depth} is not {layers}n+{self.beside}")
         types = dict(dtype=self.dtype, param_dtype=self.param_dtype)
         he = nn.initializers.variance_scaling(2.0, "fan_in", "normal")
         conv = partial(nn.Conv, use_bias=False, kernel_init=he, **types)
@@ -71,6 +72,16 @@ class CifarPreActResNet(nn.Module):
         if not self.num_classes:
             return {**maps, "pre_logits": x}
         return exact(nn.Dense(self.num_classes, kernel_init=he, name="fc", **types)(x))
+
+
+class WideResNet(CifarPreActResNet):
+    """WRN-depth-widen: the same network with projections, which its authors count as layers (table 1)."""
+
+    beside: ClassVar[int] = 4
+
+    depth: int = 28  # 6n+4 layers
+    shortcut: str = "B"
+    widen: int = 10
 
 
 # xternalz: https://github.com/xternalz/WideResNet-pytorch

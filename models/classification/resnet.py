@@ -230,6 +230,15 @@ class ResNet(nn.Module):
         return exact(x)
 
 
+class CifarResNeXt(ResNet):
+    """ResNeXt-29, 8×64d: three stages for images of 32×32. Xie et al. 2017, section 5.3."""
+
+    depth: int = 29
+    stem: str = "cifar"
+    groups: int = 8
+    num_classes: int = 10
+
+
 BOTH = {
     r"/shortcut/": "/downsample/0/",
     r"/shortcut_bn/": "/downsample/1/",

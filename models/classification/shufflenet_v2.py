@@ -10,7 +10,7 @@ from typing import Any, ClassVar
 import flax.linen as nn
 import jax.numpy as jnp
 
-from models.errors import ModelError, choose
+from models.errors import ModelError, check_length, choose
 from models.layers.grouped_conv import grouped_conv
 from models.layers.norm import norm as normalisation
 from models.layers.precision import exact
@@ -79,6 +79,8 @@ class ShuffleNetV2(nn.Module):
         With num_classes=0 a dictionary of maps: "stem" at stride 2, before the pooling, "stage1" at 8 to "stage3" at
         32, and "pre_logits", the mean of the last convolution over space.
         """
+        check_length("depths", self.depths, len(DEPTHS))
+        check_length("channels", self.channels, len(DEPTHS) + 1)
         *stages, last = self.channels or choose(VARIANTS, "variant", self.variant)
         if any(channels % 2 for channels in stages):
             raise ModelError(f"channels={tuple(stages)} of the stages must be even: blocks halve them")

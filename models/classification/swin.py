@@ -80,9 +80,8 @@ class Swin(nn.Module):
         for stage, (count, heads) in enumerate(zip(of.depths, of.heads, strict=True), 1):
             if stage > 1:
                 x = self._merge(x, norm, dense, f"stage{stage}_merge")
-            shifts = (0, self.window // 2 if max(x.shape[1:3]) > self.window else 0)
             for i in range(count):
-                attention = partial(WindowAttention, heads, self.window, shifts[i % 2], **types)
+                attention = partial(WindowAttention, heads, self.window, self.window // 2 * (i % 2), **types)
                 rate = self.stochastic_depth * number / last
                 x = Block(attention, rate, norm, dense, name=f"stage{stage}_{i}")(x, train)
                 number += 1

@@ -95,8 +95,7 @@ class Xception(nn.Module):
         x = halve(x, (728, 1024), "exit")
         x = nn.relu(separable(1536, "last1")(x))
         x = maps["stage4"] = nn.relu(separable(2048, "last2")(x))
-        x = x.mean((1, 2))
+        x = Dropout(self.dropout_rate)(x.mean((1, 2)), train)
         if not self.num_classes:
             return {**maps, "pre_logits": x}
-        x = Dropout(self.dropout_rate)(x, train)
         return exact(nn.Dense(self.num_classes, kernel_init=he, name="classifier", **types)(x))

@@ -35,9 +35,10 @@ def relative_positions(window: int) -> np.ndarray:
     return down * (2 * window - 1) + right
 
 
-def neighbours(height: int, width: int, window: int, shift: int) -> np.ndarray:
+def neighbours(height: int, width: int, window: int, shift: tuple[int, int]) -> np.ndarray:
     """[N, window², window²] bool: whether query and key of a window were in one piece before the map was rolled."""
-    regions = [np.searchsorted([n - window, n - shift], np.arange(n), side="right") for n in (height, width)]
+    sides = zip((height, width), shift, strict=True)
+    regions = [np.searchsorted([n - window, n - by], np.arange(n), side="right") for n, by in sides]
     region = windows((3 * regions[0][:, None] + regions[1])[None, :, :, None], window)[0, :, :, 0]
     return region[:, :, None] == region[:, None, :]
 
@@ -46,6 +47,7 @@ class WindowAttention(nn.Module):
     """softmax(Q Kᵀ / √d + B) V in each window: equation 4. With `shift` the windows begin that much later.
 
     A shifted map is rolled, so that the windows tile it; pieces from opposite borders do not see each other (figure 4).
+    Along an axis that one window covers nothing is shifted.
     """
 
     heads: int
@@ -66,15 +68,16 @@ class WindowAttention(nn.Module):
         dense = partial(nn.Dense, kernel_init=kernel, dtype=self.dtype, param_dtype=self.param_dtype)
         table = self.param("bias_table", kernel, ((2 * self.window - 1) ** 2, self.heads), self.param_dtype)
 
-        x = windows(jnp.roll(x, (-self.shift, -self.shift), (1, 2)), self.window)
+        shift = tuple(self.shift if n > self.window else 0 for n in (height, width))
+        x = windows(jnp.roll(x, tuple(-by for by in shift), (1, 2)), self.window)
         split = (*x.shape[:3], self.heads, channels // self.heads)
         query, key, value = (dense(channels, name=name)(x).reshape(split) for name in ("query", "key", "value"))
         scores = exact(jnp.einsum("bnqhd,bnkhd->bnhqk", query / math.sqrt(split[-1]), key))
         scores += table[relative_positions(self.window)].transpose(2, 0, 1)
-        if self.shift:
-            seen = neighbours(height, width, self.window, self.shift)[:, None]
+        if any(shift):
+            seen = neighbours(height, width, self.window, shift)[:, None]
             scores = jnp.where(seen, scores, -jnp.inf)
         weights = jax.nn.softmax(scores).astype(value.dtype)
         x = jnp.einsum("bnhqk,bnkhd->bnqhd", weights, value).reshape(x.shape)
         x = joined(dense(channels, name="out")(x), height, width)
-        return jnp.roll(x, (self.shift, self.shift), (1, 2))
+        return jnp.roll(x, shift, (1, 2))

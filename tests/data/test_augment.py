@@ -99,6 +99,8 @@ EVERY = {
     "cutout": "cutout(6)",
     "random_erasing": "random_erasing",
     "rand_augment": "rand_augment(2, 15)",
+    "trivial_augment": "trivial_augment",
+    "auto_augment": "auto_augment",
     "mixup": "mixup(0.5)",
     "cutmix": "cutmix",
     "mixup_or_cutmix": "mixup_or_cutmix",

@@ -9,6 +9,8 @@ from experiments.pages.catalogue import CONFIGS, anywhere, file_name, load, loca
 from experiments.pages.overrides import override
 from experiments.pages.schema import components, page
 from experiments.pages.stored import canonical, difference, from_canonical
+from training import OPTIMIZERS
+from training.optimizers import optimizer_defaults
 
 
 @pytest.mark.parametrize("name", pages())
@@ -177,6 +179,12 @@ def test_a_size_is_named_after_a_colon(sized):
     assert load("unet_isbi:full") == load("unet_isbi") != load("unet_isbi:small")
     assert {"unet_isbi", "unet_isbi:small"} <= set(pages()) and "unet_isbi:full" not in pages()
     assert anywhere(f"{sized}:small") == f"{sized}:small" and anywhere("unet_isbi_small") == "unet_isbi:small"
+
+
+@pytest.mark.parametrize("name", OPTIMIZERS)
+def test_every_optimizer_of_the_table_can_be_on_a_page(name):
+    section = override(load("mlp_digits"), [("optimizer.name", name)]).optimizer
+    assert set(section) == {"name", *optimizer_defaults(name)}
 
 
 def test_the_first_size_has_the_plain_name_whatever_the_default_is(sized):

@@ -9,6 +9,9 @@ import numpy as np
 import pytest
 
 from models.classification import convnext, darknet, efficientnet, regnet, shufflenet_v2, squeezenet, swin, xception
+from models.classification.densenet import DenseNet
+from models.classification.mobilenet_v1 import MobileNetV1
+from models.classification.mobilenet_v2 import MobileNetV2
 from models.errors import ModelError
 from models.layers.inverted_residual import InvertedResidual
 from models.layers.norm import norm as normalisation
@@ -104,3 +107,19 @@ def test_what_does_not_fit_is_named_in_one_line(network, side, message):
     with pytest.raises(ModelError) as error:
         abstract(network, jnp.zeros((1, side, side, 3)), train=False)
     assert message in str(error.value) and "\n" not in str(error.value)
+
+
+@pytest.mark.parametrize(
+    ("network", "line"),
+    [
+        (MobileNetV1(depths=(1, 1)), r"depths=\(1, 1\) has 2 values, not 5"),
+        (MobileNetV2(depths=(1,) * 8), "has 8 values, not 7"),
+        (shufflenet_v2.ShuffleNetV2(depths=(1, 1)), "has 2 values, not 3"),
+        (shufflenet_v2.ShuffleNetV2(channels=(8, 8, 8)), "channels=.* has 3 values, not 4"),
+        (darknet.Darknet(depths=(1, 1)), "has 2 values, not 5"),
+        (DenseNet(layers=(1,) * 5), "densenet needs images of 61 pixels a side, not 32×32"),
+    ],
+)
+def test_fields_that_do_not_fit_are_one_line(network, line):
+    with pytest.raises(ModelError, match=line):
+        abstract(network, jax.ShapeDtypeStruct((1, 32, 32, 3), jnp.float32), train=False)

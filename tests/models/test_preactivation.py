@@ -62,7 +62,7 @@ def test_standardised_weights_ignore_scale_and_shift_of_the_kernel():
     ("network", "message"),
     [
         (CifarPreActResNet(depth=21), "depth=21 is not 6n"),
-        (CifarPreActResNet(depth=28), "depth=28 is not 6n.2, nor 6n.4 with projections"),
+        (CifarPreActResNet(depth=28), "depth=28 is not 6n.2"),
         (CifarPreActResNet(depth=2), "depth=2 is not"),
         (CifarPreActResNet(depth=20, block="basics"), "did you mean 'basic'"),
         (CifarPreActResNet(depth=8, shortcut="C"), "shortcut='C' is not one of 'A', 'B'"),

@@ -46,7 +46,17 @@ def test_the_bias_is_one_number_for_each_offset():
 
 
 def test_without_a_shift_all_of_a_window_is_seen():
-    assert not neighbours(8, 8, 4, 2).all() and neighbours(8, 8, 4, 2).any((1, 2)).all()
+    shifted = neighbours(8, 8, 4, (2, 2))
+    assert not shifted.all() and shifted.any((1, 2)).all() and neighbours(8, 8, 4, (0, 0)).all()
+
+
+def test_an_axis_that_one_window_covers_is_not_shifted(image):
+    plain, shifted = WindowAttention(2, 4), WindowAttention(2, 4, shift=2)
+    wide = image[:, :4]
+    variables = plain.init(jax.random.key(0), wide)
+    moved = shifted.apply(variables, wide)
+    assert not np.allclose(moved, plain.apply(variables, wide))
+    np.testing.assert_allclose(moved[:, :, 2:6], plain.apply(variables, wide[:, :, 2:6]), atol=1e-5)
 
 
 def test_a_window_that_does_not_tile_and_heads_that_do_not_divide_are_named(image):

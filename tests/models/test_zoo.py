@@ -103,7 +103,7 @@ ZOO = {
         inception_resnet.PORTS["facenet_pytorch"],
     ),
     "senet": (senet.SENet((1, 1, 1, 1), 8, 4, 0.0), senet.PORTS["timm"]),
-    "wide_resnet": (preact_cifar.CifarPreActResNet(16, "basic", "B", widen=2), preact_cifar.PORTS["xternalz"]),
+    "wide_resnet": (preact_cifar.WideResNet(16, widen=2), preact_cifar.PORTS["xternalz"]),
     "botnet": (botnet.BoTNet(14, width=16), botnet.PORTS["timm"]),
     "halonet": (botnet.BoTNet(14, "halo", block=2, halo=1, masked=False, width=16), HALO),
     "vit_hybrid": (

@@ -256,6 +256,22 @@ def test_muon_moves_a_convolution_as_the_matrix_that_it_is():
         assert_same(rest(change), adam.update(rest(grad), adam.init(rest(params)))[0], 1e-6)
 
 
+@pytest.mark.parametrize("undecayed", [("bias", "scale"), ("^head/",)])
+def test_muon_decays_all_but_what_is_left_out(undecayed):
+    with jax.enable_x64(True):
+        section, constant = dict(name="muon", weight_decay=0.2, no_decay=undecayed), dict(name="constant", peak=0.1)
+        start = parameters()
+        decayed, _ = descend(make_optimizer(section, constant, steps=1), start, traced(section, constant), 1)
+        plain = {key: value for key, value in section.items() if key == "name"}
+        without, _ = descend(make_optimizer(plain, constant, steps=1), start, traced(plain, constant), 1)
+        stem_only = {"stem": dict(kernel=True, bias=True), "head": dict(kernel=False, scale=False)}
+        kept = not_bias(start) if "bias" in undecayed else stem_only
+        assert_same(decayed, jax.tree.map(lambda w, x, d: w - 0.02 * x * d, without, start, kept))
+        frozen = dict(name="muon", weight_decay=0.2, freeze=("bias",))
+        end, _ = descend(make_optimizer(frozen, constant, steps=1), start, traced(frozen, constant), 1)
+        assert_same(end["stem"]["bias"], start["stem"]["bias"], 0)
+
+
 @pytest.mark.parametrize("name", OPTIMIZERS)
 def test_every_optimizer_arrives(name):
     """At the minimum of a bowl with unequal axes, from any of the table, with a rate of its own scale."""
