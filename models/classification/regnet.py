@@ -87,7 +87,7 @@ class Block(nn.Module):
 
 
 class RegNet(nn.Module):
-    """3×3/2 convolution, stages of blocks of which the first strides, the mean over space, classifier."""
+    """3×3/2 convolution, stages whose first block strides, the mean over space, classifier."""
 
     conditions: ClassVar[tuple[str, ...]] = ()
 

@@ -33,7 +33,7 @@ VARIANTS = {
     "H": dict(width=1280, depth=32, heads=16, mlp=5120),
 }
 
-# What the head reads of all tokens, `in_front` of which are not patches.
+# What the head reads of the tokens. The first `in_front` tokens are not patches.
 POOLS = {
     "token": lambda x, in_front: x[:, 0],
     "gap": lambda x, in_front: x[:, in_front:].mean(1),

@@ -30,7 +30,7 @@ def grouped_conv(x, w, strides, padding, lhs_dilation=(1, 1), rhs_dilation=(1, 1
     return _grouped_conv(x, w, tuple(strides), tuple(map(tuple, padding)), tuple(rhs_dilation))
 
 
-# `models.counting` knows a grouped convolution by the name of this function: its zeros are no multiply-adds.
+# `models.counting` finds this function by its name and does not count the products with zeros.
 @partial(jax.jit, static_argnums=(2, 3, 4))
 def _grouped_conv(x, w, strides, padding, dilation):
     inputs, outputs, groups = w.shape[2], w.shape[3], x.shape[3] // w.shape[2]

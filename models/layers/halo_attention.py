@@ -1,8 +1,8 @@
 """Attention within blocks of a map and a halo around them. Vaswani et al., "Scaling Local Self-Attention", CVPR 2021.
 
-With blocks of one pixel it is the stand-alone local attention of Ramachandran et al., NeurIPS 2019, section 3: a pixel
-attends to the window of side 2 · halo + 1 around it. Here the vectors of rows and columns are added, as in HaloNet;
-Ramachandran et al. concatenate two of half the width.
+Blocks of one pixel give the local attention of Ramachandran et al., "Stand-Alone Self-Attention in Vision Models",
+NeurIPS 2019, section 3: a pixel attends to the window of side 2 · halo + 1 around it. HaloNet and this layer add the
+vectors of rows and columns; Ramachandran et al. concatenate two vectors of half the width.
 """
 
 from typing import Any

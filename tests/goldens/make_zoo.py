@@ -51,7 +51,7 @@ def deit():
 
 
 def dinov2():
-    """The one of transformers with registers, of which the head reads the class token and the mean of the patches."""
+    """transformers' network with registers. Its head reads the class token and the mean of the patches."""
     from transformers import Dinov2WithRegistersConfig, Dinov2WithRegistersForImageClassification
 
     config = Dinov2WithRegistersConfig(
@@ -253,7 +253,7 @@ def vit_hybrid():
 
 
 def self_attention_net(**attention):
-    """timm's network of blocks, the last of which attends, with the first layers of ResNet."""
+    """timm's network with the first layers of ResNet. Its last block attends."""
     from timm.models.byobnet import ByoBlockCfg, ByobNet, ByoModelCfg
 
     blocks = [ByoBlockCfg("bottle", 1, 64 * 2**i, 2 if i else 1, gs=0, br=0.25) for i in range(3)]
