@@ -168,10 +168,14 @@ def _picture(results, name):
 
 
 def _keep_picture(workdir: pathlib.Path, to: pathlib.Path) -> None:
-    """Keeps one picture of a run: its last samples, its segmentations or its confusion matrix."""
+    """Keeps one picture of a run, in 256 colours: its last samples, its segmentations or its confusion matrix."""
+    from PIL import Image
+
     shown = [*sorted(workdir.glob("samples/*.png"))[-1:], workdir / "predictions.png", workdir / "confusion.png"]
     for picture in filter(pathlib.Path.exists, shown):
-        shutil.copyfile(picture, to)
+        with Image.open(picture) as image:
+            # A third of the bytes: the repository keeps every picture that the ledger has had.
+            image.convert("RGB").quantize(256, dither=Image.Dither.NONE).save(to, optimize=True)
         return
 
 

@@ -4,6 +4,7 @@ import json
 import re
 
 import pytest
+from PIL import Image
 
 from experiments import cli
 from experiments.commands import values
@@ -172,11 +173,12 @@ def test_the_last_samples_are_kept_and_linked(results, tmp_path):
     write_page("plain")
     drawn, plain = (ended(tmp_path / name, name, 0, **{"test/error": 0.01}) for name in ("drawn", "plain"))
     (drawn / "samples").mkdir()
-    for name in ("confusion.png", "samples/step_00000010.png", "samples/step_00000020.png"):
-        (drawn / name).write_text(name)
+    for shade, name in enumerate(("confusion.png", "samples/step_00000010.png", "samples/step_00000020.png")):
+        Image.new("RGB", (3, 2), (shade, 0, 0)).save(drawn / name)
     ledger.add([drawn], results)
     ledger.add([plain], results)
-    assert (results / "pictures" / "drawn.png").read_text() == "samples/step_00000020.png"
+    with Image.open(results / "pictures" / "drawn.png") as kept:
+        assert kept.mode == "P" and kept.convert("RGB").getpixel((0, 0)) == (2, 0, 0)
     table = (results / "README.md").read_text()
     assert "| [drawn](pictures/drawn.png) |" in table and "| plain |" in table
 
