@@ -7,7 +7,7 @@ The paper's recipe: crops of 227 pixels from images whose shorter side is 256, m
 the steps here are our choice.
 """
 
-from experiments.pages import page
+from experiments.pages import IMAGENET, page
 
 
 def get_config():
@@ -25,16 +25,7 @@ def get_config():
         ),
         model=dict(name="alexnet", variant="two_group"),
         task=dict(name="classification"),
-        data=dict(
-            name="tfds:imagenet2012",
-            train="train[:99%]",
-            validation="train[99%:]",
-            test="validation",
-            image_size=227,
-            crop="random",
-            resident="no",
-            augment=("flip", "pca_color(0.1)"),
-        ),
+        data=dict(IMAGENET, image_size=227, augment=("flip", "pca_color(0.1)")),
         optimizer=dict(name="sgd", momentum=0.9, weight_decay=5e-4),
         schedule=dict(name="step", peak=0.01, boundaries=(300_000, 600_000, 800_000), factor=0.1),
         train=dict(batch_size=128, steps=900_000, log_every=100, evaluate_every=10_000, checkpoint_every=10_000),

@@ -7,7 +7,7 @@ Section 3.3: 90 passes, SGD with momentum 0.9, weight decay 1e-4, learning rate 
 5,000 steps, divided by 10 after 30, 60 and 80 passes. The paper's batch is 4,096 on 512 TPU cores.
 """
 
-from experiments.pages import page
+from experiments.pages import IMAGENET, page
 
 
 def get_config():
@@ -22,16 +22,7 @@ def get_config():
         ),
         model=dict(name="resnet_v2", depth=50, norm="group"),
         task=dict(name="classification"),
-        data=dict(
-            name="tfds:imagenet2012",
-            train="train[:99%]",
-            validation="train[99%:]",
-            test="validation",
-            image_size=224,
-            crop="random",
-            resident="no",
-            augment=("flip",),
-        ),
+        data=IMAGENET,
         optimizer=dict(name="sgd", momentum=0.9, weight_decay=1e-4),
         schedule=dict(name="step", peak=0.12, boundaries=(37_600, 75_200, 100_300), factor=0.1, warmup_steps=5_000),
         train=dict(

@@ -8,7 +8,7 @@
 SGD with momentum 0.9, weight decay 1e-4, label smoothing, a cosine over 100 passes.
 """
 
-from experiments.pages import page
+from experiments.pages import IMAGENET, page
 
 
 def get_config():
@@ -22,16 +22,7 @@ def get_config():
         ),
         model=dict(name="botnet", depth=50),
         task=dict(name="classification", label_smoothing=0.1),
-        data=dict(
-            name="tfds:imagenet2012",
-            train="train[:99%]",
-            validation="train[99%:]",
-            test="validation",
-            image_size=224,
-            crop="random",
-            resident="no",
-            augment=("flip",),
-        ),
+        data=IMAGENET,
         optimizer=dict(name="sgd", momentum=0.9, nesterov=True, weight_decay=1e-4),
         schedule=dict(name="cosine", peak=0.4, warmup_steps=6_250),
         train=dict(

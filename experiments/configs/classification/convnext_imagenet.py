@@ -6,7 +6,7 @@ Appendix A, table 5: AdamW, batch 4,096, learning rate 4e-3, weight decay 0.05, 
 cutmix, RandAugment, random erasing, smoothed labels, averaged weights, stochastic depth 0.1.
 """
 
-from experiments.pages import page
+from experiments.pages import IMAGENET, page
 
 
 def get_config():
@@ -24,21 +24,7 @@ def get_config():
         ),
         model=dict(name="convnext"),
         task=dict(name="classification", label_smoothing=0.1),
-        data=dict(
-            name="tfds:imagenet2012",
-            train="train[:99%]",
-            validation="train[99%:]",
-            test="validation",
-            image_size=224,
-            crop="random",
-            resident="no",
-            augment=(
-                "flip",
-                "rand_augment(2, 9)",
-                "random_erasing()",
-                "mixup_or_cutmix()",
-            ),
-        ),
+        data=dict(IMAGENET, augment=("flip", "rand_augment(2, 9)", "random_erasing()", "mixup_or_cutmix()")),
         optimizer=dict(name="adamw", weight_decay=0.05, no_decay=("bias", "scale", "gamma")),
         schedule=dict(name="cosine", peak=4e-3, warmup_steps=6_180),
         train=dict(

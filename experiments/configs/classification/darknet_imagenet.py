@@ -8,7 +8,7 @@ Section 3: 160 passes, SGD with momentum 0.9, learning rate 0.1 with polynomial 
 shifts of hue, saturation and exposure.
 """
 
-from experiments.pages import page
+from experiments.pages import IMAGENET, page
 
 
 def get_config():
@@ -24,19 +24,7 @@ def get_config():
         ),
         model=dict(name="darknet", variant="19"),
         task=dict(name="classification"),
-        data=dict(
-            name="tfds:imagenet2012",
-            train="train[:99%]",
-            validation="train[99%:]",
-            test="validation",
-            image_size=224,
-            crop="random",
-            resident="no",
-            augment=(
-                "flip",
-                "color_jitter(0.75, 0.75, 0.75, 0.1)",
-            ),
-        ),
+        data=dict(IMAGENET, augment=("flip", "color_jitter(0.75, 0.75, 0.75, 0.1)")),
         optimizer=dict(name="sgd", momentum=0.9, weight_decay=5e-4),
         schedule=dict(name="polynomial", peak=0.1, power=4.0),
         train=dict(

@@ -8,7 +8,7 @@ Section 5.2: RMSProp with decay and momentum 0.9, weight decay 1e-5, learning ra
 by 3 % every 2.4 passes, 350 passes, averaged weights. RandAugment is in the place of AutoAugment.
 """
 
-from experiments.pages import page
+from experiments.pages import IMAGENET, page
 
 
 def get_config():
@@ -26,19 +26,7 @@ def get_config():
         ),
         model=dict(name="efficientnet"),
         task=dict(name="classification", label_smoothing=0.1),
-        data=dict(
-            name="tfds:imagenet2012",
-            train="train[:99%]",
-            validation="train[99%:]",
-            test="validation",
-            image_size=224,
-            crop="random",
-            resident="no",
-            augment=(
-                "flip",
-                "rand_augment(2, 9)",
-            ),
-        ),
+        data=dict(IMAGENET, augment=("flip", "rand_augment(2, 9)")),
         optimizer=dict(
             name="rmsprop", decay=0.9, eps=1e-3, momentum=0.9, weight_decay=1e-5, no_decay=("bias", "scale")
         ),

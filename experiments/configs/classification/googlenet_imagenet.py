@@ -6,7 +6,7 @@ Section 6 states momentum 0.9, a learning rate that falls by 4 % every 8 passes,
 of the area and photometric distortions. The batch, the first rate and the number of passes are our choice.
 """
 
-from experiments.pages import page
+from experiments.pages import IMAGENET, page
 
 
 def get_config():
@@ -23,16 +23,7 @@ def get_config():
         ),
         model=dict(name="googlenet"),
         task=dict(name="classification"),
-        data=dict(
-            name="tfds:imagenet2012",
-            train="train[:99%]",
-            validation="train[99%:]",
-            test="validation",
-            image_size=224,
-            crop="random",
-            resident="no",
-            augment=("flip", "color_jitter(0.4, 0.4, 0.4)"),
-        ),
+        data=dict(IMAGENET, augment=("flip", "color_jitter(0.4, 0.4, 0.4)")),
         optimizer=dict(name="sgd", momentum=0.9, weight_decay=2e-4),
         schedule=dict(name="exponential", peak=0.01, factor=0.96, every=40_036),
         train=dict(

@@ -6,7 +6,7 @@ Section 4: RMSProp with decay 0.9 and ε = 1, learning rate 0.045 times 0.94 eve
 each GPU and label smoothing of 0.1 are those of Inception-v3. The paper states no number of passes; 160 are our choice.
 """
 
-from experiments.pages import page
+from experiments.pages import IMAGENET, page
 
 
 def get_config():
@@ -24,16 +24,7 @@ def get_config():
         ),
         model=dict(name="inception_resnet", variant="v2"),
         task=dict(name="classification", label_smoothing=0.1),
-        data=dict(
-            name="tfds:imagenet2012",
-            train="train[:99%]",
-            validation="train[99%:]",
-            test="validation",
-            image_size=299,
-            crop="random",
-            resident="no",
-            augment=("flip",),
-        ),
+        data=dict(IMAGENET, image_size=299),
         optimizer=dict(name="rmsprop", decay=0.9, eps=1.0),
         schedule=dict(name="exponential", peak=0.045, factor=0.94, every=3_960),
         train=dict(

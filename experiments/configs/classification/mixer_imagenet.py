@@ -6,7 +6,7 @@ Section 3: Adam, batch 4,096, linear warm-up of 10,000 steps, clipping at 1, mix
 300 passes, weight decay 0.1.
 """
 
-from experiments.pages import page
+from experiments.pages import IMAGENET, page
 
 
 def get_config():
@@ -23,20 +23,7 @@ def get_config():
         ),
         model=dict(name="mixer", stochastic_depth=0.1),
         task=dict(name="classification"),
-        data=dict(
-            name="tfds:imagenet2012",
-            train="train[:99%]",
-            validation="train[99%:]",
-            test="validation",
-            image_size=224,
-            crop="random",
-            resident="no",
-            augment=(
-                "flip",
-                "rand_augment(2, 15)",
-                "mixup(0.5)",
-            ),
-        ),
+        data=dict(IMAGENET, augment=("flip", "rand_augment(2, 15)", "mixup(0.5)")),
         optimizer=dict(name="adamw", weight_decay=0.1, clip_norm=1.0),
         schedule=dict(name="linear", peak=1e-3, warmup_steps=10_000),
         train=dict(

@@ -6,7 +6,7 @@ Section 3.2: RMSProp, little augmentation, and no weight decay of depthwise conv
 these are those of Inception-v3 in one process, and the weight decay is that of the authors' code.
 """
 
-from experiments.pages import page
+from experiments.pages import IMAGENET, page
 
 
 def get_config():
@@ -24,16 +24,7 @@ def get_config():
         ),
         model=dict(name="mobilenet_v1"),
         task=dict(name="classification"),
-        data=dict(
-            name="tfds:imagenet2012",
-            train="train[:99%]",
-            validation="train[99%:]",
-            test="validation",
-            image_size=224,
-            crop="random",
-            resident="no",
-            augment=("flip",),
-        ),
+        data=IMAGENET,
         optimizer=dict(
             name="rmsprop", decay=0.9, eps=1.0, momentum=0.9, weight_decay=4e-5, no_decay=("depthwise", "bias", "scale")
         ),

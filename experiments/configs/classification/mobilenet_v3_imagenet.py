@@ -8,7 +8,7 @@ Section 6.1.1: RMSProp with momentum 0.9, batch 4,096, learning rate 0.1 that fa
 (of keeping: 0.2 here), weight decay 1e-5, averaged weights with decay 0.9999. The number of passes is our choice.
 """
 
-from experiments.pages import page
+from experiments.pages import IMAGENET, page
 
 
 def get_config():
@@ -26,16 +26,7 @@ def get_config():
         ),
         model=dict(name="mobilenet_v3"),
         task=dict(name="classification"),
-        data=dict(
-            name="tfds:imagenet2012",
-            train="train[:99%]",
-            validation="train[99%:]",
-            test="validation",
-            image_size=224,
-            crop="random",
-            resident="no",
-            augment=("flip",),
-        ),
+        data=IMAGENET,
         optimizer=dict(name="rmsprop", decay=0.9, eps=0.002, momentum=0.9, weight_decay=1e-5),
         schedule=dict(name="exponential", peak=0.1, factor=0.99, every=927, warmup_steps=1_545),
         train=dict(

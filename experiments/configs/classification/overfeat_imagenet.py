@@ -6,7 +6,7 @@ Section 3.1: crops of 221 pixels (231 for the fast network) from images whose sh
 momentum 0.6, weight decay 1e-5, learning rate 0.05 halved after 30, 50, 60, 70 and 80 passes.
 """
 
-from experiments.pages import page
+from experiments.pages import IMAGENET, page
 
 
 def get_config():
@@ -23,16 +23,7 @@ def get_config():
         ),
         model=dict(name="overfeat"),
         task=dict(name="classification"),
-        data=dict(
-            name="tfds:imagenet2012",
-            train="train[:99%]",
-            validation="train[99%:]",
-            test="validation",
-            image_size=231,
-            crop="random",
-            resident="no",
-            augment=("flip",),
-        ),
+        data=dict(IMAGENET, image_size=231),
         optimizer=dict(name="sgd", momentum=0.6, weight_decay=1e-5),
         schedule=dict(name="step", peak=0.05, boundaries=(300_300, 500_500, 600_600, 700_700, 800_800), factor=0.5),
         train=dict(batch_size=128, steps=900_900, log_every=100, evaluate_every=10_000, checkpoint_every=10_000),

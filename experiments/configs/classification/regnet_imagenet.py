@@ -7,7 +7,7 @@
 Section 5: 100 passes, batch 1,024, learning rate 0.8 with a warm-up of 5 passes and a cosine, weight decay 5e-5.
 """
 
-from experiments.pages import page
+from experiments.pages import IMAGENET, page
 
 
 def get_config():
@@ -24,16 +24,7 @@ def get_config():
         ),
         model=dict(name="regnet"),
         task=dict(name="classification"),
-        data=dict(
-            name="tfds:imagenet2012",
-            train="train[:99%]",
-            validation="train[99%:]",
-            test="validation",
-            image_size=224,
-            crop="random",
-            resident="no",
-            augment=("flip",),
-        ),
+        data=IMAGENET,
         optimizer=dict(name="sgd", momentum=0.9, nesterov=True, weight_decay=5e-5),
         schedule=dict(name="cosine", peak=0.8, warmup_steps=6_195),
         train=dict(

@@ -6,7 +6,7 @@ The recipe of torchvision's first weights, at batch 256: 90 epochs, learning rat
 are streamed: decoding and the random-resized crop run on the host.
 """
 
-from experiments.pages import page
+from experiments.pages import IMAGENET, page
 
 
 def get_config():
@@ -24,16 +24,7 @@ def get_config():
         ),
         model=dict(name="resnet", depth=50, version="v1.5"),
         task=dict(name="classification"),
-        data=dict(
-            name="tfds:imagenet2012",
-            train="train[:99%]",
-            validation="train[99%:]",
-            test="validation",
-            image_size=224,
-            crop="random",
-            resident="no",
-            augment=("flip",),
-        ),
+        data=IMAGENET,
         optimizer=dict(name="sgd", momentum=0.9, weight_decay=1e-4),
         schedule=dict(name="step", peak=0.1, boundaries=(150_150, 300_300), factor=0.1),
         train=dict(

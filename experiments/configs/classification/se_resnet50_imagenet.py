@@ -7,7 +7,7 @@ Section 5: batch 1,024, momentum 0.9, learning rate 0.6 divided by 10 every 30 o
 strides in the first 1×1 convolution of a bottleneck, as that of He et al.
 """
 
-from experiments.pages import page
+from experiments.pages import IMAGENET, page
 
 
 def get_config():
@@ -25,16 +25,7 @@ def get_config():
         ),
         model=dict(name="se_resnet", depth=50, version="v1"),
         task=dict(name="classification"),
-        data=dict(
-            name="tfds:imagenet2012",
-            train="train[:99%]",
-            validation="train[99%:]",
-            test="validation",
-            image_size=224,
-            crop="random",
-            resident="no",
-            augment=("flip",),
-        ),
+        data=IMAGENET,
         optimizer=dict(name="sgd", momentum=0.9, weight_decay=1e-4),
         schedule=dict(name="step", peak=0.6, boundaries=(37_500, 75_000, 112_500), factor=0.1),
         train=dict(

@@ -6,7 +6,7 @@ The recipe of ShuffleNet V1 that section 4 refers to, as in the authors' code: b
 linearly over 300,000 steps, weight decay 4e-5 of kernels, smoothed labels.
 """
 
-from experiments.pages import page
+from experiments.pages import IMAGENET, page
 
 
 def get_config():
@@ -24,16 +24,7 @@ def get_config():
         ),
         model=dict(name="shufflenet_v2"),
         task=dict(name="classification", label_smoothing=0.1),
-        data=dict(
-            name="tfds:imagenet2012",
-            train="train[:99%]",
-            validation="train[99%:]",
-            test="validation",
-            image_size=224,
-            crop="random",
-            resident="no",
-            augment=("flip",),
-        ),
+        data=IMAGENET,
         optimizer=dict(name="sgd", momentum=0.9, weight_decay=4e-5, no_decay=("bias", "scale")),
         schedule=dict(name="linear", peak=0.5),
         train=dict(

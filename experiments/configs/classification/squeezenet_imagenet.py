@@ -7,7 +7,7 @@
 The authors' recipe: batch 512, learning rate 0.04 that falls linearly over 170,000 steps, weight decay 2e-4.
 """
 
-from experiments.pages import page
+from experiments.pages import IMAGENET, page
 
 
 def get_config():
@@ -25,16 +25,7 @@ def get_config():
         ),
         model=dict(name="squeezenet"),
         task=dict(name="classification"),
-        data=dict(
-            name="tfds:imagenet2012",
-            train="train[:99%]",
-            validation="train[99%:]",
-            test="validation",
-            image_size=227,
-            crop="random",
-            resident="no",
-            augment=("flip",),
-        ),
+        data=dict(IMAGENET, image_size=227),
         optimizer=dict(name="sgd", momentum=0.9, weight_decay=2e-4),
         schedule=dict(name="linear", peak=0.04),
         train=dict(

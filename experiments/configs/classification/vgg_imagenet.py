@@ -7,7 +7,7 @@ Section 3.1: batch 256, momentum 0.9, weight decay 5e-4, dropout 0.5, learning r
 passes. The paper divided when accuracy stopped rising; the steps here are our choice.
 """
 
-from experiments.pages import page
+from experiments.pages import IMAGENET, page
 
 
 def get_config():
@@ -24,16 +24,7 @@ def get_config():
         ),
         model=dict(name="vgg", variant="D"),
         task=dict(name="classification"),
-        data=dict(
-            name="tfds:imagenet2012",
-            train="train[:99%]",
-            validation="train[99%:]",
-            test="validation",
-            image_size=224,
-            crop="random",
-            resident="no",
-            augment=("flip", "pca_color(0.1)"),
-        ),
+        data=dict(IMAGENET, augment=("flip", "pca_color(0.1)")),
         optimizer=dict(name="sgd", momentum=0.9, weight_decay=5e-4),
         schedule=dict(name="step", peak=0.01, boundaries=(190_000, 280_000, 330_000), factor=0.1),
         train=dict(batch_size=256, steps=370_000, log_every=100, evaluate_every=5_000, checkpoint_every=5_000),

@@ -6,7 +6,7 @@ Section 4.3: SGD with momentum 0.9, learning rate 0.045 that falls by 6 % every 
 0.5, averaged weights. The batch is our choice.
 """
 
-from experiments.pages import page
+from experiments.pages import IMAGENET, page
 
 
 def get_config():
@@ -23,16 +23,7 @@ def get_config():
         ),
         model=dict(name="xception"),
         task=dict(name="classification"),
-        data=dict(
-            name="tfds:imagenet2012",
-            train="train[:99%]",
-            validation="train[99%:]",
-            test="validation",
-            image_size=299,
-            crop="random",
-            resident="no",
-            augment=("flip",),
-        ),
+        data=dict(IMAGENET, image_size=299),
         optimizer=dict(name="sgd", momentum=0.9, weight_decay=1e-5),
         schedule=dict(name="exponential", peak=0.045, factor=0.94, every=9_908),
         train=dict(
