@@ -14,6 +14,7 @@ from models.errors import ModelError
 from models.layers.dropout import Dropout
 from models.layers.grouped_conv import grouped_conv
 from models.layers.norm import norm as normalisation
+from models.layers.pool import max_pool_ceil
 from models.layers.precision import exact
 from models.layers.squeeze_excite import SqueezeExcite
 from models.port import Port
@@ -92,7 +93,7 @@ class SENet(nn.Module):
             x = nn.relu(norm(name=f"bn{i}")(x))
         maps = {"stem": x}
         # The last window may reach beyond the map, as in Caffe.
-        x = nn.max_pool(x, (3, 3), (2, 2), padding=((0, 1), (0, 1)))
+        x = max_pool_ceil(x)
         for stage, count in enumerate(self.blocks):
             for i in range(count):
                 strides, name = 2 if stage > 0 and i == 0 else 1, f"layer{stage + 1}_{i}"
