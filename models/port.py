@@ -13,6 +13,7 @@ import dataclasses
 import re
 from collections import defaultdict
 from collections.abc import Callable, Mapping
+from typing import Any
 
 import numpy as np
 from flax.traverse_util import flatten_dict, unflatten_dict
@@ -48,6 +49,8 @@ class Port:
       flattened: expression on our path -> (H, W) of the map that a dense layer reads flattened. torch flattens the
         channels first, so the inputs of its kernel are in another order.
       ignored: expressions on names of theirs that have no leaf here, besides IGNORED.
+      fields: field of our network -> its value in the other library, where names and shapes do not tell it apart from
+        other values: padding="symmetric".
     """
 
     names: Mapping[str, str | Callable[[re.Match], str]] = dataclasses.field(default_factory=dict)
@@ -55,6 +58,13 @@ class Port:
     layouts: Mapping[str, tuple[int, ...]] = dataclasses.field(default_factory=dict)
     flattened: Mapping[str, tuple[int, int]] = dataclasses.field(default_factory=dict)
     ignored: tuple[str, ...] = ()
+    fields: Mapping[str, Any] = dataclasses.field(default_factory=dict)
+
+    def check(self, network: Any) -> None:
+        """Raises ModelError where the network would compute other numbers from these weights than their library."""
+        for name, value in self.fields.items():
+            if (found := vars(network)[name]) != value:
+                raise ModelError(f"weights of this naming are of a network with {name}={value!r}, not {found!r}")
 
     def name(self, path: tuple[str, ...]) -> str:
         """The name of their tensor for our leaf ("params", "conv1", "kernel")."""

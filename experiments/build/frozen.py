@@ -1,9 +1,10 @@
 """Networks that take part in a task and are not trained: a VGG for style, an autoencoder for latents."""
 
+import dataclasses
 import functools
 import pathlib
 import sys
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from typing import Any
 
 import flax.linen as nn
@@ -51,12 +52,14 @@ def frozen_variables(
     where = f"frozen.{role}.weights={weights!r}"
     try:
         if not path.is_dir():
-            return _of_file(path, network, like)
+            whole = jax.eval_shape(functools.partial(_with_head(network).init, train=False), jax.random.key(0), image)
+            return _of_file(path, network, like, flatten_dict(whole).keys() - flatten_dict(like).keys())
         check_trained_so(path, section)
         check_scaled_so(path, data, info)
         return _of_run(path, like)
     except ValueError as error:  # of which TrainingError, ModelError and PageError are kinds
-        raise PageError(f"{where}: {str(error).splitlines()[0]}") from error
+        first, *more = str(error).splitlines()
+        raise PageError(f"{where}: {first}{f' (and {len(more)} more)' if more else ''}") from error
 
 
 def check_trained_so(workdir: pathlib.Path, section: Mapping[str, Any]) -> None:
@@ -106,15 +109,32 @@ def _of_run(workdir: pathlib.Path, like: Mapping) -> dict[str, Any]:
     return jax.tree.unflatten(jax.tree.structure(like), [kept[path] for path in wanted])
 
 
-def _of_file(file: pathlib.Path, network: nn.Module, like: Mapping) -> dict[str, Any]:
-    """Of an .npz; the naming is the first of the network's PORTS that fits."""
+def _with_head(network: nn.Module) -> nn.Module:
+    """The network with a head, which a frozen one does not have."""
+    fields = {field.name for field in dataclasses.fields(network)}
+    return network.clone(
+        **{name: value for name, value in {"num_classes": 1, "headless": False}.items() if name in fields}
+    )
+
+
+def _of_file(file: pathlib.Path, network: nn.Module, like: Mapping, head: Collection[tuple]) -> dict[str, Any]:
+    """Of an .npz; the naming is the first of the network's PORTS that fits.
+
+    Args:
+      head: the paths of the leaves that the network has with a head. Their tensors are left out; any other tensor
+        without a place is an error, because the file is then of another network, such as a deeper one.
+    """
     if not file.is_file():
         raise ValueError("there is no such work directory or file")
-    tensors, failures, wanted = read_arrays(file), [], flatten_dict(like)
+    tensors, failures = read_arrays(file), []
     for port in vars(sys.modules[type(network).__module__]).get("PORTS", {}).values():
-        ours = {port.name(path) for path in wanted}  # the file may also have a head
+        left_out = {port.name(path) for path in head}
         try:
-            return from_torch({name: x for name, x in tensors.items() if name in ours}, like, port)
+            variables = from_torch({name: x for name, x in tensors.items() if name not in left_out}, like, port)
+            port.check(network)
+            return variables
         except ModelError as error:
             failures.append(error)
-    raise failures[-1] if failures else ValueError(f"{type(network).__name__} has no table of names for weights")
+    if not failures:
+        raise ValueError(f"{type(network).__name__} has no table of names for weights")
+    raise min(failures, key=lambda error: str(error).count("\n"))

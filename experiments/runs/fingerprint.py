@@ -44,6 +44,7 @@ _SHOWN = (
 )
 _ALWAYS = (("experiments.build.parts", ""), ("training.evaluate", ""))
 _MEASURED = (("experiments.evaluation.evaluations", ""), ("experiments.evaluation.snapshots", ""))  # extra measures
+_OF_SECTION = {"experiments.build.frozen": "frozen."}  # runs only where the page has keys of this section
 _EMPTY = (None, False, 0, "", [], {})
 
 Name = tuple[str, str]  # a module and a top-level name in it; "" for all of the module
@@ -59,7 +60,8 @@ def fingerprint(page: ConfigDict, root: pathlib.Path = ROOT) -> str:
     }
     digest = hashlib.sha256(json.dumps(recipe, sort_keys=True).encode())
     words = frozenset(re.findall(r"\w+", " ".join(map(str, recipe.values()))))
-    for (module, name), text in sorted(reached(_entries(page), words, root).items()):
+    idle = frozenset(module for module, section in _OF_SECTION.items() if not any(key.startswith(section) for key in recipe))
+    for (module, name), text in sorted(reached(_entries(page), words, root, idle).items()):
         digest.update(f"{module}:{name}\n{text}".encode())
     return digest.hexdigest()[:10]
 
@@ -80,29 +82,32 @@ def _entries(page: ConfigDict) -> Iterator[Name]:
         yield module, attribute
 
 
-def reached(entries: Iterable[Name], words: frozenset[str], root: pathlib.Path) -> dict[Name, str]:
+def reached(
+    entries: Iterable[Name], words: frozenset[str], root: pathlib.Path, idle: frozenset[str] = frozenset()
+) -> dict[Name, str]:
     """The definitions that `entries` are or use, directly or not, with their texts.
 
     Args:
       words: on the page. Only their lines count in a table {"name": "module:attribute"}. In a table that code looks up
         with `choose`, the lines count whose word is on the page or a string in the code that is reached, such as the
         default of a field. If there is none, all lines count.
+      idle: modules that do not run for the page.
     """
     entries, strings = list(entries), words
     while True:  # a line of a table may reach code with more strings
-        found = _reached(entries, words, strings, root)
+        found = _reached(entries, words, strings, root, idle)
         more = strings.union(*(part.strings for parts in found.values() for part in parts))
         if more == strings:
             return {name: "".join(part.text for part in parts) for name, parts in found.items()}
         strings = more
 
 
-def _reached(entries, words, strings, root) -> dict[Name, list["_Part"]]:
+def _reached(entries, words, strings, root, idle) -> dict[Name, list["_Part"]]:
     found: dict[Name, list[_Part]] = {}
     left = list(entries)
     while left:
         module, name = left.pop()
-        if not module.startswith(_ROOMS) or module.startswith(_SHOWN) or (module, name) in found:
+        if not module.startswith(_ROOMS) or module.startswith(_SHOWN) or module in idle or (module, name) in found:
             continue
         content = _content(module, root)
         if name == "":

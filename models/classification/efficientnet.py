@@ -146,6 +146,7 @@ PORTS = {
             r"/se/": "/2/",
             r"/project/": "/3/0/",
             r"/project_bn/": "/3/1/",
-        }
+        },
+        fields=dict(padding="symmetric"),
     )
 }

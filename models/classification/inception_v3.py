@@ -174,4 +174,7 @@ class InceptionV3(nn.Module):
         return exact(x)
 
 
-PORTS = {"torchvision": Port(ignored=(r"^AuxLogits\.",)), "pytorch_fid": Port()}
+PORTS = {
+    "torchvision": Port(ignored=(r"^AuxLogits\.",), fields=dict(variant="torchvision")),
+    "pytorch_fid": Port(fields=dict(variant="fid")),
+}

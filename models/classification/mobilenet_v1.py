@@ -102,6 +102,7 @@ PORTS = {
             r"/depthwise_bn/": "/bn1/",
             r"/pointwise/": "/conv_pw/",
             r"/pointwise_bn/": "/bn2/",
-        }
+        },
+        fields=dict(padding="symmetric", epsilon=1e-5),
     )
 }

@@ -112,7 +112,8 @@ def torchvision(blocks: int) -> Port:
             r"/depthwise_bn/": "/1/1/",
             r"/project/": "/2/",
             r"/project_bn/": "/3/",
-        }
+        },
+        fields=dict(padding="symmetric", epsilon=1e-5),
     )
 
 

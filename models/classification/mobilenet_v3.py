@@ -132,7 +132,7 @@ def _torchvision(variant: str) -> Port:
         for i, name in enumerate(layers):
             ours, theirs = f"^block{number}/{name}", f"features/{number}/block/{i}/"
             names |= {f"{ours}/": theirs if name == "se" else f"{theirs}0/", f"{ours}_bn/": f"{theirs}1/"}
-    return Port(names=names)
+    return Port(names=names, fields=dict(padding="symmetric"))
 
 
 PORTS = {f"torchvision_{variant}": _torchvision(variant) for variant in VARIANTS}

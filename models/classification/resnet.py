@@ -252,8 +252,8 @@ TIMM = {
     r"/cbam/(conv|bn)/": r"/se/spatial/conv/\1/",
 }
 PORTS = {
-    "torchvision": Port(names=BOTH),
-    "timm": Port(names=TIMM),
+    "torchvision": Port(names=BOTH, fields=dict(version="v1.5")),
+    "timm": Port(names=TIMM, fields=dict(version="v1.5")),
     # timm's blocks with selective kernels name a BatchNorm by its convolution.
     "timm_sk": Port(
         names={

@@ -160,6 +160,7 @@ PORTS = {
             r"^up(\d)/": lambda match: f"up{int(match[1]) + 1}/conv/double_conv/",
             r"^upsample(\d)/": lambda match: f"up{int(match[1]) + 1}/up/",
             r"^head/": "outc/conv/",
-        }
+        },
+        fields=dict(padding="same"),
     )
 }

@@ -175,8 +175,12 @@ def test_frozen_networks_are_what_a_run_or_a_file_holds(tmp_path):
     of_file = Parts(frozen(weights=str(tmp_path / "torch.npz"))).frozen
     jax.tree.map(np.testing.assert_array_equal, of_file, parts.frozen)
     np.savez(tmp_path / "other.npz", conv=np.zeros(3))
-    with pytest.raises(PageError, match=r"frozen.features.weights='.*other.npz': no tensor hidden_0"):
+    with pytest.raises(PageError, match=r"frozen.features.weights='.*other.npz': no place for conv \(and 2 more\)"):
         _ = Parts(frozen(weights=str(tmp_path / "other.npz"))).frozen
+    with pytest.raises(PageError, match=r"frozen.features.weights='.*torch.npz': no place for hidden_1.bias \(and"):
+        deeper = {f"hidden_1.{name}": np.zeros(3) for name in ("weight", "bias")}
+        np.savez(tmp_path / "torch.npz", **to_torch({"params": params}, mlp.PORTS["torch"]), **deeper)
+        _ = Parts(frozen(weights=str(tmp_path / "torch.npz"))).frozen
     with pytest.raises(PageError, match=r"frozen.features.weights=.*was trained with model.activation='relu'"):
         _ = Parts(frozen(weights=str(tmp_path / "run"), activation="tanh")).frozen
     with pytest.raises(PageError, match="there is no such work directory or file"):

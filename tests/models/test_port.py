@@ -54,6 +54,8 @@ VGG = vgg.VGG(width=2, hidden=(3, 3))
 DDPM = ddpm_unet.DDPMUNet(width=32, attention=(8,), groups=16, conditional=True)
 
 # (module, its port) -> a network with every kind of leaf, and the shapes of its inputs.
+SYMMETRIC = dict(padding="symmetric")
+TORCH = dict(**SYMMETRIC, epsilon=1e-5)
 CASES = {
     (mlp, "torch"): (MLP(hidden=(5,), num_classes=3), [(1, 4, 3, 2)]),
     (lenet, "torch"): (lenet.LeNet5(), [(1, 28, 28, 1)]),
@@ -93,11 +95,11 @@ CASES = {
     ),
     (senet, "timm"): (senet.SENet((1, 2, 1, 1), 8, 2), [(1, 32, 32, 3)]),
     (preact_cifar, "xternalz"): (preact_cifar.CifarPreActResNet(8, shortcut="B"), [(1, 8, 8, 3)]),
-    (mobilenet_v1, "timm"): (mobilenet_v1.MobileNetV1(0.25), [(1, 32, 32, 3)]),
-    (mobilenet_v2, "torchvision"): (mobilenet_v2.MobileNetV2(0.25), [(1, 32, 32, 3)]),
-    (mobilenet_v3, "torchvision_large"): (mobilenet_v3.MobileNetV3(width=0.25), [(1, 32, 32, 3)]),
-    (mobilenet_v3, "torchvision_small"): (mobilenet_v3.MobileNetV3("small", 0.25), [(1, 32, 32, 3)]),
-    (efficientnet, "torchvision"): (efficientnet.EfficientNet(width=0.25, depth=0.3), [(1, 32, 32, 3)]),
+    (mobilenet_v1, "timm"): (mobilenet_v1.MobileNetV1(0.25, **TORCH), [(1, 32, 32, 3)]),
+    (mobilenet_v2, "torchvision"): (mobilenet_v2.MobileNetV2(0.25, **TORCH), [(1, 32, 32, 3)]),
+    (mobilenet_v3, "torchvision_large"): (mobilenet_v3.MobileNetV3(width=0.25, **SYMMETRIC), [(1, 32, 32, 3)]),
+    (mobilenet_v3, "torchvision_small"): (mobilenet_v3.MobileNetV3("small", 0.25, **SYMMETRIC), [(1, 32, 32, 3)]),
+    (efficientnet, "torchvision"): (efficientnet.EfficientNet(width=0.25, depth=0.3, **SYMMETRIC), [(1, 32, 32, 3)]),
     (squeezenet, "torchvision_1_0"): (squeezenet.SqueezeNet(width=0.25), [(1, 32, 32, 3)]),
     (squeezenet, "torchvision_1_1"): (squeezenet.SqueezeNet("1.1", 0.25), [(1, 32, 32, 3)]),
     (shufflenet_v2, "torchvision"): (
@@ -142,6 +144,7 @@ def test_import_and_export_are_exact_inverses(module, port):
     network, shapes = CASES[module, port]
     like = abstract(network, *map(jnp.zeros, shapes), train=False)
     port = module.PORTS[port]
+    port.check(network)
     variables = filled(like)
     tensors = to_torch(variables, port)
     jax.tree.map(np.testing.assert_array_equal, from_torch(tensors, like, port), variables)
@@ -152,6 +155,17 @@ def test_import_and_export_are_exact_inverses(module, port):
     assert again.keys() == tensors.keys()
     for name, tensor in tensors.items():
         np.testing.assert_array_equal(again[name], tensor, err_msg=name)
+
+
+@pytest.mark.parametrize(("module", "port"), [(mobilenet_v2, "torchvision"), (inception_v3, "pytorch_fid")])
+def test_a_network_of_other_conventions_is_refused(module, port):
+    """Names and shapes are equal, but not the numbers."""
+    with pytest.raises(
+        ModelError, match=r"weights of this naming are of a network with (padding|variant)='\w+', not '"
+    ):
+        module.PORTS[port].check(
+            {mobilenet_v2: mobilenet_v2.MobileNetV2(), inception_v3: inception_v3.InceptionV3()}[module]
+        )
 
 
 @pytest.mark.parametrize(("module", "port"), GOLDENS)
