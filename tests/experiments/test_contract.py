@@ -19,7 +19,7 @@ from ml_collections import ConfigDict
 
 from experiments.build.parts import Parts
 from experiments.errors import PageError
-from experiments.pages.catalogue import pages
+from experiments.pages.catalogue import load, pages
 from experiments.pages.component import find
 from experiments.pages.schema import components
 from experiments.runs.run import Run, build
@@ -39,6 +39,9 @@ ON_DEVICES = ("resnet20_cifar10", "wgan_gp_gaussians", "ddpm_mnist_small", "unet
 
 # The first program of each combination of networks: the others differ in what surrounds them.
 ONE_OF_EACH = list({networks(name): name for name in reversed(PROGRAMS)}.values())[::-1]
+
+# Those whose program is compiled as for users in the comparison with no compilation: one of each task.
+AS_USERS_COMPILE = {load(name).task.name: name for name in reversed(PROGRAMS)}.values()
 
 # The few lower for both accelerators under both placements; every other program for one of the four, in turn.
 PLACEMENTS = list(itertools.product(("pmap", "mesh"), ("gpu", "tpu")))
@@ -128,9 +131,10 @@ class Case:
 
     @functools.cached_property
     def compiled(self):
-        """`gradients`, each compiled as for users."""
+        """`gradients`, each compiled."""
+        options = AS_FOR_USERS if self.name in AS_USERS_COMPILE else None
         return {
-            player: (jax.jit(gradient, compiler_options=AS_FOR_USERS), own)
+            player: (jax.jit(gradient, compiler_options=options), own)
             for player, (gradient, own) in self.gradients.items()
         }
 

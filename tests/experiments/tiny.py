@@ -20,6 +20,7 @@ from experiments.pages.catalogue import load, pages
 from experiments.pages.component import find
 from experiments.pages.schema import PLAIN, is_component
 from experiments.pages.stored import canonical
+from models.classification import efficientnet, mobilenet_v3
 from models.classification.resnet import DEPTHS
 
 ROLES = ("train", "validation", "test")
@@ -207,9 +208,12 @@ TRAINING = dict(
 
 
 def few_blocks(monkeypatch) -> None:
-    """One block for each stage of the networks whose depth is a line of a table: another depth has other blocks."""
+    """Fewer blocks in the networks whose depth is a table: one for each stage, or one of each kind."""
     for depth in DEPTHS:
         monkeypatch.setitem(DEPTHS, depth, (1,) * len(DEPTHS[depth]))
+    monkeypatch.setattr(efficientnet, "STAGES", efficientnet.STAGES[:3])
+    small = mobilenet_v3.VARIANTS["small"]
+    monkeypatch.setitem(mobilenet_v3.VARIANTS, "small", tuple(stage[:1] for stage in small[:3]))
 
 
 def tiny(name: str, folder: pathlib.Path, **train: Any) -> ConfigDict:
