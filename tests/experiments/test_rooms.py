@@ -26,6 +26,7 @@ ORDER = (
     "runs",
     "evaluation",
     "build",
+    "weights",
     "pages",
     "terminal",
     "errors",
