@@ -19,6 +19,8 @@ def arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--workdir", required=True, metavar="DIR", help="the new work directory")
     parser.add_argument("--classes", metavar="FILE", help="the names of the classes, a line each; default: numbers")
     parser.add_argument("--player", default="", metavar="NAME", help="of a page with several networks: which one")
+    naming = "the library of the names, a key of the network's PORTS; default: as they tell"
+    parser.add_argument("--naming", default="", metavar="NAME", help=naming)
     partial = "leave out names without a counterpart: weights that the file lacks stay random"
     parser.add_argument("--partial", action="store_true", help=partial)
     parser.epilog = "Any key of the page is set by --config.section.key=value."
@@ -47,6 +49,7 @@ def run(options: argparse.Namespace) -> int:
             player=options.player,
             classes=classes,
             partial=options.partial,
+            naming=options.naming,
         )
     except ModelError as error:
         for line in str(error).splitlines():

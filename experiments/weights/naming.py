@@ -12,16 +12,16 @@ import jax
 import numpy as np
 from flax.traverse_util import flatten_dict, unflatten_dict
 
-from experiments.errors import PageError
+from experiments.errors import PageError, near
 from experiments.weights.reading import Tensors
 from models.errors import ModelError
 from models.port import IGNORED, Port, from_torch
 
-# Tensors that another layout has with an axis for the heads: (name, axes that are joined).
+# Flax's own attention has an axis for the heads: name -> (number of axes, the first of the two that are joined).
 HEADS = {
-    r"MultiHeadDotProductAttention_\d+\.(query|key|value)\.kernel$": (1, 2),
-    r"MultiHeadDotProductAttention_\d+\.(query|key|value)\.bias$": (0, 1),
-    r"MultiHeadDotProductAttention_\d+\.out\.kernel$": (0, 1),
+    r"MultiHeadDotProductAttention_\d+\.(query|key|value)\.kernel$": (3, 1),
+    r"MultiHeadDotProductAttention_\d+\.(query|key|value)\.bias$": (2, 0),
+    r"MultiHeadDotProductAttention_\d+\.out\.kernel$": (3, 0),
 }
 
 
@@ -55,11 +55,10 @@ def plain(tensors: Tensors) -> Tensors:
 
 
 def _joined(name: str, tensor: np.ndarray) -> np.ndarray:
-    axes = next((axes for pattern, axes in HEADS.items() if re.search(pattern, name)), None)
-    if axes is None or tensor.ndim <= axes[1]:
+    ndim, first = next((entry for pattern, entry in HEADS.items() if re.search(pattern, name)), (-1, 0))
+    if tensor.ndim != ndim:
         return tensor
-    first, last = axes
-    return tensor.reshape(*tensor.shape[:first], -1, *tensor.shape[last + 1 :])
+    return tensor.reshape(*tensor.shape[:first], -1, *tensor.shape[first + 2 :])
 
 
 def matches(tensors: Tensors, like: Mapping, namings: Mapping[str, Port]) -> list[Match]:
@@ -67,8 +66,8 @@ def matches(tensors: Tensors, like: Mapping, namings: Mapping[str, Port]) -> lis
     found = []
     for naming, port in namings.items():
         try:
-            ours = {port.name(path) for path in flatten_dict(like)}
-        except KeyError:  # it numbers the layers of another variant
+            ours = {port.name(path): _shape(port, path, leaf) for path, leaf in flatten_dict(like).items()}.keys()
+        except (KeyError, ValueError):  # it numbers the layers, or lays out the kernels, of another variant
             continue
         left = {n for n in tensors.keys() - ours if not any(re.search(p, n) for p in (*IGNORED, *port.ignored))}
         common = ours & tensors.keys()
@@ -76,41 +75,62 @@ def matches(tensors: Tensors, like: Mapping, namings: Mapping[str, Port]) -> lis
     return sorted(found, key=lambda match: (-len(match.found), len(match.missing) + len(match.left)))
 
 
-def recognise(tensors: Tensors, network: nn.Module, like: Mapping) -> Match:
-    """The naming of `plain` tensors that fits the network best. Raises PageError where not half of the names do."""
-    found = matches(tensors, like, ports(network))
-    if not found or 2 * len(found[0].found) < min(len(tensors), len(found[0].found) + len(found[0].missing)):
-        best = f"; {found[0].naming} has {len(found[0].found)} of the names" if found and found[0].found else ""
+def recognise(tensors: Tensors, network: nn.Module, like: Mapping, naming: str = "") -> list[Match]:
+    """The namings that fit the names of `plain` tensors best and equally well; `naming`: that one alone.
+
+    Raises PageError where not half of the names fit, and for an unknown naming.
+    """
+    namings = ports(network)
+    if naming:
+        if naming not in namings:
+            raise PageError(f"--naming {naming}{near(naming, namings)}")
+        namings = {naming: namings[naming]}
+    found = matches(tensors, like, namings)
+    best = found[0] if found else None
+    if best is None or 2 * len(best.found) < min(len(tensors), len(best.found) + len(best.missing)):
+        hint = f"; {best.naming} has {len(best.found)} of the names" if best and best.found else ""
         raise PageError(
-            f"the weights are not of {type(network).__name__}, whose namings are {', '.join(ports(network))}: the file"
-            f" has {_some(tensors)}{best}"
+            f"the weights are not of {type(network).__name__}, whose namings are {', '.join(namings)}: the file"
+            f" has {_some(tensors)}{hint}"
         )
-    return found[0]
+    return [match for match in found if match.found == best.found]
 
 
-def convert(tensors: Tensors, network: nn.Module, like: Mapping, partial: bool = False) -> tuple[dict, Match]:
+def convert(
+    tensors: Tensors, network: nn.Module, like: Mapping, partial: bool = False, naming: str = ""
+) -> tuple[dict, Match]:
     """(variables as `like` of numpy arrays, the naming) of `plain` tensors.
 
     Args:
       partial: leave out leaves without a tensor and tensors without a leaf; `found` of the naming has the others.
+      naming: a key of the network's PORTS; "": it follows from the names.
 
     Raises:
-      PageError: another network's tensors. ModelError: a line for each name that is missing, has no place or another
-        shape.
+      PageError: another network's tensors, or two namings that fit and read them differently. ModelError: a line for
+        each name that is missing, has no place or another shape.
     """
-    best = recognise(tensors, network, like)
-    if partial:
-        kept = {path: leaf for path, leaf in flatten_dict(like).items() if best.port.name(path) in best.found}
-        return from_torch({name: tensors[name] for name in best.found}, unflatten_dict(kept), best.port), best
-    failure = None
-    for match in matches(tensors, like, ports(network)):  # two namings may differ in layout alone
-        if match.found != best.found:
-            break
+    fitting, failures = [], []
+    for match in recognise(tensors, network, like, naming):
+        wanted, given = flatten_dict(like), tensors
+        if partial:
+            wanted = {path: leaf for path, leaf in wanted.items() if match.port.name(path) in match.found}
+            given = {name: tensors[name] for name in match.found}
         try:
-            return from_torch(tensors, like, match.port), match
+            fitting.append((from_torch(given, unflatten_dict(wanted), match.port), match))
         except ModelError as error:
-            failure = failure or error
-    raise failure
+            failures.append(error)
+    if not fitting:
+        raise failures[0]
+    first, *others = (variables for variables, _ in fitting)
+    if any(not _equal(first, other) for other in others):
+        names = ", ".join(match.naming for _, match in fitting)
+        raise PageError(f"the names fit {names}, which lay out the weights differently: choose one by --naming")
+    return fitting[0]
+
+
+def _equal(a: Mapping, b: Mapping) -> bool:
+    b = flatten_dict(b)
+    return all(np.array_equal(x, b[path]) for path, x in flatten_dict(a).items())
 
 
 def shapes(network: nn.Module, *inputs: Any) -> dict:

@@ -1,6 +1,6 @@
 """Small files of torch in its two formats, for the reader that needs no torch.
 
-    python -m tests.goldens.make_torch_files    # needs torch
+python -m tests.goldens.make_torch_files    # needs torch
 """
 
 import pathlib
