@@ -134,7 +134,7 @@ def test_a_run_starts_from_it_and_a_frozen_network_takes_it(weights, fovea, smal
     accuracy = [next(line for line in out.splitlines() if "accuracy" in line) for out in evaluated]
     assert accuracy[0] == accuracy[1]
 
-    image, info, section = np.zeros((1, 8, 8, 1), np.float32), run.parts.info, {"weights": tmp_path / "imported"}
+    image, info, section = np.zeros((1, 8, 8, 1), np.float32), run.parts.info, {"weights": str(tmp_path / "imported")}
     frozen = frozen_variables("features", network.clone(num_classes=0), section, image, page.data, info)
     kept = {path: x for path, x in flatten_dict(variables).items() if path[1] in frozen["params"]}
     assert kept and kept.keys() < flatten_dict(variables).keys()
