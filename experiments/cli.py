@@ -29,6 +29,7 @@ COMMANDS = {
     "predict": "Apply a trained network to images.",
     "sample": "Draw images from a trained generative network.",
     "import": "Make a work directory of weights that were trained elsewhere.",
+    "export": "Write a trained network for other libraries, or as a StableHLO program.",
     "launch": "Train what a page describes, on another machine.",
     "sweep": "Search over keys of a page; the same command resumes it.",
     "ps": "List the runs under a folder: state, step, speed, best metric.",

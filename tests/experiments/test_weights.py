@@ -4,6 +4,7 @@ import json
 import pathlib
 import pickle
 import pickletools
+import sys
 import zipfile
 
 import ml_dtypes
@@ -11,7 +12,7 @@ import numpy as np
 import pytest
 
 from experiments.errors import PageError
-from experiments.weights import safetensors, torch_files
+from experiments.weights import hdf5, safetensors, torch_files
 from experiments.weights.hdf5 import plain_name
 from experiments.weights.reading import read_weights
 from tests.goldens.record import HERE
@@ -72,6 +73,23 @@ def test_names_of_numpy_and_keras_are_joined_by_dots(tmp_path):
     assert list(read_weights(tmp_path / "x.npz")) == ["block1_conv1.kernel"]
     assert plain_name("model_weights/block1_conv1/block1_conv1/kernel:0") == "block1_conv1/kernel"
     assert plain_name("layers/conv2d/vars/0") == "layers/conv2d/vars/0"
+
+
+def test_files_of_keras(tmp_path):
+    h5py = pytest.importorskip("h5py")
+    with h5py.File(tmp_path / "w.h5", "w") as file:
+        file["block1_conv1/block1_conv1/kernel:0"] = np.ones((3, 3, 3, 2), np.float32)
+        file["optimizer/vars/0"] = np.zeros(1)
+    assert {name: x.shape for name, x in read_weights(tmp_path / "w.h5").items()} == {
+        "block1_conv1.kernel": (3, 3, 3, 2)
+    }
+
+
+def test_a_keras_file_without_the_extra_names_it(tmp_path, monkeypatch):
+    monkeypatch.setitem(sys.modules, "h5py", None)
+    (tmp_path / "w.h5").write_bytes(hdf5.MAGIC)
+    with pytest.raises(PageError, match=r"a Keras file needs h5py: pip install 'fovea\[keras\]'"):
+        read_weights(tmp_path / "w.h5")
 
 
 def _data_pickle(path) -> bytes:
