@@ -27,6 +27,7 @@ ORDER = (
     "evaluation",
     "build",
     "weights",
+    "explain",
     "pages",
     "terminal",
     "errors",
