@@ -54,7 +54,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         options = _parse(words)
         options.began = began
-        return _module(options.command).run(options) or 0
+        return module(options.command).run(options) or 0
     except USER_ERRORS as error:
         print(f"fovea: {one_line(str(error))}", file=sys.stderr)
         return EXIT_BAD_INPUT
@@ -65,7 +65,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return EXIT_BAD_INPUT
 
 
-def _module(command: str):
+def module(command: str):
     """Of a command; that of one whose name is a word of Python ends in "_"."""
     return importlib.import_module(f"experiments.commands.{command}{'_' if keyword.iskeyword(command) else ''}")
 
@@ -77,7 +77,7 @@ def _parse(words: list[str]) -> argparse.Namespace:
     for name, text in COMMANDS.items():
         command = commands.add_parser(name, help=text, description=text, allow_abbrev=False)
         if words[:1] == [name]:
-            _module(name).arguments(command)
+            module(name).arguments(command)
             _check_flags(words[1:], command)
     if words and words[0] not in COMMANDS and not words[0].startswith("-"):
         raise PageError(f"unknown command {words[0]!r}{near(words[0], COMMANDS)}")
