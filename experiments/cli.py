@@ -8,6 +8,7 @@ import argparse
 import errno
 import importlib
 import io
+import keyword
 import os
 import pathlib
 import re
@@ -27,6 +28,9 @@ COMMANDS = {
     "eval": "Measure a trained network; adds to DIR/eval.json.",
     "predict": "Apply a trained network to images.",
     "sample": "Draw images from a trained generative network.",
+    "import": "Make a work directory of weights that were trained elsewhere.",
+    "export": "Write a trained network for other libraries, or as a StableHLO program.",
+    "explain": "Show why a classifier gives its answers, as pictures.",
     "launch": "Train what a page describes, on another machine.",
     "sweep": "Search over keys of a page; the same command resumes it.",
     "ps": "List the runs under a folder: state, step, speed, best metric.",
@@ -50,7 +54,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         options = _parse(words)
         options.began = began
-        return importlib.import_module(f"experiments.commands.{options.command}").run(options) or 0
+        return module(options.command).run(options) or 0
     except USER_ERRORS as error:
         print(f"fovea: {one_line(str(error))}", file=sys.stderr)
         return EXIT_BAD_INPUT
@@ -61,6 +65,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return EXIT_BAD_INPUT
 
 
+def module(command: str):
+    """Of a command; that of one whose name is a word of Python ends in "_"."""
+    return importlib.import_module(f"experiments.commands.{command}{'_' if keyword.iskeyword(command) else ''}")
+
+
 def _parse(words: list[str]) -> argparse.Namespace:
     """The arguments of a command; for one that reads pages also its `overrides`, and `page` where it reads one."""
     parser = _Parser(prog="fovea", description="Computer vision experiments in JAX.")
@@ -68,7 +77,7 @@ def _parse(words: list[str]) -> argparse.Namespace:
     for name, text in COMMANDS.items():
         command = commands.add_parser(name, help=text, description=text, allow_abbrev=False)
         if words[:1] == [name]:
-            importlib.import_module(f"experiments.commands.{name}").arguments(command)
+            module(name).arguments(command)
             _check_flags(words[1:], command)
     if words and words[0] not in COMMANDS and not words[0].startswith("-"):
         raise PageError(f"unknown command {words[0]!r}{near(words[0], COMMANDS)}")

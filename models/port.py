@@ -97,6 +97,24 @@ class Port:
         return (*range(2, ndim), 1, 0) if path[-1] == "kernel" and ndim > 1 else tuple(range(ndim))
 
 
+@dataclasses.dataclass(frozen=True)
+class BlueFirst(Port):
+    """A port of a network whose images have the channels blue, green, red, as OpenCV reads them; ours have red first.
+
+    Attributes:
+      first: expression on our path of the kernels that read the image, whose input channels are turned round.
+    """
+
+    first: str = r"(?!)"
+
+    def ours(self, path, array):
+        array = super().ours(path, array)
+        return array[..., ::-1, :] if re.search(self.first, "/".join(path[1:])) else array
+
+    def theirs(self, path, array):
+        return super().theirs(path, array[..., ::-1, :] if re.search(self.first, "/".join(path[1:])) else array)
+
+
 def from_torch(tensors: Mapping[str, np.ndarray], like: Mapping, port: Port = Port()) -> dict:
     """Numpy variables of the structure, shapes and types of `like`.
 

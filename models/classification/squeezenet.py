@@ -14,7 +14,7 @@ from models.errors import ModelError, choose
 from models.layers.dropout import Dropout
 from models.layers.pool import max_pool_ceil
 from models.layers.precision import exact
-from models.port import Port
+from models.port import BlueFirst, Port
 
 # Channels and window of the first convolution, and the squeezed channels of the fire modules between poolings; each
 # expands to four times as many of both kinds. "1.1" is the authors' later network of 2.4 times fewer multiply-adds.
@@ -94,4 +94,16 @@ def _torchvision(variant: str) -> Port:
     return Port(names=names)
 
 
-PORTS = {f"torchvision_{variant.replace('.', '_')}": _torchvision(variant) for variant in VARIANTS}
+PORTS = {
+    **{f"torchvision_{variant.replace('.', '_')}": _torchvision(variant) for variant in VARIANTS},
+    # The authors' model for Caffe, both variants: conv1, fire2 to fire9, conv10, and images with blue first.
+    "caffe": BlueFirst(
+        names={
+            r"^stem/": "conv1/",
+            r"^fire(\d)/": lambda match: f"fire{int(match[1]) + 1}/",
+            "/squeeze/": "/squeeze1x1/",
+            r"^classifier/": "conv10/",
+        },
+        first="^stem/kernel$",
+    ),
+}

@@ -16,7 +16,7 @@ from models.layers.norm import norm as normalisation
 from models.layers.pool import adaptive_avg_pool, max_pool
 from models.layers.precision import exact
 from models.layers.sliding import SlidingDense
-from models.port import Port
+from models.port import BlueFirst, Port
 
 # Table 1: the windows of the convolutions of each stage; "lrn" is a local response normalisation.
 VARIANTS = {
@@ -110,7 +110,15 @@ def _torchvision(variant: str, norm: str) -> Port:
 
 
 PORTS = {
-    f"torchvision_{name}{suffix}": _torchvision(variant, norm)
-    for name, variant in {"vgg11": "A", "vgg13": "B", "vgg16": "D", "vgg19": "E"}.items()
-    for suffix, norm in {"": "none", "_bn": "batch"}.items()
+    **{
+        f"torchvision_{name}{suffix}": _torchvision(variant, norm)
+        for name, variant in {"vgg11": "A", "vgg13": "B", "vgg16": "D", "vgg19": "E"}.items()
+        for suffix, norm in {"": "none", "_bn": "batch"}.items()
+    },
+    # keras.applications, whose kernels are laid out as ours and whose images have blue first.
+    "keras": BlueFirst(
+        names={r"^conv(\d)_": r"block\1_conv", "^classifier/": "predictions/", "weight$": "kernel"},
+        layouts={r"^conv.*/kernel$": (0, 1, 2, 3), r"^(fc\d|classifier)/kernel$": (0, 1)},
+        first="^conv1_1/kernel$",
+    ),
 }

@@ -243,4 +243,23 @@ PORTS = {
         },
         ignored=(r"mask_token$",),
     ),
+    # The authors' vision_transformer, with the axes of the heads joined to the width: kernels are laid out as ours.
+    "vit_jax": Port(
+        names={
+            r"^token$": "cls",
+            r"^positions$": "Transformer/posembed_input/pos_embedding",
+            r"^representation/": "pre_logits/",
+            r"/attention/": "/MultiHeadDotProductAttention_1/",
+            r"/norm1/weight$": "/LayerNorm_0/scale",
+            r"/norm2/weight$": "/LayerNorm_2/scale",
+            r"/norm1/": "/LayerNorm_0/",
+            r"/norm2/": "/LayerNorm_2/",
+            r"/mlp(\d)/": lambda match: f"/MlpBlock_3/Dense_{int(match[1]) - 1}/",
+            r"^block(\d+)/": r"Transformer/encoderblock_\1/",
+            r"^norm/weight$": "Transformer/encoder_norm/scale",
+            r"^norm/": "Transformer/encoder_norm/",
+            "weight$": "kernel",
+        },
+        layouts={"^embedding/kernel$": (0, 1, 2, 3), "kernel$": (0, 1)},
+    ),
 }

@@ -78,7 +78,7 @@ def test_an_unknown_flag_names_the_near_miss(fovea, arguments, wrong, meant):
 
 def test_every_command_has_its_arguments_and_its_function():
     for name in cli.COMMANDS:
-        module = importlib.import_module(f"experiments.commands.{name}")
+        module = cli.module(name)
         assert callable(module.arguments) and callable(module.run), name
 
 

@@ -26,6 +26,8 @@ ORDER = (
     "runs",
     "evaluation",
     "build",
+    "weights",
+    "explain",
     "pages",
     "terminal",
     "errors",

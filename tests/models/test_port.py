@@ -117,6 +117,9 @@ CASES = {
         swin.Swin(patch=2, window=4, width=4, depths=(2, 2), heads=(1, 2)),
         [(1, 32, 32, 3)],
     ),
+    (squeezenet, "caffe"): (squeezenet.SqueezeNet(width=0.25), [(1, 32, 32, 3)]),
+    (vgg, "keras"): (VGG, [(1, 32, 32, 3)]),
+    (vit, "vit_jax"): (VIT.clone(representation=7), [(1, 32, 32, 3)]),
 }
 # The names that the other library gives, where a golden has recorded them.
 GOLDENS = {
