@@ -4,17 +4,20 @@ import numpy as np
 
 
 def cluster(sizes: np.ndarray, count: int, seed: int = 0) -> tuple[np.ndarray, float]:
-    """k-means with the distance 1 − IoU, for which all boxes have one centre.
+    """k-means with the distance 1 − IoU, for which all boxes have one centre. Seeded as k-means++ is.
 
     Args:
-      sizes: (w, h) > 0, [N, 2] with N ≥ count.
+      sizes: (w, h) > 0, [N, 2], of which at least `count` differ.
       count: k.
 
     Returns: (sizes [k, 2] by area, the mean over boxes of the IoU with the nearest one).
     """
     sizes = np.asarray(sizes, np.float64)
     rng = np.random.default_rng(seed)
-    means = sizes[rng.choice(len(sizes), count, replace=False)]
+    means = sizes[rng.integers(len(sizes))][None]
+    while len(means) < count:  # the farther a box is from those chosen, the likelier it is the next
+        far = (1 - overlaps(sizes, means).max(1)) ** 2
+        means = np.append(means, sizes[rng.choice(len(sizes), p=far / far.sum())][None], 0)
     nearest = np.full(len(sizes), -1)
     while True:
         before, nearest = nearest, overlaps(sizes, means).argmax(1)
