@@ -49,6 +49,9 @@ MODELS: dict[str, str | tuple[str, dict]] = {
     "unet": "models.segmentation.unet:UNet",
     # detection
     "centernet": "models.detection.centernet:CenterNet",
+    "fpn": "models.detection.fpn:FPN",
+    "retinanet": "models.detection.retinanet:RetinaNet",
+    "fcos": "models.detection.fcos:FCOS",
     # restoration
     "dncnn": "models.restoration.dncnn:DnCNN",
     # sequence

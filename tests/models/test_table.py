@@ -68,6 +68,9 @@ SMALL = {
     "xception": dict(width=0.125, middle=1),
     "mixer": dict(width=8, depth=2, tokens=4, channels=16, patch=8),
     "swin": dict(width=8, depths=(2, 1), heads=(2, 4), patch=2, window=8),
+    "fpn": dict(backbone=FEATURES, levels=("stage2", "stage3"), width=4),
+    "retinanet": dict(backbone=FEATURES, levels=("stage3",), sizes=(16,), depth=1, num_classes=3),
+    "fcos": dict(backbone=FEATURES, levels=("stage3",), sizes=(4,), depth=1, num_classes=3),
 }
 INPUTS = {
     "alexnet": [(1, 67, 67, 3)],

@@ -7,7 +7,7 @@ def cluster(sizes: np.ndarray, count: int, seed: int = 0) -> tuple[np.ndarray, f
     """k-means with the distance 1 − IoU, for which all boxes have one centre. Seeded as k-means++ is.
 
     Args:
-      sizes: (w, h) > 0, [N, 2], of which at least `count` differ.
+      sizes: (w, h) > 0, [N, 2], at least k different ones.
       count: k.
 
     Returns: (sizes [k, 2] by area, the mean over boxes of the IoU with the nearest one).

@@ -11,5 +11,7 @@ TASKS = {
     "segmentation": "training.tasks.segmentation:segmentation",
     "texture": "training.tasks.texture:texture",
     "translation": "training.tasks.translation:translation",
+    "retinanet": "training.tasks.retinanet:retinanet",
+    "fcos": "training.tasks.fcos:fcos",
     "vae": "training.tasks.vae:vae",
 }

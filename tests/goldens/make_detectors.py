@@ -1,0 +1,114 @@
+"""Reference outputs of torchvision's detectors: heads, losses and their gradients, final boxes.
+
+python -m tests.goldens.make_detectors [NAME ...]    # needs torch and torchvision
+"""
+
+import sys
+
+import numpy as np
+
+from tests.goldens.make_classification import seeded_images
+from tests.goldens.record import HERE, digest, seed
+
+CLASSES, WIDTH = 4, 64
+SIZE = 64, 96  # of the images: height, width
+AS_THEY_ARE = dict(min_size=SIZE[0], max_size=SIZE[1], image_mean=[0.0] * 3, image_std=[1.0] * 3)
+
+# The objects of each image: x1, y1, x2, y2, class. Classes are those of ours, from 0.
+OBJECTS = (
+    ((10.0, 12.0, 50.0, 40.0, 1), (30.0, 5.0, 90.0, 60.0, 3), (55.0, 35.0, 71.0, 52.0, 2)),
+    ((4.0, 20.0, 34.0, 58.0, 2),),
+)
+
+
+def pyramid(levels: tuple[int, ...], extra):
+    """torchvision's ResNet with a bottleneck a stage, and its FPN."""
+    from torchvision.models.detection.backbone_utils import BackboneWithFPN
+    from torchvision.models.resnet import Bottleneck, ResNet
+
+    body = ResNet(Bottleneck, [1, 1, 1, 1])
+    channels = [256 * 2 ** (level - 1) for level in levels]
+    return BackboneWithFPN(body, {f"layer{i}": str(i) for i in levels}, channels, WIDTH, extra)
+
+
+def targets(first: int = 0):
+    """The objects as torchvision takes them; `first` is its number of our class 0."""
+    import torch
+
+    rows = [torch.tensor(objects, dtype=torch.float64) for objects in OBJECTS]
+    return [{"boxes": row[:, :4], "labels": row[:, 4].long() + first} for row in rows]
+
+
+def images():
+    import torch
+
+    return torch.from_numpy(seeded_images(len(OBJECTS), *SIZE, 3).transpose(0, 3, 1, 2).copy()).double()
+
+
+def record(file: str, model, outputs: dict, losses: dict, **more):
+    """Stores digests of `outputs` and of the gradients of the sum of `losses`, the losses, and the final boxes."""
+    import torch
+
+    shapes = {name: tuple(tensor.shape) for name, tensor in model.state_dict().items() if tensor.ndim}
+    sum(losses.values()).backward()
+    gradients = {name: x.grad.numpy() for name, x in model.named_parameters() if x.grad is not None}
+    with torch.no_grad():
+        found = model(list(images()))
+    np.savez_compressed(
+        HERE / f"{file}.npz",
+        names=np.array(list(shapes)),
+        shapes=np.array([" ".join(map(str, shape)) for shape in shapes.values()]),
+        gradient_names=np.array(list(gradients)),
+        gradients=np.array([digest(name, gradient) for name, gradient in gradients.items()]),
+        **{f"output/{name}": digest(name, x.detach().numpy()) for name, x in outputs.items()},
+        **{f"loss/{name}": x.detach().numpy() for name, x in losses.items()},
+        **{f"found/{i}/{name}": x.numpy() for i, one in enumerate(found) for name, x in one.items()},
+        **more,
+    )
+
+
+def anchors_of(model, features):
+    from torchvision.models.detection.image_list import ImageList
+
+    return model.anchor_generator(ImageList(images(), [SIZE] * len(OBJECTS)), features)
+
+
+def retinanet():
+    from torchvision.models.detection.anchor_utils import AnchorGenerator
+    from torchvision.models.detection.retinanet import RetinaNet
+    from torchvision.ops.feature_pyramid_network import LastLevelP6P7
+
+    sizes = tuple((x, int(x * 2 ** (1 / 3)), int(x * 2 ** (2 / 3))) for x in (16, 24, 48, 64, 96))
+    anchors = AnchorGenerator(sizes, ((0.5, 1.0, 2.0),) * len(sizes))
+    backbone = pyramid((2, 3, 4), LastLevelP6P7(WIDTH, WIDTH))
+    model = seed(RetinaNet(backbone, CLASSES, anchor_generator=anchors, detections_per_img=50, **AS_THEY_ARE))
+    model = model.double().eval()
+    features = list(model.backbone(images()).values())
+    outputs = model.head(features)
+    losses = model.compute_loss(targets(), outputs, anchors_of(model, features))
+    record("retinanet", model, outputs, losses)
+
+
+def fcos():
+    from torchvision.models.detection.anchor_utils import AnchorGenerator
+    from torchvision.models.detection.fcos import FCOS
+    from torchvision.ops.feature_pyramid_network import LastLevelP6P7
+
+    sizes = tuple((x,) for x in (4, 8, 16, 24, 32))
+    anchors = AnchorGenerator(sizes, ((1.0,),) * len(sizes))
+    backbone = pyramid((2, 3, 4), LastLevelP6P7(WIDTH, WIDTH))
+    model = seed(FCOS(backbone, CLASSES, anchor_generator=anchors, detections_per_img=50, **AS_THEY_ARE))
+    model = model.double().eval()
+    features = list(model.backbone(images()).values())
+    outputs = model.head(features)
+    counts = [x.shape[2] * x.shape[3] for x in features]
+    losses = model.compute_loss(targets(), outputs, anchors_of(model, features), counts)
+    outputs["bbox_ctrness"] = outputs["bbox_ctrness"][..., 0]
+    record("fcos", model, outputs, losses)
+
+
+MADE = {make.__name__: make for make in (retinanet, fcos)}
+
+if __name__ == "__main__":
+    for name in sys.argv[1:] or MADE:
+        MADE[name]()

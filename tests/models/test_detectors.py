@@ -1,0 +1,64 @@
+"""Detectors have the published numbers of parameters, and say which maps they lack."""
+
+import jax
+import jax.numpy as jnp
+import pytest
+
+from models.classification.resnet import ResNet
+from models.detection.fcos import FCOS
+from models.detection.fpn import FPN
+from models.detection.retinanet import RetinaNet
+from models.errors import ModelError
+from tests.models.parity import abstract
+
+
+def pyramid(top="p6p7", **fields):
+    return FPN(backbone=ResNet(50, num_classes=0), top=top, **fields)
+
+
+COUNTS = {
+    "retinanet_torchvision": (lambda: RetinaNet(backbone=pyramid(), num_classes=91), 800, 34_068_119),
+    "retinanet_80": (lambda: RetinaNet(backbone=pyramid()), 800, 33_839_924 + 53_120),
+    "retinanet_paper": (lambda: RetinaNet(backbone=pyramid("p6p7_backbone")), 800, 37_968_692 + 53_120),
+    "fcos": (lambda: FCOS(backbone=pyramid(), num_classes=91), 800, 32_322_720),
+}
+
+
+def count(tree):
+    return sum(leaf.size for leaf in jax.tree.leaves(tree))
+
+
+@pytest.mark.parametrize("name", COUNTS)
+def test_counts_are_the_published_ones(name):
+    make, side, expected = COUNTS[name]
+    assert count(abstract(make(), jnp.zeros((1, side, side, 3)), train=False)["params"]) == expected
+
+
+def test_retinanet_has_the_published_number_of_anchors():
+    outputs, _ = jax.eval_shape(
+        lambda: RetinaNet(backbone=pyramid()).init_with_output(
+            jax.random.key(0), jnp.zeros((1, 800, 800, 3)), train=False
+        )
+    )
+    assert sum(len(anchors) for anchors in outputs["anchors"]) == 120_087
+
+
+def test_a_pyramid_has_the_published_parts_and_names_its_strides():
+    image = jnp.zeros((1, 256, 320, 3))
+    levels = tuple(f"stage{i}" for i in range(1, 5))
+    for top, names in (("pool", "23456"), ("none", "2345")):
+        network = pyramid(top, levels=levels)
+        maps, variables = jax.eval_shape(lambda n=network: n.init_with_output(jax.random.key(0), image, train=False))
+        assert {name: x.shape[1:3] for name, x in maps.items()} == {
+            f"p{i}": (-(-256 // 2 ** int(i)), -(-320 // 2 ** int(i))) for i in names
+        }
+        own = {name: leaf for name, leaf in variables["params"].items() if name != "backbone"}
+        assert count(own) == 3_344_384 and count(variables["params"]["backbone"]) == 23_508_032
+
+
+def test_sizes_and_maps_that_differ_in_number_are_an_error():
+    network = RetinaNet(backbone=pyramid("none"))
+    with pytest.raises(ModelError, match=r"the backbone has 3 maps \(p3, p4, p5\), and there are sizes for 5"):
+        abstract(network, jnp.zeros((1, 64, 64, 3)), train=False)
+    with pytest.raises(ModelError, match=r"levels='p8' .* did you mean 'p"):
+        abstract(network.clone(levels=("p8",)), jnp.zeros((1, 64, 64, 3)), train=False)
