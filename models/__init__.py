@@ -52,6 +52,8 @@ MODELS: dict[str, str | tuple[str, dict]] = {
     "fpn": "models.detection.fpn:FPN",
     "retinanet": "models.detection.retinanet:RetinaNet",
     "fcos": "models.detection.fcos:FCOS",
+    "ssd": "models.detection.ssd:SSD",
+    "ssd_vgg": "models.detection.ssd:SSDVGG",
     # restoration
     "dncnn": "models.restoration.dncnn:DnCNN",
     # sequence

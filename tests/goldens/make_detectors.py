@@ -45,15 +45,18 @@ def images():
     return torch.from_numpy(seeded_images(len(OBJECTS), *SIZE, 3).transpose(0, 3, 1, 2).copy()).double()
 
 
-def record(file: str, model, outputs: dict, losses: dict, **more):
-    """Stores digests of `outputs` and of the gradients of the sum of `losses`, the losses, and the final boxes."""
+def record(file: str, model, outputs: dict, losses: dict, given=None):
+    """Stores digests of `outputs` and of the gradients of the sum of `losses`, the losses, and the final boxes.
+
+    `given` are the images, where they are not those of the other detectors.
+    """
     import torch
 
     shapes = {name: tuple(tensor.shape) for name, tensor in model.state_dict().items() if tensor.ndim}
     sum(losses.values()).backward()
     gradients = {name: x.grad.numpy() for name, x in model.named_parameters() if x.grad is not None}
     with torch.no_grad():
-        found = model(list(images()))
+        found = model(list(images() if given is None else given))
     np.savez_compressed(
         HERE / f"{file}.npz",
         names=np.array(list(shapes)),
@@ -63,14 +66,14 @@ def record(file: str, model, outputs: dict, losses: dict, **more):
         **{f"output/{name}": digest(name, x.detach().numpy()) for name, x in outputs.items()},
         **{f"loss/{name}": x.detach().numpy() for name, x in losses.items()},
         **{f"found/{i}/{name}": x.numpy() for i, one in enumerate(found) for name, x in one.items()},
-        **more,
     )
 
 
-def anchors_of(model, features):
+def anchors_of(model, features, given=None):
     from torchvision.models.detection.image_list import ImageList
 
-    return model.anchor_generator(ImageList(images(), [SIZE] * len(OBJECTS)), features)
+    given = images() if given is None else given
+    return model.anchor_generator(ImageList(given, [tuple(x.shape[1:]) for x in given]), features)
 
 
 def retinanet():
@@ -107,7 +110,34 @@ def fcos():
     record("fcos", model, outputs, losses)
 
 
-MADE = {make.__name__: make for make in (retinanet, fcos)}
+def ssd300():
+    """Whole, with an image of 300×300: torchvision writes its widths into the code."""
+    import torch
+    from torchvision import ops
+    from torchvision.models import vgg16
+    from torchvision.models.detection import _utils, ssd
+    from torchvision.models.detection.anchor_utils import DefaultBoxGenerator
+
+    body = ssd.SSDFeatureExtractorVGG(vgg16(num_classes=CLASSES).features, highres=False)
+    boxes = DefaultBoxGenerator(
+        [[2], [2, 3], [2, 3], [2, 3], [2], [2]],
+        scales=[0.07, 0.15, 0.33, 0.51, 0.69, 0.87, 1.05],
+        steps=[8, 16, 32, 64, 100, 300],
+    )
+    plain = dict(image_mean=[0.0] * 3, image_std=[1.0] * 3)
+    model = seed(ssd.SSD(body, boxes, (300, 300), 1 + CLASSES, detections_per_img=50, score_thresh=0.3, **plain))
+    model = model.double().eval()
+    given = torch.from_numpy(seeded_images(1, 300, 300, 3).transpose(0, 3, 1, 2).copy()).double()
+    features = list(model.backbone(given).values())
+    outputs = model.head(features)
+    anchors = anchors_of(model, features, given)
+    truth = targets(first=1)[:1]
+    overlaps = ops.box_iou(truth[0]["boxes"], anchors[0])
+    losses = model.compute_loss(truth, outputs, anchors, [_utils.SSDMatcher(0.5)(overlaps)])
+    record("ssd300", model, outputs, losses, given)
+
+
+MADE = {make.__name__: make for make in (retinanet, fcos, ssd300)}
 
 if __name__ == "__main__":
     for name in sys.argv[1:] or MADE:

@@ -71,6 +71,8 @@ SMALL = {
     "fpn": dict(backbone=FEATURES, levels=("stage2", "stage3"), width=4),
     "retinanet": dict(backbone=FEATURES, levels=("stage3",), sizes=(16,), depth=1, num_classes=3),
     "fcos": dict(backbone=FEATURES, levels=("stage3",), sizes=(4,), depth=1, num_classes=3),
+    "ssd": dict(backbone=FEATURES, levels=("stage3",), scales=(0.5, 0.8), ratios=((2,),), steps=(), num_classes=3),
+    "ssd_vgg": dict(width=4),
 }
 INPUTS = {
     "alexnet": [(1, 67, 67, 3)],
@@ -80,6 +82,7 @@ INPUTS = {
     "inception_v4": [(1, 75, 75, 3)],
     "inception_resnet": [(1, 75, 75, 3)],
     "vae": [(1, 28, 28, 1)],
+    "ssd_vgg": [(1, 300, 300, 3)],
     "vae_conv": [(1, 28, 28, 1)],
     "gan_generator": [(1, 2)],
     "dcgan_generator": [(1, 100)],

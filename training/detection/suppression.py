@@ -52,15 +52,43 @@ def answer(found: jax.Array, labels: jax.Array, scores: jax.Array, threshold: fl
 
     Returns: (boxes [count, 4], labels [count], scores [count]), best first; then boxes of 0, NOBODY and 0.
     """
+    kept = boxes.nms(found, scores, threshold, labels)
+    return best_of(found, labels, jnp.where(kept, scores, -jnp.inf), count)
+
+
+def best_of(found: jax.Array, labels: jax.Array, scores: jax.Array, count: int):
+    """The best `count` of boxes [N, 4], with their labels [N] and scores [N], as `answer` returns them."""
     if len(scores) < count:
         more = count - len(scores)
         found, labels = jnp.pad(found, ((0, more), (0, 0))), jnp.pad(labels, (0, more))
         scores = jnp.pad(scores, (0, more), constant_values=-jnp.inf)
-    kept = jnp.where(boxes.nms(found, scores, threshold, labels), scores, -jnp.inf)
-    scores, best = jax.lax.top_k(kept, count)
+    scores, best = jax.lax.top_k(scores, count)
     there = scores > -jnp.inf
     return (
         jnp.where(there[:, None], found[best], 0),
         jnp.where(there, labels[best], NOBODY),
         jnp.where(there, scores, 0),
     )
+
+
+def answer_by_class(found: jax.Array, scores: jax.Array, least: float, candidates: int, threshold: float, count: int):
+    """The best `count` boxes, where every row has a score for each class: suppression runs for each class by itself.
+
+    Args:
+      found: [A, 4], or [A, K, 4] where each class has a box of its own.
+      scores: [A, K]; those of `least` and below do not count.
+      candidates: the best of each class, before suppression.
+
+    Returns: as `answer` does.
+    """
+    classes = scores.shape[1]
+
+    def of_class(label):
+        top, rows = jax.lax.top_k(jnp.where(scores[:, label] > least, scores[:, label], -jnp.inf), most)
+        own = found[rows] if found.ndim == 2 else found[rows, label]
+        return own, jnp.where(boxes.nms(own, top, threshold), top, -jnp.inf)
+
+    most = min(candidates, len(scores))
+    own, top = jax.vmap(of_class)(jnp.arange(classes))
+    labels = jnp.repeat(jnp.arange(classes), most)
+    return best_of(own.reshape(-1, 4), labels, top.ravel(), count)

@@ -13,5 +13,6 @@ TASKS = {
     "translation": "training.tasks.translation:translation",
     "retinanet": "training.tasks.retinanet:retinanet",
     "fcos": "training.tasks.fcos:fcos",
+    "ssd": "training.tasks.ssd:ssd",
     "vae": "training.tasks.vae:vae",
 }

@@ -13,6 +13,7 @@ import pytest
 from models.classification.resnet import ResNet
 from models.detection import fcos as fcos_network
 from models.detection import retinanet as retinanet_network
+from models.detection import ssd as ssd_network
 from models.detection.fpn import FPN
 from models.port import Port, from_torch, to_torch
 from tests.goldens.make_classification import seeded_images, seeded_weights
@@ -21,6 +22,7 @@ from tests.goldens.record import digest, direction
 from tests.models.parity import abstract, golden, golden_shapes, quickly
 from training.tasks.fcos import fcos
 from training.tasks.retinanet import retinanet
+from training.tasks.ssd import ssd
 
 BODY = ResNet(14, num_classes=0, param_dtype=jnp.float64)
 PYRAMID = FPN(backbone=BODY, width=WIDTH, top="p6p7", param_dtype=jnp.float64)
@@ -36,6 +38,8 @@ class Reference:
       outputs: our output -> theirs.
       losses: our term of the loss -> theirs.
       numbers: those of the task.
+      first: torchvision's number of our class 0.
+      objects, size: of the images, where they are not those of the other detectors.
     """
 
     network: nn.Module
@@ -43,7 +47,10 @@ class Reference:
     task: Callable
     outputs: Mapping[str, str]
     losses: Mapping[str, str]
-    numbers: Mapping[str, float] = dataclasses.field(default_factory=dict)
+    numbers: Mapping[str, float]
+    first: int = 0
+    objects: tuple = OBJECTS
+    size: tuple[int, int] = SIZE
 
 
 DETECTORS = {
@@ -63,17 +70,28 @@ DETECTORS = {
         {"class": "classification", "box": "bbox_regression", "centre": "bbox_ctrness"},
         dict(alpha=0.25, gamma=2.0),
     ),
+    "ssd300": Reference(
+        ssd_network.SSD(backbone=ssd_network.SSDVGG(param_dtype=jnp.float64)),
+        ssd_network.PORTS["torchvision"],
+        partial(ssd, max_detections=50, score=0.3),
+        {"logits": "cls_logits", "codes": "bbox_regression"},
+        {"class": "classification", "box": "bbox_regression"},
+        dict(alpha=1.0),
+        first=1,
+        objects=OBJECTS[:1],
+        size=(300, 300),
+    ),
 }
 
 
-def batch():
+def batch(objects, size):
     """The images of the goldens and their objects, padded."""
-    boxes, labels = np.zeros((len(OBJECTS), 5, 4)), np.full((len(OBJECTS), 5), -1)
-    for i, rows in enumerate(OBJECTS):
+    boxes, labels = np.zeros((len(objects), 5, 4)), np.full((len(objects), 5), -1)
+    for i, rows in enumerate(objects):
         boxes[i, : len(rows)] = np.array(rows)[:, :4]
         labels[i, : len(rows)] = np.array(rows)[:, 4]
-    images = seeded_images(len(OBJECTS), *SIZE, 3).astype(np.float64)
-    return {"image": images, "boxes": boxes, "labels": labels, "id": np.arange(len(OBJECTS))}
+    images = seeded_images(len(objects), *size, 3).astype(np.float64)
+    return {"image": images, "boxes": boxes, "labels": labels, "id": np.arange(len(objects))}
 
 
 def joined(output):
@@ -84,7 +102,8 @@ def joined(output):
 @pytest.mark.parametrize("name", DETECTORS)
 def test_it_computes_what_torchvision_computes(name):
     """In float64, with the statistics of evaluation also for the losses."""
-    of, stored, given = DETECTORS[name], golden(name), batch()
+    of, stored = DETECTORS[name], golden(name)
+    given = batch(of.objects, of.size)
     network = of.network.clone(num_classes=CLASSES, param_dtype=jnp.float64)
     task = of.task({"model": Frozen(network)})
     like = abstract(network, given["image"], train=False)
@@ -118,11 +137,11 @@ def test_it_computes_what_torchvision_computes(name):
     scale = np.stack([norms, norms * [np.linalg.norm(direction(name, gradients[name].shape)) for name in names]], 1)
     np.testing.assert_allclose(ours / scale, stored["gradients"] / scale, atol=1e-6)
 
-    for i in range(len(OBJECTS)):
+    for i in range(len(of.objects)):
         count = len(stored[f"found/{i}/scores"])
         assert count > 0 and (np.asarray(found["found_labels"][i])[count:] == -1).all()
         for key in ("boxes", "labels", "scores"):
-            ours = np.asarray(found[f"found_{key}"][i])[:count]
+            ours = np.asarray(found[f"found_{key}"][i])[:count] + (of.first if key == "labels" else 0)
             np.testing.assert_allclose(ours, stored[f"found/{i}/{key}"], rtol=1e-6, atol=1e-6, err_msg=key)
 
 
