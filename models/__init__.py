@@ -54,6 +54,10 @@ MODELS: dict[str, str | tuple[str, dict]] = {
     "fcos": "models.detection.fcos:FCOS",
     "ssd": "models.detection.ssd:SSD",
     "ssd_vgg": "models.detection.ssd:SSDVGG",
+    "yolo_tiny": "models.detection.yolo:TinyDarknet",
+    "yolo_v1": "models.detection.yolo:YOLOv1",
+    "yolo_v2": "models.detection.yolo:YOLOv2",
+    "yolo_v3": "models.detection.yolo:YOLOv3",
     # restoration
     "dncnn": "models.restoration.dncnn:DnCNN",
     # sequence

@@ -85,6 +85,10 @@ NETWORKS: dict[str, Callable[[Mapping[str, Any]], dict[str, Any]]] = {
     "xception": lambda fields: dict(width=0.0625, middle=1),
     "mixer": lambda fields: dict(patch=4, width=8, depth=2, tokens=4, channels=16),
     "swin": lambda fields: dict(patch=2, window=2, width=8, depths=(2, 1), heads=(2, 4)),
+    "fpn": lambda fields: dict(width=8),
+    "retinanet": lambda fields: dict(depth=1),
+    "fcos": lambda fields: dict(depth=1, groups=2),
+    "ssd": lambda fields: {},
 }
 
 # task -> what its numbers cost nothing with.
@@ -100,6 +104,9 @@ TASKS: dict[str, dict[str, Any]] = {
     "texture": {},
     "translation": dict(history=4),
     "vae": dict(importance_samples=2),
+    "retinanet": dict(max_detections=10, candidates=20),
+    "fcos": dict(max_detections=10, candidates=20),
+    "ssd": dict(max_detections=10, candidates=20),
 }
 
 # What a network needs of an image: the least side that gives it every stage that the page's images give it.

@@ -2,13 +2,16 @@
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 import pytest
 
+from models.classification.darknet import Darknet
 from models.classification.resnet import ResNet
 from models.detection.fcos import FCOS
 from models.detection.fpn import FPN
 from models.detection.retinanet import RetinaNet
 from models.detection.ssd import SSD, SSDVGG
+from models.detection.yolo import TinyDarknet, YOLOv1, YOLOv2, YOLOv3, reorganised
 from models.errors import ModelError
 from tests.models.parity import abstract
 
@@ -17,6 +20,8 @@ def pyramid(top="p6p7", **fields):
     return FPN(backbone=ResNet(50, num_classes=0), top=top, **fields)
 
 
+V3_TINY = (((10, 14), (23, 27), (37, 58)), ((81, 82), (135, 169), (344, 319)))
+
 COUNTS = {
     "retinanet_torchvision": (lambda: RetinaNet(backbone=pyramid(), num_classes=91), 800, 34_068_119),
     "retinanet_80": (lambda: RetinaNet(backbone=pyramid()), 800, 33_839_924),
@@ -24,6 +29,21 @@ COUNTS = {
     "fcos": (lambda: FCOS(backbone=pyramid(), num_classes=91), 800, 32_322_720),
     "ssd300_coco": (lambda: SSD(backbone=SSDVGG(), num_classes=90), 300, 35_641_826),
     "ssd300_voc": (lambda: SSD(backbone=SSDVGG(), num_classes=20), 300, 26_285_486),
+    "yolo_v1": (lambda: YOLOv1(), 448, 271_703_550),
+    "yolo_v1_tiny": (lambda: YOLOv1("tiny", "batch", hidden=0), 448, 27_095_374),
+    "yolo_v2_voc": (lambda: YOLOv2(backbone=Darknet("19", num_classes=0)), 416, 50_655_389),
+    "yolo_v2_coco": (lambda: YOLOv2(backbone=Darknet("19", num_classes=0), num_classes=80), 416, 50_962_889),
+    "yolo_v2_tiny_voc": (lambda: YOLOv2(backbone=TinyDarknet(), passthrough="", widths=(1024,)), 416, 15_861_773),
+    "yolo_v2_tiny_coco": (
+        lambda: YOLOv2(backbone=TinyDarknet(), passthrough="", widths=(512,), num_classes=80),
+        *(416, 11_232_057),
+    ),
+    "yolo_v3_coco": (lambda: YOLOv3(backbone=Darknet("53", num_classes=0)), 416, 61_949_149),
+    "yolo_v3_voc": (lambda: YOLOv3(backbone=Darknet("53", num_classes=0), num_classes=20), 416, 61_626_049),
+    "yolo_v3_tiny": (
+        lambda: YOLOv3(backbone=TinyDarknet(), width=256, anchors=V3_TINY, levels=("stage4", "stage5"), sets=(0, 1)),
+        *(416, 8_852_366),
+    ),
 }
 
 
@@ -74,3 +94,13 @@ def test_sizes_and_maps_that_differ_in_number_are_an_error():
         abstract(network, jnp.zeros((1, 64, 64, 3)), train=False)
     with pytest.raises(ModelError, match="levels='p8' is not one of 'p3', 'p4', 'p5'"):
         abstract(network.clone(levels=("p8",)), jnp.zeros((1, 64, 64, 3)), train=False)
+
+
+def test_reorganised_maps_are_those_of_darknet():
+    """Its loop over the memory: out[k, j, i] of the layer's input shape takes a pixel of maps of twice the size."""
+    x = np.random.default_rng(0).normal(size=(1, 4, 6, 8)).astype(np.float32)
+    memory = x[0].transpose(2, 0, 1)  # [C, H, W]
+    wide, out = memory.reshape(2, 8, 12), np.zeros_like(memory)
+    for k, j, i in np.ndindex(memory.shape):
+        out[k, j, i] = wide[k % 2, 2 * j + k // 2 // 2, 2 * i + k // 2 % 2]
+    np.testing.assert_array_equal(reorganised(jnp.asarray(x))[0], out.reshape(32, 2, 3).transpose(1, 2, 0))

@@ -73,6 +73,10 @@ SMALL = {
     "fcos": dict(backbone=FEATURES, levels=("stage3",), sizes=(4,), depth=1, num_classes=3),
     "ssd": dict(backbone=FEATURES, levels=("stage3",), scales=(0.5, 0.8), ratios=((2,),), steps=(), num_classes=3),
     "ssd_vgg": dict(width=4),
+    "yolo_tiny": dict(width=2),
+    "yolo_v1": dict(width=0.02, hidden=4, num_classes=3),
+    "yolo_v2": dict(backbone=FEATURES, level="stage3", passthrough="stage2", widths=(4,), narrow=4, num_classes=3),
+    "yolo_v3": dict(backbone=FEATURES, levels=("stage3",), width=4, sets=(1,), anchors=(((9, 9),),), num_classes=3),
 }
 INPUTS = {
     "alexnet": [(1, 67, 67, 3)],
@@ -83,6 +87,7 @@ INPUTS = {
     "inception_resnet": [(1, 75, 75, 3)],
     "vae": [(1, 28, 28, 1)],
     "ssd_vgg": [(1, 300, 300, 3)],
+    "yolo_v1": [(1, 64, 64, 3)],
     "vae_conv": [(1, 28, 28, 1)],
     "gan_generator": [(1, 2)],
     "dcgan_generator": [(1, 100)],

@@ -12,7 +12,7 @@ from training.metrics.boxes import AveragePrecision
 from training.task import Task, apply_in_training, example_keys, init_network, stream, trained
 from training.tasks.detection import present
 
-SHARED = "anchors"  # the output of a network that has no batch axis: they are the same for all images
+SHARED = ("anchors", "strides")  # outputs of a network without a batch axis: they are the same for all images
 
 # What detectors answer, as `Task.outputs`, and how it is shown and judged.
 OUTPUTS = {"found_boxes": "boxes", "found_labels": "labels", "found_scores": "number"}
@@ -43,7 +43,7 @@ def detector(
     found_of_one: Callable,
     numbers: tuple[str, ...] = (),
 ) -> Task:
-    """Trains `networks["model"]`: (image [B, H, W, C], train) -> a dictionary of arrays, [B, ...] but for "anchors".
+    """Trains `networks["model"]`: (image [B, H, W, C], train) -> a dictionary of arrays, each [B, ...] or SHARED.
 
     The batch has `image`, `boxes` [B, N, 4] in pixels of the image and `labels` [B, N] (−1: no object). Predictions are
     `found_boxes` [B, M, 4], clipped to the image, `found_labels` [B, M] (−1: padding) and `found_scores` [B, M] in
@@ -58,7 +58,7 @@ def detector(
     model = networks["model"]
 
     def over_images(function, outputs, *arguments):
-        axes = {name: None if name == SHARED else 0 for name in outputs}
+        axes = {name: None if name in SHARED else 0 for name in outputs}
         return jax.vmap(function, (axes, *[0] * len(arguments)))(outputs, *arguments)
 
     def init(key, batch):

@@ -14,5 +14,8 @@ TASKS = {
     "retinanet": "training.tasks.retinanet:retinanet",
     "fcos": "training.tasks.fcos:fcos",
     "ssd": "training.tasks.ssd:ssd",
+    "yolo_v1": "training.tasks.yolo:yolo_v1",
+    "yolo_v2": "training.tasks.yolo:yolo_v2",
+    "yolo_v3": "training.tasks.yolo:yolo_v3",
     "vae": "training.tasks.vae:vae",
 }
