@@ -58,6 +58,8 @@ MODELS: dict[str, str | tuple[str, dict]] = {
     "yolo_v1": "models.detection.yolo:YOLOv1",
     "yolo_v2": "models.detection.yolo:YOLOv2",
     "yolo_v3": "models.detection.yolo:YOLOv3",
+    "faster_rcnn": "models.detection.faster_rcnn:FasterRCNN",
+    "mask_rcnn": ("models.detection.faster_rcnn:FasterRCNN", {"masks": True}),
     # restoration
     "dncnn": "models.restoration.dncnn:DnCNN",
     # sequence

@@ -9,7 +9,7 @@ import jax
 import jax.numpy as jnp
 
 
-def roi_align(x, regions, size: int, scale: float, sampling: int = 2, aligned: bool = False):
+def roi_align(x, regions, size: int, scale: float, sampling: int | None = 2, aligned: bool = False):
     """Means of sampling² bilinear samples in each of size × size bins. He et al. 2017, section 3: [R, size, size, C].
 
     Bilinear samples and their means separate into rows and columns, so a region is two products with matrices of
@@ -18,7 +18,8 @@ def roi_align(x, regions, size: int, scale: float, sampling: int = 2, aligned: b
     Args:
       x: [h, w, C]; regions: [R, 4].
       scale: pixels of the map per pixel of the image, such as 1/16.
-      sampling: samples of a bin along an axis.
+      sampling: samples of a bin along an axis; None: as many as it has pixels, rounded up. Then regions must lie in the
+        image.
       aligned: pixel centres are at halves. False: at whole numbers, and a region is at least one pixel, as in the
         detectors of torchvision.
     """
@@ -31,15 +32,18 @@ def _weights(shape, regions, size, scale, sampling, aligned):
     corners = regions * scale - (0.5 if aligned else 0.0)
     sides = corners[:, 2:] - corners[:, :2]
     sides = sides if aligned else jnp.maximum(sides, 1)
-    places = (jnp.arange(size * sampling) + 0.5) / (size * sampling)
 
     def along(axis, length):
-        at = corners[:, axis, None] + sides[:, axis, None] * places  # [R, size · sampling]
-        inside = (at >= -1) & (at <= length)
+        side = sides[:, axis, None, None]  # [R, 1, 1]
+        count = jnp.maximum(jnp.ceil(side / size), 1) if sampling is None else sampling
+        sample = jnp.arange(-(-length // size) if sampling is None else sampling)
+        places = (jnp.arange(size)[:, None] + (sample + 0.5) / count) / size
+        at = corners[:, axis, None, None] + side * places  # [R, size, samples]
+        counts = (at >= -1) & (at <= length) & (sample < count)
         at = jnp.clip(at, 0, length - 1)
         # The hat function gives 1 − distance to the two neighbours.
-        weights = jnp.maximum(1 - jnp.abs(at[..., None] - jnp.arange(length)), 0) * inside[..., None]
-        return weights.reshape(len(regions), size, sampling, length).mean(2)
+        weights = jnp.maximum(1 - jnp.abs(at[..., None] - jnp.arange(length)), 0) * counts[..., None]
+        return (weights / count[..., None] if sampling is None else weights / count).sum(2)
 
     return along(1, shape[0]), along(0, shape[1])
 

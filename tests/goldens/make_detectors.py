@@ -11,6 +11,7 @@ from tests.goldens.make_classification import seeded_images
 from tests.goldens.record import HERE, digest, seed
 
 CLASSES, WIDTH = 4, 64
+ROIS = 100  # of Mask R-CNN: more than it has proposals and objects
 SIZE = 64, 96  # of the images: height, width
 AS_THEY_ARE = dict(min_size=SIZE[0], max_size=SIZE[1], image_mean=[0.0] * 3, image_std=[1.0] * 3)
 
@@ -65,7 +66,7 @@ def record(file: str, model, outputs: dict, losses: dict, given=None):
         gradients=np.array([digest(name, gradient) for name, gradient in gradients.items()]),
         **{f"output/{name}": digest(name, x.detach().numpy()) for name, x in outputs.items()},
         **{f"loss/{name}": x.detach().numpy() for name, x in losses.items()},
-        **{f"found/{i}/{name}": x.numpy() for i, one in enumerate(found) for name, x in one.items()},
+        **{f"found/{i}/{name}": x.numpy() for i, one in enumerate(found) for name, x in one.items() if name != "masks"},
     )
 
 
@@ -137,7 +138,55 @@ def ssd300():
     record("ssd300", model, outputs, losses, given)
 
 
-MADE = {make.__name__: make for make in (retinanet, fcos, ssd300)}
+def mask_rcnn():
+    """With so many samples that nothing is left to chance, of one image."""
+    import torch
+    from torchvision.models.detection.anchor_utils import AnchorGenerator
+    from torchvision.models.detection.faster_rcnn import FastRCNNPredictor, TwoMLPHead
+    from torchvision.models.detection.mask_rcnn import MaskRCNN, MaskRCNNHeads, MaskRCNNPredictor
+    from torchvision.ops.feature_pyramid_network import LastLevelMaxPool
+
+    sizes = tuple((x,) for x in (12, 16, 24, 32, 48))
+    model = seed(
+        MaskRCNN(
+            pyramid((1, 2, 3, 4), LastLevelMaxPool()),
+            rpn_anchor_generator=AnchorGenerator(sizes, ((0.5, 1.0, 2.0),) * len(sizes)),
+            box_head=TwoMLPHead(WIDTH * 49, 32),
+            box_predictor=FastRCNNPredictor(32, 1 + CLASSES),
+            mask_head=MaskRCNNHeads(WIDTH, (16,) * 4, 1),
+            mask_predictor=MaskRCNNPredictor(16, 16, 1 + CLASSES),
+            rpn_batch_size_per_image=4000,
+            box_batch_size_per_image=ROIS,
+            **dict.fromkeys(("rpn_pre_nms_top_n_train", "rpn_pre_nms_top_n_test"), 60),
+            **dict.fromkeys(("rpn_post_nms_top_n_train", "rpn_post_nms_top_n_test"), 40),
+            box_detections_per_img=50,
+            **AS_THEY_ARE,
+        )
+    )
+    model = model.double().train()
+    model.backbone.eval()
+    truth = targets(first=1)[:1]
+    truth[0]["masks"] = torch.from_numpy(instances() == 1 + np.arange(len(OBJECTS[0]))[:, None, None]).to(torch.uint8)
+    losses = model(list(images()[:1]), truth)
+    with torch.no_grad():
+        objectness, codes = model.rpn.head(list(model.backbone(images()[:1]).values()))
+    rows = lambda maps, n: torch.cat([x.permute(0, 2, 3, 1).reshape(1, -1, n) for x in maps], 1)
+    outputs = {"objectness": rows(objectness, 1)[..., 0], "codes": rows(codes, 4)}
+    model.eval()
+    record("mask_rcnn", model, outputs, losses, images()[:1])
+
+
+def instances() -> np.ndarray:
+    """[H, W] of the first image: an ellipse in each box, the later over the earlier, 1 + i on object i."""
+    y, x = np.mgrid[: SIZE[0], : SIZE[1]] + 0.5
+    drawn = np.zeros(SIZE, np.int32)
+    for i, (x1, y1, x2, y2, _) in enumerate(OBJECTS[0]):
+        inside = ((2 * x - x1 - x2) / (x2 - x1)) ** 2 + ((2 * y - y1 - y2) / (y2 - y1)) ** 2 < 1
+        drawn[inside] = 1 + i
+    return drawn
+
+
+MADE = {make.__name__: make for make in (retinanet, fcos, ssd300, mask_rcnn)}
 
 if __name__ == "__main__":
     for name in sys.argv[1:] or MADE:

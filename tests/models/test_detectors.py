@@ -7,6 +7,8 @@ import pytest
 
 from models.classification.darknet import Darknet
 from models.classification.resnet import ResNet
+from models.classification.vgg import VGG
+from models.detection.faster_rcnn import FasterRCNN
 from models.detection.fcos import FCOS
 from models.detection.fpn import FPN
 from models.detection.retinanet import RetinaNet
@@ -21,6 +23,8 @@ def pyramid(top="p6p7", **fields):
 
 
 V3_TINY = (((10, 14), (23, 27), (37, 58)), ((81, 82), (135, 169), (344, 319)))
+
+FOUR = tuple(f"stage{i}" for i in range(1, 5))
 
 COUNTS = {
     "retinanet_torchvision": (lambda: RetinaNet(backbone=pyramid(), num_classes=91), 800, 34_068_119),
@@ -43,6 +47,24 @@ COUNTS = {
     "yolo_v3_tiny": (
         lambda: YOLOv3(backbone=TinyDarknet(), width=256, anchors=V3_TINY, levels=("stage4", "stage5"), sets=(0, 1)),
         *(416, 8_852_366),
+    ),
+    "faster_rcnn": (lambda: FasterRCNN(backbone=pyramid("pool", levels=FOUR), num_classes=90), 256, 41_808_406),
+    "faster_rcnn_voc": (lambda: FasterRCNN(backbone=pyramid("pool", levels=FOUR), num_classes=20), 256, 41_449_656),
+    "mask_rcnn": (
+        lambda: FasterRCNN(backbone=pyramid("pool", levels=FOUR), masks=True, num_classes=90),
+        256,
+        44_454_513,
+    ),
+    "faster_rcnn_vgg16": (
+        lambda: FasterRCNN(
+            backbone=VGG("D", hidden=(), num_classes=0),
+            levels=("stage5",),
+            sizes=((128, 256, 512),),
+            pooling="pool",
+            hidden=4096,
+            num_classes=20,
+        ),
+        *(256, 137_078_239),
     ),
 }
 
@@ -77,9 +99,8 @@ def test_ssd_has_the_published_number_of_default_boxes(variant, boxes):
 
 def test_a_pyramid_has_the_published_parts_and_names_its_strides():
     image = jnp.zeros((1, 256, 320, 3))
-    levels = tuple(f"stage{i}" for i in range(1, 5))
     for top, names in (("pool", "23456"), ("none", "2345")):
-        network = pyramid(top, levels=levels)
+        network = pyramid(top, levels=FOUR)
         maps, variables = jax.eval_shape(lambda n=network: n.init_with_output(jax.random.key(0), image, train=False))
         assert {name: x.shape[1:3] for name, x in maps.items()} == {
             f"p{i}": (-(-256 // 2 ** int(i)), -(-320 // 2 ** int(i))) for i in names

@@ -74,6 +74,8 @@ SMALL = {
     "ssd": dict(backbone=FEATURES, levels=("stage3",), scales=(0.5, 0.8), ratios=((2,),), steps=(), num_classes=3),
     "ssd_vgg": dict(width=4),
     "yolo_tiny": dict(width=2),
+    "faster_rcnn": dict(backbone=FEATURES, levels=("stage3",), sizes=((8,),), hidden=4, num_classes=3),
+    "mask_rcnn": dict(backbone=FEATURES, levels=("stage3",), sizes=((8,),), hidden=4, mask_width=4, num_classes=3),
     "yolo_v1": dict(width=0.02, hidden=4, num_classes=3),
     "yolo_v2": dict(backbone=FEATURES, level="stage3", passthrough="stage2", widths=(4,), narrow=4, num_classes=3),
     "yolo_v3": dict(backbone=FEATURES, levels=("stage3",), width=4, sets=(1,), anchors=(((9, 9),),), num_classes=3),

@@ -17,5 +17,6 @@ TASKS = {
     "yolo_v1": "training.tasks.yolo:yolo_v1",
     "yolo_v2": "training.tasks.yolo:yolo_v2",
     "yolo_v3": "training.tasks.yolo:yolo_v3",
+    "faster_rcnn": "training.tasks.faster_rcnn:faster_rcnn",
     "vae": "training.tasks.vae:vae",
 }

@@ -11,15 +11,17 @@ import numpy as np
 import pytest
 
 from models.classification.resnet import ResNet
+from models.detection import faster_rcnn as rcnn_network
 from models.detection import fcos as fcos_network
 from models.detection import retinanet as retinanet_network
 from models.detection import ssd as ssd_network
 from models.detection.fpn import FPN
 from models.port import Port, from_torch, to_torch
 from tests.goldens.make_classification import seeded_images, seeded_weights
-from tests.goldens.make_detectors import CLASSES, OBJECTS, SIZE, WIDTH
+from tests.goldens.make_detectors import CLASSES, OBJECTS, ROIS, SIZE, WIDTH, instances
 from tests.goldens.record import digest, direction
 from tests.models.parity import abstract, golden, golden_shapes, quickly
+from training.tasks.faster_rcnn import faster_rcnn
 from training.tasks.fcos import fcos
 from training.tasks.retinanet import retinanet
 from training.tasks.ssd import ssd
@@ -81,6 +83,36 @@ DETECTORS = {
         objects=OBJECTS[:1],
         size=(300, 300),
     ),
+    "mask_rcnn": Reference(
+        rcnn_network.FasterRCNN(
+            backbone=PYRAMID.clone(levels=("stage1", "stage2", "stage3", "stage4"), top="pool"),
+            sizes=((12,), (16,), (24,), (32,), (48,)),
+            hidden=32,
+            masks=True,
+            mask_width=16,
+        ),
+        rcnn_network.PORTS["torchvision"],
+        partial(
+            faster_rcnn,
+            masks=True,
+            anchors=4000,
+            regions=ROIS,
+            **dict.fromkeys(("candidates", "test_candidates"), 60),
+            **dict.fromkeys(("proposals", "test_proposals"), 40),
+            max_detections=50,
+        ),
+        {"objectness": "objectness", "codes": "codes"},
+        {
+            "objectness": "loss_objectness",
+            "proposal": "loss_rpn_box_reg",
+            "class": "loss_classifier",
+            "box": "loss_box_reg",
+            "mask": "loss_mask",
+        },
+        dict(box_weight=1.0),
+        first=1,
+        objects=OBJECTS[:1],
+    ),
 }
 
 
@@ -91,7 +123,8 @@ def batch(objects, size):
         boxes[i, : len(rows)] = np.array(rows)[:, :4]
         labels[i, : len(rows)] = np.array(rows)[:, 4]
     images = seeded_images(len(objects), *size, 3).astype(np.float64)
-    return {"image": images, "boxes": boxes, "labels": labels, "id": np.arange(len(objects))}
+    outlines = np.repeat(instances()[None], len(objects), 0)
+    return {"image": images, "boxes": boxes, "labels": labels, "instances": outlines, "id": np.arange(len(objects))}
 
 
 def joined(output):
@@ -152,3 +185,15 @@ class Frozen(nn.Module):
 
     def __call__(self, x, train: bool):
         return self.network(x, False)
+
+    def propose(self, x, train: bool):
+        return self.network.propose(x, False)
+
+    def classify(self, *arguments):
+        return self.network.classify(*arguments)
+
+    def mask(self, *arguments):
+        return self.network.mask(*arguments)
+
+    def cut(self, *arguments):
+        return self.network.cut(*arguments)
