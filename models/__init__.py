@@ -60,6 +60,7 @@ MODELS: dict[str, str | tuple[str, dict]] = {
     "yolo_v3": "models.detection.yolo:YOLOv3",
     "faster_rcnn": "models.detection.faster_rcnn:FasterRCNN",
     "mask_rcnn": ("models.detection.faster_rcnn:FasterRCNN", {"masks": True}),
+    "detr": "models.detection.detr:DETR",
     # restoration
     "dncnn": "models.restoration.dncnn:DnCNN",
     # sequence

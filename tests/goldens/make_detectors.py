@@ -46,18 +46,20 @@ def images():
     return torch.from_numpy(seeded_images(len(OBJECTS), *SIZE, 3).transpose(0, 3, 1, 2).copy()).double()
 
 
-def record(file: str, model, outputs: dict, losses: dict, given=None):
+def record(file: str, model, outputs: dict, losses: dict, given=None, found=None):
     """Stores digests of `outputs` and of the gradients of the sum of `losses`, the losses, and the final boxes.
 
-    `given` are the images, where they are not those of the other detectors.
+    `given` are the images, where they are not those of the other detectors; `found`, the final boxes of each image,
+    where the model itself does not answer with them.
     """
     import torch
 
     shapes = {name: tuple(tensor.shape) for name, tensor in model.state_dict().items() if tensor.ndim}
     sum(losses.values()).backward()
     gradients = {name: x.grad.numpy() for name, x in model.named_parameters() if x.grad is not None}
-    with torch.no_grad():
-        found = model(list(images() if given is None else given))
+    if found is None:
+        with torch.no_grad():
+            found = model(list(images() if given is None else given))
     np.savez_compressed(
         HERE / f"{file}.npz",
         names=np.array(list(shapes)),
@@ -176,6 +178,59 @@ def mask_rcnn():
     record("mask_rcnn", model, outputs, losses, images()[:1])
 
 
+def detr():
+    """That of transformers, over torchvision's ResNet with a bottleneck a stage, of one image."""
+    import torch
+    from torch import nn
+    from torchvision.models.resnet import Bottleneck, ResNet
+    from transformers import DetrConfig, DetrForObjectDetection
+
+    config = DetrConfig(
+        backbone="resnet18",
+        num_labels=CLASSES,
+        num_queries=8,
+        d_model=32,
+        **{f"{half}_{part}": n for half in ("encoder", "decoder") for part, n in (("layers", 2), ("ffn_dim", 48))},
+        encoder_attention_heads=4,
+        decoder_attention_heads=4,
+    )
+    model = DetrForObjectDetection(config)
+
+    class Body(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.model = ResNet(Bottleneck, [1, 1, 1, 1])
+            self.model.fc = nn.Identity()
+
+        def forward(self, x, mask):
+            body = self.model
+            x = body.maxpool(body.relu(body.bn1(body.conv1(x))))
+            x = body.layer4(body.layer3(body.layer2(body.layer1(x))))
+            return [(x, torch.ones(x.shape[0], *x.shape[2:], dtype=torch.bool))]
+
+    model.model.backbone, model.model.input_projection = Body(), nn.Conv2d(2048, 32, 1)
+    seed(model)
+    model = model.double().eval()
+    height, width = SIZE
+    rows = targets()[0]
+    x1, y1, x2, y2 = rows["boxes"].T / torch.tensor([width, height, width, height])[:, None]
+    truth = {"class_labels": rows["labels"], "boxes": torch.stack([(x1 + x2) / 2, (y1 + y2) / 2, x2 - x1, y2 - y1], 1)}
+    torch.set_default_dtype(torch.float64)  # the loss makes a tensor of weights
+    answer = model(images()[:1], labels=[truth])
+    outputs = {"logits": answer.logits, "boxes": answer.pred_boxes}
+    weights = {"loss_ce": 1.0, "loss_bbox": 5.0, "loss_giou": 2.0}
+    losses = {name: weight * answer.loss_dict[name] for name, weight in weights.items()}
+
+    p = answer.logits.softmax(-1)[0, :, :-1]
+    scores, labels = p.max(-1)
+    x, y, w, h = answer.pred_boxes[0].T
+    corners = torch.stack([x - w / 2, y - h / 2, x + w / 2, y + h / 2], 1).clamp(0, 1)
+    order = scores.argsort(descending=True)
+    found = {"boxes": corners * torch.tensor([width, height, width, height]), "labels": labels, "scores": scores}
+    found = [{name: x.detach()[order] for name, x in found.items()}]
+    record("detr", model, outputs, losses, found=found)
+
+
 def instances() -> np.ndarray:
     """[H, W] of the first image: an ellipse in each box, the later over the earlier, 1 + i on object i."""
     y, x = np.mgrid[: SIZE[0], : SIZE[1]] + 0.5
@@ -186,7 +241,7 @@ def instances() -> np.ndarray:
     return drawn
 
 
-MADE = {make.__name__: make for make in (retinanet, fcos, ssd300, mask_rcnn)}
+MADE = {make.__name__: make for make in (retinanet, fcos, ssd300, mask_rcnn, detr)}
 
 if __name__ == "__main__":
     for name in sys.argv[1:] or MADE:

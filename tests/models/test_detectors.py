@@ -8,6 +8,7 @@ import pytest
 from models.classification.darknet import Darknet
 from models.classification.resnet import ResNet
 from models.classification.vgg import VGG
+from models.detection.detr import DETR
 from models.detection.faster_rcnn import FasterRCNN
 from models.detection.fcos import FCOS
 from models.detection.fpn import FPN
@@ -55,6 +56,7 @@ COUNTS = {
         256,
         44_454_513,
     ),
+    # The authors' proposals have two scores of an anchor, where one decides.
     "faster_rcnn_vgg16": (
         lambda: FasterRCNN(
             backbone=VGG("D", hidden=(), num_classes=0),
@@ -64,8 +66,10 @@ COUNTS = {
             hidden=4096,
             num_classes=20,
         ),
-        *(256, 137_078_239),
+        *(256, 137_078_239 - 9 * 513),
     ),
+    # The authors' 41,302,368 leave out what is frozen: 53,120 of normalisation, 222,400 of the first two stages.
+    "detr": (lambda: DETR(backbone=ResNet(50, num_classes=0), num_classes=91), 256, 41_302_368 + 53_120 + 222_400),
 }
 
 

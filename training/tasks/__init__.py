@@ -18,5 +18,6 @@ TASKS = {
     "yolo_v2": "training.tasks.yolo:yolo_v2",
     "yolo_v3": "training.tasks.yolo:yolo_v3",
     "faster_rcnn": "training.tasks.faster_rcnn:faster_rcnn",
+    "detr": "training.tasks.detr:detr",
     "vae": "training.tasks.vae:vae",
 }

@@ -1,4 +1,4 @@
-"""Each detector against torchvision's: heads, losses on fixed boxes with their gradients, and final boxes."""
+"""Each detector against that of torchvision or transformers: heads, losses, their gradients, and final boxes."""
 
 import dataclasses
 from collections.abc import Callable, Mapping
@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 
 from models.classification.resnet import ResNet
+from models.detection import detr as detr_network
 from models.detection import faster_rcnn as rcnn_network
 from models.detection import fcos as fcos_network
 from models.detection import retinanet as retinanet_network
@@ -21,6 +22,7 @@ from tests.goldens.make_classification import seeded_images, seeded_weights
 from tests.goldens.make_detectors import CLASSES, OBJECTS, ROIS, SIZE, WIDTH, instances
 from tests.goldens.record import digest, direction
 from tests.models.parity import abstract, golden, golden_shapes, quickly
+from training.tasks.detr import detr
 from training.tasks.faster_rcnn import faster_rcnn
 from training.tasks.fcos import fcos
 from training.tasks.retinanet import retinanet
@@ -113,6 +115,17 @@ DETECTORS = {
         first=1,
         objects=OBJECTS[:1],
     ),
+    "detr": Reference(
+        detr_network.DETR(
+            backbone=BODY, queries=8, width=32, heads=4, hidden=48, encoder=2, decoder=2, dropout_rate=0.0
+        ),
+        detr_network.PORTS["transformers"],
+        partial(detr, auxiliary=False, max_detections=8),
+        {"logits": "logits", "boxes": "boxes"},
+        {"class": "loss_ce", "box": "loss_bbox", "giou": "loss_giou"},
+        dict(nothing=0.1, l1_weight=5.0, giou_weight=2.0),
+        objects=OBJECTS[:1],
+    ),
 }
 
 
@@ -128,12 +141,12 @@ def batch(objects, size):
 
 
 def joined(output):
-    """The arrays of all maps in a row."""
-    return jnp.concatenate(output, 1) if isinstance(output, tuple) else output
+    """The arrays of all maps in a row; of a decoder, the last of its layers."""
+    return jnp.concatenate(output, 1) if isinstance(output, tuple) else output[:, -1]
 
 
 @pytest.mark.parametrize("name", DETECTORS)
-def test_it_computes_what_torchvision_computes(name):
+def test_it_computes_what_the_reference_computes(name):
     """In float64, with the statistics of evaluation also for the losses."""
     of, stored = DETECTORS[name], golden(name)
     given = batch(of.objects, of.size)
