@@ -89,6 +89,9 @@ NETWORKS: dict[str, Callable[[Mapping[str, Any]], dict[str, Any]]] = {
     "retinanet": lambda fields: dict(depth=1),
     "fcos": lambda fields: dict(depth=1, groups=2),
     "ssd": lambda fields: {},
+    "yolo_v3": lambda fields: dict(width=8),
+    "mask_rcnn": lambda fields: dict(hidden=8, mask_width=4),
+    "detr": lambda fields: dict(width=8, heads=2, hidden=8, encoder=1, decoder=2),
 }
 
 # task -> what its numbers cost nothing with.
@@ -107,6 +110,9 @@ TASKS: dict[str, dict[str, Any]] = {
     "retinanet": dict(max_detections=10, candidates=20),
     "fcos": dict(max_detections=10, candidates=20),
     "ssd": dict(max_detections=10, candidates=20),
+    "yolo_v3": dict(max_detections=10, candidates=20),
+    "faster_rcnn": dict(max_detections=10, anchors=32, regions=16, candidates=10, proposals=8),
+    "detr": dict(max_detections=5),
 }
 
 # What a network needs of an image: the least side that gives it every stage that the page's images give it.

@@ -2,8 +2,8 @@
 
     fovea train --config detection_scenes:ssd --workdir runs/detection_scenes_ssd      # minutes on two cores
 
-Each size is a detector with its own loss; ResNet-18 of half the width is the backbone of all but YOLO, and the recipe
-is the same, so that their rows can be compared. The published settings are those of the pages on COCO and VOC.
+Each size is a detector with its own loss, and the recipe is the same, so that their rows can be compared. The backbone
+is ResNet-18 of half the width, except for YOLO, which has its own, and DETR, which reads one map of stride 4.
 """
 
 from experiments.pages import page
@@ -38,6 +38,49 @@ SIZES = {
     "centernet": (
         dict(name="centernet", backbone=PYRAMID, level="p2"),
         dict(name="detection"),
+    ),
+    "yolo": (
+        dict(
+            name="yolo_v3",
+            backbone=dict(name="darknet", width=16, depths=(1, 1, 2, 2, 1)),
+            width=128,
+            sets=(1, 1, 1),
+            anchors=(((8, 16), (12, 22)), ((16, 28), (18, 34)), ((24, 30), (28, 38))),
+        ),
+        dict(name="yolo_v3"),
+    ),
+    "mask_rcnn": (
+        dict(
+            name="mask_rcnn",
+            backbone=dict(**PYRAMID, top="pool"),
+            sizes=((12,), (20,), (28,), (36,), (48,)),
+            canonical=56.0,
+            hidden=128,
+            mask_width=32,
+        ),
+        dict(
+            name="faster_rcnn",
+            masks=True,
+            anchors=128,
+            regions=32,
+            **dict.fromkeys(("candidates", "test_candidates"), 100),
+            **dict.fromkeys(("proposals", "test_proposals"), 50),
+        ),
+    ),
+    "detr": (
+        dict(
+            name="detr",
+            backbone=dict(name="resnet_cifar", depth=8),
+            level="stage3",
+            queries=10,
+            width=64,
+            heads=4,
+            hidden=128,
+            encoder=2,
+            decoder=3,
+            dropout_rate=0.0,
+        ),
+        dict(name="detr", max_detections=10),
     ),
 }
 

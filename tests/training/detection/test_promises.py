@@ -11,7 +11,7 @@ import pytest
 
 from models.layers import anchors
 from training.detection.detector import Truth
-from training.tasks import fcos, retinanet, ssd, yolo
+from training.tasks import detr, fcos, retinanet, ssd, yolo
 
 SIZE, K, N = (48, 64), 3, 4
 CELLS = {8: (6, 8), 16: (3, 4)}  # stride -> cells of a map
@@ -50,6 +50,11 @@ def cells():
     return {"logits": shaped(K), "confidence": shaped(2), "boxes": shaped(2, 4)}
 
 
+def queries():
+    rng = np.random.default_rng(0)
+    return {"logits": jnp.asarray(rng.normal(size=(2, 7, K + 1))), "boxes": jnp.asarray(rng.uniform(size=(2, 7, 4)))}
+
+
 CASES = {
     "retinanet": lambda: Case(
         outputs(2, K),
@@ -83,6 +88,12 @@ CASES = {
         partial(yolo.loss_v3, ignore=0.5),
         partial(yolo.found_of_anchors, probabilities=jax.nn.sigmoid, **ANSWER),
         {},
+    ),
+    "detr": lambda: Case(
+        queries(),
+        partial(detr.loss_of_one, auxiliary=True),
+        partial(detr.found_of_one, count=20),
+        dict(nothing=0.1, l1_weight=5.0, giou_weight=2.0),
     ),
 }
 OBJECTS = np.array([[4.0, 6, 20, 25], [30, 10, 60, 40], [8, 20, 26, 45], [40, 2, 47, 9]])
@@ -153,6 +164,8 @@ def test_a_mirrored_image_has_mirrored_boxes(case):
             out["codes"] = tuple(x[:, jnp.array([2, 1, 0, 3])] for x in out["codes"])
         else:
             out["codes"] = tuple(x * jnp.array([-1, 1, 1, 1]) for x in out["codes"])
+    elif case.found.func is detr.found_of_one:
+        out["boxes"] = out["boxes"].at[..., 0].set(1 - out["boxes"][..., 0])
     else:
         out = {name: x[:, ::-1] for name, x in out.items()}
         out["boxes"] = out["boxes"].at[..., 0].set(1 - out["boxes"][..., 0])
