@@ -49,35 +49,80 @@ def boxes(
     """
     listing = _listing(argument, "boxes", ("file", *CORNERS, "label"))
     objects, left_out = _boxes_of(listing)
-    for file, found in objects.items():
-        if len(found) > max_objects:
-            raise DataError(f"{file} has {len(found)} boxes: data.max_objects={max_objects} is less")
     classes = tuple(sorted({label for found in objects.values() for _, label in found}))
     if not classes:
         raise DataError(f"{listing.path} lists no box")
+    objects = {
+        file: Objects(np.array([box for box, _ in found]), np.array([classes.index(label) for _, label in found]))
+        for file, found in objects.items()
+    }
+    source = boxed(
+        listing.by_split(), objects, classes, split, pictures, max_objects, mean, std, stats_images, split_seed
+    )
+    sizes = {name: len(files) for name, files in listing.by_split().items()}
+    source.description = describe(f"boxes:{argument}", sizes, classes, left_out, listing.others)
+    return source
+
+
+@dataclasses.dataclass(frozen=True)
+class Objects:
+    """The objects of one picture.
+
+    Attributes:
+      boxes: (x1, y1, x2, y2) in pixels of the picture [n, 4].
+      labels: [n] int.
+      more: name -> [n]: what else evaluation takes, such as "crowd" (regions that are neither right nor wrong to find,
+        and that training does not see) and "area" in square pixels.
+    """
+
+    boxes: np.ndarray
+    labels: np.ndarray
+    more: Mapping[str, np.ndarray] = dataclasses.field(default_factory=dict)
+
+
+def boxed(
+    splits: Mapping[str, list[pathlib.Path]],
+    objects: Mapping[pathlib.Path, Objects],
+    classes: tuple[str, ...],
+    split: str,
+    pictures: Pictures,
+    max_objects: int,
+    mean: tuple[float, ...],
+    std: tuple[float, ...],
+    stats_images: int,
+    split_seed: int,
+) -> "ListedImages":
+    """The source of pictures with boxes, see `boxes`.
+
+    Args:
+      splits: split -> its pictures.
+      objects: of each picture.
+
+    Raises DataError for more than `max_objects` boxes on one picture.
+    """
+    for file, found in objects.items():
+        if len(found.boxes) > max_objects:
+            raise DataError(f"{file} has {len(found.boxes)} boxes: data.max_objects={max_objects} is less")
 
     def encode(file, matrix, shape, rng):
-        found, labels = np.zeros((max_objects, 4), np.float32), np.full(max_objects, -1, np.int32)
-        if objects[file]:
-            corners = geometry.move_boxes(matrix, np.array([box for box, _ in objects[file]]))
-            corners = geometry.clip_boxes(corners, *shape)
-            seen = (corners[:, 2:] > corners[:, :2]).all(1)
-            own = np.array([classes.index(label) for _, label in objects[file]], np.int32)[seen]
-            found[: len(own)], labels[: len(own)] = corners[seen], own
+        found, labels, own = np.zeros((max_objects, 4), np.float32), np.full(max_objects, -1, np.int32), objects[file]
+        if len(own.boxes):
+            corners = geometry.clip_boxes(geometry.move_boxes(matrix, own.boxes), *shape)
+            seen = (corners[:, 2:] > corners[:, :2]).all(1) & ~own.more.get("crowd", np.zeros(len(corners), bool))
+            found[: seen.sum()], labels[: seen.sum()] = corners[seen], own.labels[seen]
         return {"boxes": found, "labels": labels}
 
     def truth(file):
-        corners = np.array([box for box, _ in objects[file]], np.float64).reshape(-1, 4)
-        return {"boxes": corners, "labels": np.array([classes.index(label) for _, label in objects[file]], np.int32)}
+        own = objects[file]
+        corners = np.asarray(own.boxes, np.float64).reshape(-1, 4)
+        return {"boxes": corners, "labels": np.asarray(own.labels, np.int32), **own.more}
 
     fields = {
         "boxes": Field("boxes", (max_objects, 4), "float32"),
         "labels": Field("labels", (max_objects,), "int32", classes, of="boxes"),
     }
-    listed = _Listed(listing.by_split(), fields, encode, truth, varies=False)
-    source = _opened(listed, split, pictures, mean, std, stats_images, split_seed)
-    source.description = describe(f"boxes:{argument}", listed.sizes, classes, left_out, listing.others)
-    return source
+    listed = _Listed(splits, fields, encode, truth, varies=False)
+    return _opened(listed, split, pictures, mean, std, stats_images, split_seed)
 
 
 def captions(

@@ -4,6 +4,7 @@ SOURCES = {
     "binarized_mnist": "data.binarized_mnist:binarized_mnist",
     "boxes": "data.annotations:boxes",
     "captions": "data.annotations:captions",
+    "coco": "data.coco:coco",
     "digits": "data.digits:digits",
     "folder": "data.folder:folder",
     "gaussians": "data.gaussians:gaussians",
@@ -15,6 +16,7 @@ SOURCES = {
     "tfds": "data.tfds_source:tfds",
     "tinted_digits": "data.tinted_digits:tinted_digits",
     "unpaired": "data.unpaired:unpaired",
+    "voc": "data.voc:voc",
 }
 
 SAMPLERS = {

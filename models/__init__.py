@@ -49,6 +49,18 @@ MODELS: dict[str, str | tuple[str, dict]] = {
     "unet": "models.segmentation.unet:UNet",
     # detection
     "centernet": "models.detection.centernet:CenterNet",
+    "fpn": "models.detection.fpn:FPN",
+    "retinanet": "models.detection.retinanet:RetinaNet",
+    "fcos": "models.detection.fcos:FCOS",
+    "ssd": "models.detection.ssd:SSD",
+    "ssd_vgg": "models.detection.ssd:SSDVGG",
+    "yolo_tiny": "models.detection.yolo:TinyDarknet",
+    "yolo_v1": "models.detection.yolo:YOLOv1",
+    "yolo_v2": "models.detection.yolo:YOLOv2",
+    "yolo_v3": "models.detection.yolo:YOLOv3",
+    "faster_rcnn": "models.detection.faster_rcnn:FasterRCNN",
+    "mask_rcnn": ("models.detection.faster_rcnn:FasterRCNN", {"masks": True}),
+    "detr": "models.detection.detr:DETR",
     # restoration
     "dncnn": "models.restoration.dncnn:DnCNN",
     # sequence

@@ -86,6 +86,13 @@ NETWORKS: dict[str, Callable[[Mapping[str, Any]], dict[str, Any]]] = {
     "xception": lambda fields: dict(width=0.0625, middle=1),
     "mixer": lambda fields: dict(patch=4, width=8, depth=2, tokens=4, channels=16),
     "swin": lambda fields: dict(patch=2, window=2, width=8, depths=(2, 1), heads=(2, 4)),
+    "fpn": lambda fields: dict(width=8),
+    "retinanet": lambda fields: dict(depth=1),
+    "fcos": lambda fields: dict(depth=1, groups=2),
+    "ssd": lambda fields: {},
+    "yolo_v3": lambda fields: dict(width=8),
+    "mask_rcnn": lambda fields: dict(hidden=8, mask_width=4),
+    "detr": lambda fields: dict(width=8, heads=2, hidden=8, encoder=1, decoder=2),
 }
 
 # task -> what its numbers cost nothing with.
@@ -101,6 +108,12 @@ TASKS: dict[str, dict[str, Any]] = {
     "texture": {},
     "translation": dict(history=4),
     "vae": dict(importance_samples=2),
+    "retinanet": dict(max_detections=10, candidates=20),
+    "fcos": dict(max_detections=10, candidates=20),
+    "ssd": dict(max_detections=10, candidates=20),
+    "yolo_v3": dict(max_detections=10, candidates=20),
+    "faster_rcnn": dict(max_detections=10, anchors=32, regions=16, candidates=10, proposals=8),
+    "detr": dict(max_detections=5),
 }
 
 # What a network needs of an image: the least side that gives it every stage that the page's images give it.

@@ -11,5 +11,13 @@ TASKS = {
     "segmentation": "training.tasks.segmentation:segmentation",
     "texture": "training.tasks.texture:texture",
     "translation": "training.tasks.translation:translation",
+    "retinanet": "training.tasks.retinanet:retinanet",
+    "fcos": "training.tasks.fcos:fcos",
+    "ssd": "training.tasks.ssd:ssd",
+    "yolo_v1": "training.tasks.yolo:yolo_v1",
+    "yolo_v2": "training.tasks.yolo:yolo_v2",
+    "yolo_v3": "training.tasks.yolo:yolo_v3",
+    "faster_rcnn": "training.tasks.faster_rcnn:faster_rcnn",
+    "detr": "training.tasks.detr:detr",
     "vae": "training.tasks.vae:vae",
 }
