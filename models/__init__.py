@@ -65,6 +65,7 @@ MODELS: dict[str, str | tuple[str, dict]] = {
     "cyclegan_discriminator": "models.generative.cyclegan:Discriminator",
     "random_filters": "models.generative.random_filters:RandomFilters",
     "pixels": "models.pixels:Pixels",
+    "made": "models.generative.made:MADE",
     # metric
     "embedding": "models.metric.embedding:Embedding",
 }

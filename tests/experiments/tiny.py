@@ -85,10 +85,12 @@ NETWORKS: dict[str, Callable[[Mapping[str, Any]], dict[str, Any]]] = {
     "xception": lambda fields: dict(width=0.0625, middle=1),
     "mixer": lambda fields: dict(patch=4, width=8, depth=2, tokens=4, channels=16),
     "swin": lambda fields: dict(patch=2, window=2, width=8, depths=(2, 1), heads=(2, 4)),
+    "made": narrow("hidden", 8),
 }
 
 # task -> what its numbers cost nothing with.
 TASKS: dict[str, dict[str, Any]] = {
+    "autoregressive": {},
     "classification": {},
     "captioning": {},
     "detection": dict(max_detections=10),

@@ -20,7 +20,18 @@ from flax.traverse_util import flatten_dict
 from models import MODELS
 from models.classification.lenet import LeNet5
 from models.classification.resnet_cifar import CifarResNet
-from models.interfaces import Adaptable, Codec, Conditional, Cropping, Generator, Rated, feature_maps, with_rates
+from models.interfaces import (
+    Adaptable,
+    Autoregressive,
+    Codec,
+    Conditional,
+    Cropping,
+    Generator,
+    Quantiser,
+    Rated,
+    feature_maps,
+    with_rates,
+)
 
 # Fields that make a network small, and the shapes of its inputs where they are not one image [1, 32, 32, 3].
 FEATURES = CifarResNet(depth=8, num_classes=0)
@@ -68,6 +79,7 @@ SMALL = {
     "xception": dict(width=0.125, middle=1),
     "mixer": dict(width=8, depth=2, tokens=4, channels=16, patch=8),
     "swin": dict(width=8, depths=(2, 1), heads=(2, 4), patch=2, window=8),
+    "made": dict(hidden=(8,)),
 }
 INPUTS = {
     "alexnet": [(1, 67, 67, 3)],
@@ -83,6 +95,7 @@ INPUTS = {
     "ddpm_unet": [(1, 32, 32, 3), (1,)],
     "show_and_tell": [(1, 32, 32, 3), np.zeros((1, 5), np.int32)],
     "pixels": [],
+    "made": [(1, 28, 28, 1)],
 }
 
 
@@ -174,9 +187,9 @@ def test_codecs_decode_what_they_encode(name, network, inputs):
 def test_networks_that_read_an_image_alone_give_their_maps_without_a_head(name, network, inputs):
     """So that each of them can be the backbone of another network; an affine network has no map, but its last features.
 
-    A codec is exempt: its features are its codes.
+    A codec is exempt, whose features are its codes, and an autoregressive network.
     """
-    if [x.ndim for x in inputs] != [4] or isinstance(network, Codec):
+    if [x.ndim for x in inputs] != [4] or isinstance(network, Codec | Quantiser | Autoregressive):
         return
     fields = {field.name for field in dataclasses.fields(network)}
     without = {"headless": True} if "headless" in fields else {"num_classes": 0} if "num_classes" in fields else {}
