@@ -66,6 +66,11 @@ MODELS: dict[str, str | tuple[str, dict]] = {
     "random_filters": "models.generative.random_filters:RandomFilters",
     "pixels": "models.pixels:Pixels",
     "made": "models.generative.made:MADE",
+    "pixelcnn": "models.generative.pixelcnn:PixelCNN",
+    "gated_pixelcnn": "models.generative.gated_pixelcnn:GatedPixelCNN",
+    "pixelcnn_pp": "models.generative.pixelcnn_pp:PixelCNNpp",
+    "igpt": "models.generative.igpt:IGPT",
+    "vqvae": "models.generative.vqvae:VQVAE",
     # metric
     "embedding": "models.metric.embedding:Embedding",
 }

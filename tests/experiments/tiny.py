@@ -86,6 +86,16 @@ NETWORKS: dict[str, Callable[[Mapping[str, Any]], dict[str, Any]]] = {
     "mixer": lambda fields: dict(patch=4, width=8, depth=2, tokens=4, channels=16),
     "swin": lambda fields: dict(patch=2, window=2, width=8, depths=(2, 1), heads=(2, 4)),
     "made": narrow("hidden", 8),
+    "pixelcnn": lambda fields: dict(width=3, depth=1, first=3, hidden=4),
+    "gated_pixelcnn": lambda fields: dict(
+        width=3, depth=2, first=3, hidden=4, outputs=8 if fields["embedding"] else fields["outputs"]
+    ),
+    "pixelcnn_pp": lambda fields: dict(width=2, blocks=1, mixtures=2),
+    "igpt": lambda fields: dict(width=8, depth=1, heads=2),
+    "vqvae": lambda fields: {
+        **dict(width=4, depth=1, inner=2, dim=3, entries=8),
+        **({"weights": ""} if "weights" in fields else {}),  # where it is frozen: those that it starts with
+    },
 }
 
 # task -> what its numbers cost nothing with.
@@ -102,6 +112,7 @@ TASKS: dict[str, dict[str, Any]] = {
     "texture": {},
     "translation": dict(history=4),
     "vae": dict(importance_samples=2),
+    "vq": {},
 }
 
 # What a network needs of an image: the least side that gives it every stage that the page's images give it.

@@ -80,6 +80,11 @@ SMALL = {
     "mixer": dict(width=8, depth=2, tokens=4, channels=16, patch=8),
     "swin": dict(width=8, depths=(2, 1), heads=(2, 4), patch=2, window=8),
     "made": dict(hidden=(8,)),
+    "pixelcnn": dict(width=3, depth=1),
+    "gated_pixelcnn": dict(width=3, depth=2),
+    "pixelcnn_pp": dict(width=2, blocks=1),
+    "igpt": dict(width=8, depth=1, heads=2),
+    "vqvae": dict(width=4, depth=1),
 }
 INPUTS = {
     "alexnet": [(1, 67, 67, 3)],

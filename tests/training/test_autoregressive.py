@@ -3,12 +3,16 @@
 import itertools
 from functools import partial
 
+import flax.linen as nn
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
 
+from models.generative.gated_pixelcnn import GatedPixelCNN
+from models.generative.igpt import IGPT
 from models.generative.made import MADE
+from models.generative.pixelcnn import PixelCNN
 from training.errors import TrainingError
 from training.tasks.autoregressive import autoregressive
 
@@ -61,6 +65,41 @@ def test_the_upper_part_that_is_given_stays_and_the_rest_is_drawn():
         completed = drawn(task, params, stats, 6, image=image, keep=keep)
         np.testing.assert_array_equal(completed[:, :rows], image[:, :rows])
         assert rows == 4 or np.any(completed[:, rows:] != image[:, rows:])
+
+
+class Whole(nn.Module):
+    """A network that computes the whole image in every step: the naive way, with nothing kept."""
+
+    network: nn.Module
+    conditions: tuple[str, ...] = ()
+
+    def __call__(self, x, train):
+        return self.network(x, train)
+
+    def step(self, x, position):
+        return self.network(x, False).reshape(len(x), x[0].size, -1)[:, position]
+
+
+@pytest.mark.parametrize(
+    "network",
+    [
+        MADE((4, 5, 2), (20,), 3),
+        PixelCNN(width=4, depth=2, first=5, hidden=6, outputs=3),
+        GatedPixelCNN(width=4, depth=3, first=5, hidden=6, outputs=3, embedding=2),
+        IGPT(width=8, depth=2, heads=2, outputs=3),
+    ],
+    ids=lambda network: type(network).__name__,
+)
+def test_samples_with_what_is_kept_are_those_of_the_naive_way_to_the_bit(network):
+    shape = (4, 5, 2)
+    task, params, stats = started(network, shape, "categorical")
+    naive, _, _ = started(Whole(network), shape, "categorical")
+    whole = {"model": {"network": params["model"]}}
+    image = jnp.asarray(np.random.RandomState(0).randint(0, 3, (6, *shape)) / 2, jnp.float32)
+    for options in ({}, dict(image=image, keep=0.5)):
+        kept = drawn(task, params, stats, 6, **options)
+        np.testing.assert_array_equal(kept, drawn(naive, whole, stats, 6, **options))
+        assert len(np.unique(kept)) == 3
 
 
 def test_a_low_temperature_draws_the_most_probable_values():

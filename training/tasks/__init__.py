@@ -13,4 +13,5 @@ TASKS = {
     "texture": "training.tasks.texture:texture",
     "translation": "training.tasks.translation:translation",
     "vae": "training.tasks.vae:vae",
+    "vq": "training.tasks.vq:vq",
 }
