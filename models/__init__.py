@@ -71,6 +71,7 @@ MODELS: dict[str, str | tuple[str, dict]] = {
     "pixelcnn_pp": "models.generative.pixelcnn_pp:PixelCNNpp",
     "igpt": "models.generative.igpt:IGPT",
     "vqvae": "models.generative.vqvae:VQVAE",
+    "autoencoder": "models.generative.autoencoder:Autoencoder",
     # metric
     "embedding": "models.metric.embedding:Embedding",
 }

@@ -63,7 +63,7 @@ class Codec(Generator, Protocol):
     """A network with an encoder and a decoder, called by `network.apply(variables, x, method="encode")`."""
 
     def encode(self, x: jax.Array) -> Any:
-        """x: [B, H, W, C] -> codes; of a VAE the mean and the log-variance of q(z|x), each [B, latent]."""
+        """x: [B, H, W, C] -> codes [B, latent]; of a VAE the mean and the log-variance of q(z|x), each [B, latent]."""
 
     def decode(self, z: jax.Array) -> jax.Array:
         """z: [..., latent] -> [..., H, W, C'] of unbounded numbers, from which a likelihood makes p(x|z)."""

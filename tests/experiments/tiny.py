@@ -92,6 +92,8 @@ NETWORKS: dict[str, Callable[[Mapping[str, Any]], dict[str, Any]]] = {
     ),
     "pixelcnn_pp": lambda fields: dict(width=2, blocks=1, mixtures=2),
     "igpt": lambda fields: dict(width=8, depth=1, heads=2),
+    # An affine one is that of one hidden layer here: the affine one has a test of its own.
+    "autoencoder": lambda fields: dict(hidden=(8,), widths=(2, 3)[: len(fields["widths"])], latent=2),
     "vqvae": lambda fields: {
         **dict(width=4, depth=1, inner=2, dim=3, entries=8),
         **({"weights": ""} if "weights" in fields else {}),  # where it is frozen: those that it starts with
@@ -100,6 +102,7 @@ NETWORKS: dict[str, Callable[[Mapping[str, Any]], dict[str, Any]]] = {
 
 # task -> what its numbers cost nothing with.
 TASKS: dict[str, dict[str, Any]] = {
+    "autoencoder": {},
     "autoregressive": {},
     "classification": {},
     "captioning": {},

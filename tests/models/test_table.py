@@ -101,6 +101,7 @@ INPUTS = {
     "show_and_tell": [(1, 32, 32, 3), np.zeros((1, 5), np.int32)],
     "pixels": [],
     "made": [(1, 28, 28, 1)],
+    "autoencoder": [(1, 28, 28, 1)],
 }
 
 
@@ -172,7 +173,7 @@ def test_declared_rates_and_no_other_fields_make_a_network_random(network, input
 
 
 def test_generators_have_a_width_of_codes(name, network):
-    of_codes = ("gan_generator", "dcgan_generator", "vae", "vae_conv")
+    of_codes = ("gan_generator", "dcgan_generator", "vae", "vae_conv", "autoencoder")
     assert isinstance(network, Generator) == (name in of_codes)
     if isinstance(network, Generator) and not isinstance(network, Codec):
         codes = jnp.zeros((3, network.latent))
@@ -181,12 +182,13 @@ def test_generators_have_a_width_of_codes(name, network):
 
 
 def test_codecs_decode_what_they_encode(name, network, inputs):
-    assert isinstance(network, Codec) == name.startswith("vae")
+    assert isinstance(network, Codec) == name.startswith(("vae", "autoencoder"))
     if isinstance(network, Codec):
         like = jax.eval_shape(partial(network.init, train=False), jax.random.key(0), *inputs)
-        mean, log_variance = jax.eval_shape(partial(network.apply, method="encode"), like, *inputs)
-        assert mean.shape == log_variance.shape == (1, network.latent)
-        assert jax.eval_shape(partial(network.apply, method="decode"), like, mean).shape == inputs[0].shape
+        codes = jax.tree.leaves(jax.eval_shape(partial(network.apply, method="encode"), like, *inputs))
+        assert {code.shape for code in codes} == {(1, network.latent)}
+        assert len(codes) == (2 if name.startswith("vae") else 1)
+        assert jax.eval_shape(partial(network.apply, method="decode"), like, codes[0]).shape == inputs[0].shape
 
 
 def test_networks_that_read_an_image_alone_give_their_maps_without_a_head(name, network, inputs):

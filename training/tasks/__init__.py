@@ -1,6 +1,7 @@
 """Tasks by name. The table is text, so that listing it imports nothing."""
 
 TASKS = {
+    "autoencoder": "training.tasks.autoencoder:autoencoder",
     "autoregressive": "training.tasks.autoregressive:autoregressive",
     "captioning": "training.tasks.captioning:captioning",
     "classification": "training.tasks.classification:classification",
