@@ -72,6 +72,7 @@ MODELS: dict[str, str | tuple[str, dict]] = {
     "igpt": "models.generative.igpt:IGPT",
     "vqvae": "models.generative.vqvae:VQVAE",
     "autoencoder": "models.generative.autoencoder:Autoencoder",
+    "glow": "models.generative.glow:Glow",
     # metric
     "embedding": "models.metric.embedding:Embedding",
 }

@@ -85,6 +85,7 @@ SMALL = {
     "pixelcnn_pp": dict(width=2, blocks=1),
     "igpt": dict(width=8, depth=1, heads=2),
     "vqvae": dict(width=4, depth=1),
+    "glow": dict(shape=(28, 28, 1), levels=2, steps=1, hidden=4),
 }
 INPUTS = {
     "alexnet": [(1, 67, 67, 3)],
@@ -102,6 +103,7 @@ INPUTS = {
     "pixels": [],
     "made": [(1, 28, 28, 1)],
     "autoencoder": [(1, 28, 28, 1)],
+    "glow": [(1, 28, 28, 1)],
 }
 
 
@@ -173,7 +175,7 @@ def test_declared_rates_and_no_other_fields_make_a_network_random(network, input
 
 
 def test_generators_have_a_width_of_codes(name, network):
-    of_codes = ("gan_generator", "dcgan_generator", "vae", "vae_conv", "autoencoder")
+    of_codes = ("gan_generator", "dcgan_generator", "vae", "vae_conv", "autoencoder", "glow")
     assert isinstance(network, Generator) == (name in of_codes)
     if isinstance(network, Generator) and not isinstance(network, Codec):
         codes = jnp.zeros((3, network.latent))
@@ -182,7 +184,7 @@ def test_generators_have_a_width_of_codes(name, network):
 
 
 def test_codecs_decode_what_they_encode(name, network, inputs):
-    assert isinstance(network, Codec) == name.startswith(("vae", "autoencoder"))
+    assert isinstance(network, Codec) == name.startswith(("vae", "autoencoder", "glow"))
     if isinstance(network, Codec):
         like = jax.eval_shape(partial(network.init, train=False), jax.random.key(0), *inputs)
         codes = jax.tree.leaves(jax.eval_shape(partial(network.apply, method="encode"), like, *inputs))

@@ -7,6 +7,7 @@ TASKS = {
     "classification": "training.tasks.classification:classification",
     "detection": "training.tasks.detection:detection",
     "diffusion": "training.tasks.diffusion:diffusion",
+    "flow": "training.tasks.flow:flow",
     "gan": "training.tasks.gan:gan",
     "metric_learning": "training.tasks.metric_learning:metric_learning",
     "restoration": "training.tasks.restoration:restoration",
