@@ -73,6 +73,7 @@ MODELS: dict[str, str | tuple[str, dict]] = {
     "vqvae": "models.generative.vqvae:VQVAE",
     "autoencoder": "models.generative.autoencoder:Autoencoder",
     "glow": "models.generative.glow:Glow",
+    "cvae": "models.generative.cvae:CVAE",
     # metric
     "embedding": "models.metric.embedding:Embedding",
 }

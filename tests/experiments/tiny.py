@@ -95,6 +95,7 @@ NETWORKS: dict[str, Callable[[Mapping[str, Any]], dict[str, Any]]] = {
     # An affine one is that of one hidden layer here: the affine one has a test of its own.
     "autoencoder": lambda fields: dict(hidden=(8,), widths=(2, 3)[: len(fields["widths"])], latent=2),
     "glow": lambda fields: dict(levels=2, steps=1, hidden=3),
+    "cvae": lambda fields: dict(hidden=(8,), dim=2),
     "vqvae": lambda fields: {
         **dict(width=4, depth=1, inner=2, dim=3, entries=8),
         **({"weights": ""} if "weights" in fields else {}),  # where it is frozen: those that it starts with
@@ -107,6 +108,7 @@ TASKS: dict[str, dict[str, Any]] = {
     "autoregressive": {},
     "classification": {},
     "captioning": {},
+    "cvae": dict(quadrants=1, importance_samples=2),
     "detection": dict(max_detections=10),
     "diffusion": dict(sampling_steps=2, bound_terms=2),
     "flow": {},

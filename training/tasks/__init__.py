@@ -5,6 +5,7 @@ TASKS = {
     "autoregressive": "training.tasks.autoregressive:autoregressive",
     "captioning": "training.tasks.captioning:captioning",
     "classification": "training.tasks.classification:classification",
+    "cvae": "training.tasks.cvae:cvae",
     "detection": "training.tasks.detection:detection",
     "diffusion": "training.tasks.diffusion:diffusion",
     "flow": "training.tasks.flow:flow",
