@@ -104,7 +104,7 @@ NETWORKS: dict[str, Callable[[Mapping[str, Any]], dict[str, Any]]] = {
 
 # task -> what its numbers cost nothing with.
 TASKS: dict[str, dict[str, Any]] = {
-    "autoencoder": {},
+    "autoencoder": dict(sparsity=0.1),
     "autoregressive": {},
     "classification": {},
     "captioning": {},
@@ -119,7 +119,7 @@ TASKS: dict[str, dict[str, Any]] = {
     "texture": {},
     "translation": dict(history=4),
     "vae": dict(importance_samples=2),
-    "vq": {},
+    "vq": dict(restart=0.1),
 }
 
 # What a network needs of an image: the least side that gives it every stage that the page's images give it.
