@@ -70,6 +70,7 @@ MODELS: dict[str, str | tuple[str, dict]] = {
     "gated_pixelcnn": "models.generative.gated_pixelcnn:GatedPixelCNN",
     "pixelcnn_pp": "models.generative.pixelcnn_pp:PixelCNNpp",
     "igpt": "models.generative.igpt:IGPT",
+    "pixelrnn": "models.generative.pixelrnn:PixelRNN",
     "vqvae": "models.generative.vqvae:VQVAE",
     "autoencoder": "models.generative.autoencoder:Autoencoder",
     "glow": "models.generative.glow:Glow",

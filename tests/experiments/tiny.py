@@ -94,6 +94,7 @@ NETWORKS: dict[str, Callable[[Mapping[str, Any]], dict[str, Any]]] = {
     "igpt": lambda fields: dict(width=8, depth=1, heads=2),
     # An affine one is that of one hidden layer here: the affine one has a test of its own.
     "autoencoder": lambda fields: dict(hidden=(8,), widths=(2, 3)[: len(fields["widths"])], latent=2),
+    "pixelrnn": lambda fields: dict(width=2, depth=1, first=3, hidden=4),
     "glow": lambda fields: dict(levels=2, steps=1, hidden=3),
     "cvae": lambda fields: dict(hidden=(8,), dim=2),
     "vqvae": lambda fields: {

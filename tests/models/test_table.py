@@ -85,6 +85,7 @@ SMALL = {
     "pixelcnn_pp": dict(width=2, blocks=1),
     "igpt": dict(width=8, depth=1, heads=2),
     "vqvae": dict(width=4, depth=1),
+    "pixelrnn": dict(width=2, depth=1),
     "glow": dict(shape=(28, 28, 1), levels=2, steps=1, hidden=4),
 }
 INPUTS = {
