@@ -1,7 +1,9 @@
 """PixelRNN: LSTMs that run over the rows of an image, or along its diagonals (Van den Oord et al. 2016).
 
 Van den Oord, Kalchbrenner & Kavukcuoglu, "Pixel Recurrent Neural Networks", ICML 2016, sections 3.1 to 3.3. Where an
-LSTM gets what is at a pixel, it gets it from convolutions with mask B, for all pixels at once.
+LSTM gets what is at a pixel, it gets it from convolutions with mask B, for all pixels at once. Along diagonals a value
+sees all before it, but for one: the first pixel of a row sees the last value of the row above only if the first kernel
+reaches it.
 """
 
 from functools import partial
