@@ -77,6 +77,16 @@ MODELS: dict[str, str | tuple[str, dict]] = {
     "cyclegan_discriminator": "models.generative.cyclegan:Discriminator",
     "random_filters": "models.generative.random_filters:RandomFilters",
     "pixels": "models.pixels:Pixels",
+    "made": "models.generative.made:MADE",
+    "pixelcnn": "models.generative.pixelcnn:PixelCNN",
+    "gated_pixelcnn": "models.generative.gated_pixelcnn:GatedPixelCNN",
+    "pixelcnn_pp": "models.generative.pixelcnn_pp:PixelCNNpp",
+    "igpt": "models.generative.igpt:IGPT",
+    "pixelrnn": "models.generative.pixelrnn:PixelRNN",
+    "vqvae": "models.generative.vqvae:VQVAE",
+    "autoencoder": "models.generative.autoencoder:Autoencoder",
+    "glow": "models.generative.glow:Glow",
+    "cvae": "models.generative.cvae:CVAE",
     # metric
     "embedding": "models.metric.embedding:Embedding",
 }

@@ -8,8 +8,8 @@ Feature maps. A network that reads an image alone has no head, and no parameters
 classifier and the U-Net with `num_classes=0`. It then returns a dictionary: "stem", "stage1", ... are maps
 [B, h, w, C], and "pre_logits" is what the head of a classifier reads, [B, D]. (Take maps by name: jit sorts the keys of
 a dictionary.) The other parameters keep their names, so the weights of the full network serve the one without a head.
-`feature_maps` gives strides and channels. Exempt are networks that read codes, words or a time, and a Codec, whose
-features are its codes.
+`feature_maps` gives strides and channels. Exempt are networks that read codes, words or a time, a Codec or a Quantiser,
+whose features are its codes, and an Autoregressive network, which sees a part of the image at each place.
 
 Networks inside networks. A field may hold another network, for example `backbone: nn.Module` called as
 `self.backbone(x, train)`. Its parameters (and other collections) are found under the field's name,
@@ -63,10 +63,45 @@ class Codec(Generator, Protocol):
     """A network with an encoder and a decoder, called by `network.apply(variables, x, method="encode")`."""
 
     def encode(self, x: jax.Array) -> Any:
-        """x: [B, H, W, C] -> codes; of a VAE the mean and the log-variance of q(z|x), each [B, latent]."""
+        """x: [B, H, W, C] -> codes [B, latent]; of a VAE the mean and the log-variance of q(z|x), each [B, latent]."""
 
     def decode(self, z: jax.Array) -> jax.Array:
         """z: [..., latent] -> [..., H, W, C'] of unbounded numbers, from which a likelihood makes p(x|z)."""
+
+
+@runtime_checkable
+class Autoregressive(Protocol):
+    """A network that gives the numbers of each value of an image from the values before it, in the order of reading.
+
+    Called as network(x [B, H, W, C], train, label) it answers for all values at once: [B, H, W, F], channel by channel.
+    """
+
+    def step(self, x: jax.Array, position: jax.Array, label: jax.Array | None = None) -> jax.Array:
+        """Answers for one position of x [B, H, W, C], of which the values before `position` [] int32 count.
+
+        Positions are the values, or the pixels where the answer is for all channels of a pixel, and are asked for in
+        their order from 0 on. What serves later positions is in the mutable collection "cache", zero before the first.
+
+        Returns: [B, F of a position].
+        """
+
+
+@runtime_checkable
+class Quantiser(Protocol):
+    """A network between images and maps of codes: `apply(variables, x, method="encode")`, and "decode".
+
+    Attributes:
+      codes: how many there are.
+    """
+
+    @property
+    def codes(self) -> int: ...
+
+    def encode(self, x: jax.Array) -> jax.Array:
+        """x: [B, H, W, C] -> codes [B, h, w] int32."""
+
+    def decode(self, codes: jax.Array) -> jax.Array:
+        """codes: [B, h, w] int -> images [B, H, W, C], scaled as those of the data."""
 
 
 @runtime_checkable

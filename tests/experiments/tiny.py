@@ -93,14 +93,34 @@ NETWORKS: dict[str, Callable[[Mapping[str, Any]], dict[str, Any]]] = {
     "yolo_v3": lambda fields: dict(width=8),
     "mask_rcnn": lambda fields: dict(hidden=8, mask_width=4),
     "detr": lambda fields: dict(width=8, heads=2, hidden=8, encoder=1, decoder=2),
+    "made": narrow("hidden", 8),
+    "pixelcnn": lambda fields: dict(width=3, depth=1, first=3, hidden=4),
+    "gated_pixelcnn": lambda fields: dict(
+        width=3, depth=2, first=3, hidden=4, outputs=8 if fields["embedding"] else fields["outputs"]
+    ),
+    "pixelcnn_pp": lambda fields: dict(width=2, blocks=1, mixtures=2),
+    "igpt": lambda fields: dict(width=8, depth=1, heads=2),
+    # An affine one is that of one hidden layer here: the affine one has a test of its own.
+    "autoencoder": lambda fields: dict(hidden=(8,), widths=(2, 3)[: len(fields["widths"])], latent=2),
+    "pixelrnn": lambda fields: dict(width=2, depth=1, first=3, hidden=4),
+    "glow": lambda fields: dict(levels=2, steps=1, hidden=3),
+    "cvae": lambda fields: dict(hidden=(8,), dim=2),
+    "vqvae": lambda fields: {
+        **dict(width=4, depth=1, inner=2, dim=3, entries=8),
+        **({"weights": ""} if "weights" in fields else {}),  # where it is frozen: those that it starts with
+    },
 }
 
 # task -> what its numbers cost nothing with.
 TASKS: dict[str, dict[str, Any]] = {
+    "autoencoder": dict(sparsity=0.1),
+    "autoregressive": {},
     "classification": {},
     "captioning": {},
+    "cvae": dict(quadrants=1, importance_samples=2),
     "detection": dict(max_detections=10),
     "diffusion": dict(sampling_steps=2, bound_terms=2),
+    "flow": {},
     "gan": {},
     "metric_learning": {},
     "restoration": {},
@@ -114,6 +134,7 @@ TASKS: dict[str, dict[str, Any]] = {
     "yolo_v3": dict(max_detections=10, candidates=20),
     "faster_rcnn": dict(max_detections=10, anchors=32, regions=16, candidates=10, proposals=8),
     "detr": dict(max_detections=5),
+    "vq": dict(restart=0.1),
 }
 
 # What a network needs of an image: the least side that gives it every stage that the page's images give it.

@@ -20,7 +20,18 @@ from flax.traverse_util import flatten_dict
 from models import MODELS
 from models.classification.lenet import LeNet5
 from models.classification.resnet_cifar import CifarResNet
-from models.interfaces import Adaptable, Codec, Conditional, Cropping, Generator, Rated, feature_maps, with_rates
+from models.interfaces import (
+    Adaptable,
+    Autoregressive,
+    Codec,
+    Conditional,
+    Cropping,
+    Generator,
+    Quantiser,
+    Rated,
+    feature_maps,
+    with_rates,
+)
 
 # Fields that make a network small, and the shapes of its inputs where they are not one image [1, 32, 32, 3].
 FEATURES = CifarResNet(depth=8, num_classes=0)
@@ -80,6 +91,14 @@ SMALL = {
     "yolo_v1": dict(width=0.02, hidden=4, num_classes=3),
     "yolo_v2": dict(backbone=FEATURES, level="stage3", passthrough="stage2", widths=(4,), narrow=4, num_classes=3),
     "yolo_v3": dict(backbone=FEATURES, levels=("stage3",), width=4, sets=(1,), anchors=(((9, 9),),), num_classes=3),
+    "made": dict(hidden=(8,)),
+    "pixelcnn": dict(width=3, depth=1),
+    "gated_pixelcnn": dict(width=3, depth=2),
+    "pixelcnn_pp": dict(width=2, blocks=1),
+    "igpt": dict(width=8, depth=1, heads=2),
+    "vqvae": dict(width=4, depth=1),
+    "pixelrnn": dict(width=2, depth=1),
+    "glow": dict(shape=(28, 28, 1), levels=2, steps=1, hidden=4),
 }
 INPUTS = {
     "alexnet": [(1, 67, 67, 3)],
@@ -97,6 +116,10 @@ INPUTS = {
     "ddpm_unet": [(1, 32, 32, 3), (1,)],
     "show_and_tell": [(1, 32, 32, 3), np.zeros((1, 5), np.int32)],
     "pixels": [],
+    "made": [(1, 28, 28, 1)],
+    "autoencoder": [(1, 28, 28, 1)],
+    "glow": [(1, 28, 28, 1)],
+    "cvae": [(1, 28, 28, 1), (1, 28, 28, 1)],
 }
 
 
@@ -168,7 +191,7 @@ def test_declared_rates_and_no_other_fields_make_a_network_random(network, input
 
 
 def test_generators_have_a_width_of_codes(name, network):
-    of_codes = ("gan_generator", "dcgan_generator", "vae", "vae_conv")
+    of_codes = ("gan_generator", "dcgan_generator", "vae", "vae_conv", "autoencoder", "glow")
     assert isinstance(network, Generator) == (name in of_codes)
     if isinstance(network, Generator) and not isinstance(network, Codec):
         codes = jnp.zeros((3, network.latent))
@@ -177,20 +200,21 @@ def test_generators_have_a_width_of_codes(name, network):
 
 
 def test_codecs_decode_what_they_encode(name, network, inputs):
-    assert isinstance(network, Codec) == name.startswith("vae")
+    assert isinstance(network, Codec) == name.startswith(("vae", "autoencoder", "glow"))
     if isinstance(network, Codec):
         like = jax.eval_shape(partial(network.init, train=False), jax.random.key(0), *inputs)
-        mean, log_variance = jax.eval_shape(partial(network.apply, method="encode"), like, *inputs)
-        assert mean.shape == log_variance.shape == (1, network.latent)
-        assert jax.eval_shape(partial(network.apply, method="decode"), like, mean).shape == inputs[0].shape
+        codes = jax.tree.leaves(jax.eval_shape(partial(network.apply, method="encode"), like, *inputs))
+        assert {code.shape for code in codes} == {(1, network.latent)}
+        assert len(codes) == (2 if name.startswith("vae") else 1)
+        assert jax.eval_shape(partial(network.apply, method="decode"), like, codes[0]).shape == inputs[0].shape
 
 
 def test_networks_that_read_an_image_alone_give_their_maps_without_a_head(name, network, inputs):
     """So that each of them can be the backbone of another network; an affine network has no map, but its last features.
 
-    A codec is exempt: its features are its codes.
+    A codec is exempt, whose features are its codes, and an autoregressive network.
     """
-    if [x.ndim for x in inputs] != [4] or isinstance(network, Codec):
+    if [x.ndim for x in inputs] != [4] or isinstance(network, Codec | Quantiser | Autoregressive):
         return
     fields = {field.name for field in dataclasses.fields(network)}
     without = {"headless": True} if "headless" in fields else {"num_classes": 0} if "num_classes" in fields else {}

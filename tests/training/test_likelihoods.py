@@ -1,5 +1,6 @@
 """Likelihoods against scipy, in float64."""
 
+import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
@@ -60,3 +61,50 @@ def test_discretised_masses_sum_to_one():
         np.testing.assert_allclose(
             jnp.exp(likelihoods.discretised_gaussian(pair[..., :1], pair[..., 1:], x)).sum(), 1, rtol=1e-4
         )
+
+
+@pytest.mark.parametrize("channels", [1, 3])
+def test_a_mixture_of_logistics_sums_to_one_over_all_values_of_each_channel(channels):
+    """A channel that is not last is summed with those after it, which is why they are summed over too."""
+    components = 4
+    numbers = jnp.asarray(RANDOM.normal(size=components * (10 if channels == 3 else 3)), jnp.float32)
+    values = np.arange(256) / 127.5 - 1
+    if channels == 1:
+        x = values[:, None]
+    else:
+        first, second = RANDOM.choice(values, 2)
+        x = np.stack([np.full(256, first), np.full(256, second), values], -1)
+    p = np.exp(likelihoods.logistic_mixture(jnp.broadcast_to(numbers, (256, len(numbers))), jnp.asarray(x)))
+    if channels == 1:
+        np.testing.assert_allclose(p.sum(), 1, rtol=1e-4)
+        return
+    # P(red, green), a mixture too: the components' weights given red and green do not depend on blue.
+    logits, mean, log_scale, coefficients = likelihoods.mixture_of(numbers, 3)
+    mean = likelihoods.along_channels(mean, coefficients, jnp.asarray(x[0]))
+    weights = scipy.special.softmax(np.asarray(logits, float))
+    scale = np.maximum(np.exp(np.asarray(log_scale, float)), np.exp(-7))
+    two = [mass(scipy.stats.logistic, np.asarray(mean, float)[:, c], scale[:, c], x[0, c]) for c in (0, 1)]
+    np.testing.assert_allclose(p.sum(), (weights * two[0] * two[1]).sum(), rtol=1e-3)
+
+
+def test_the_order_of_the_numbers_of_a_mixture_is_the_authors():
+    """K logits, then [3, 3K]: means, log-scales and coefficients of red; of green; of blue."""
+    numbers = jnp.arange(20.0) - 10
+    logits, mean, log_scale, coefficients = likelihoods.mixture_of(numbers, 3)
+    table = np.asarray(numbers[2:]).reshape(3, 6)
+    np.testing.assert_array_equal(logits, numbers[:2])
+    np.testing.assert_array_equal(mean, table[:, :2].T)
+    np.testing.assert_array_equal(log_scale, np.maximum(table[:, 2:4].T, -7))
+    np.testing.assert_allclose(coefficients, np.tanh(table[:, 4:].T), rtol=1e-6)
+
+
+def test_pixels_are_drawn_by_their_probability():
+    output = jnp.asarray([0.3, -0.5, 0.2, -0.8, -1.2, -2.0], jnp.float32)  # two components of a grey pixel
+    keys = jax.random.split(jax.random.key(0), 4000)
+    draw = jax.vmap(lambda key: likelihoods.draw_logistic_mixture(1, key, output, 1.0))
+    drawn = np.asarray(draw(keys))[:, 0]
+    np.testing.assert_allclose(drawn * 127.5, np.round(drawn * 127.5 - 0.5) + 0.5, atol=1e-3)  # 8-bit values
+    values = np.arange(256) / 127.5 - 1
+    p = np.exp(likelihoods.logistic_mixture(jnp.broadcast_to(output, (256, 6)), jnp.asarray(values[:, None])))
+    found = np.searchsorted(np.sort(drawn), values + 1e-4) / 4000
+    assert np.abs(found - np.cumsum(p)).max() < 0.03  # Kolmogorov's distance, of which 0.026 is seen once in 100
