@@ -47,6 +47,13 @@ MODELS: dict[str, str | tuple[str, dict]] = {
     "swin": "models.classification.swin:Swin",
     # segmentation
     "unet": "models.segmentation.unet:UNet",
+    "fcn": "models.segmentation.fcn:FCN",
+    "fcn_dilated": "models.segmentation.fcn:DilatedFCN",
+    "deeplab_v1": ("models.segmentation.deeplab:DeepLab", dict(dilations=(12,))),
+    "deeplab_v2": "models.segmentation.deeplab:DeepLab",
+    "deeplab_v3": "models.segmentation.deeplab:DeepLabV3",
+    "deeplab_v3plus": ("models.segmentation.deeplab:DeepLabV3", dict(low="stage1", convs=2)),
+    "pspnet": "models.segmentation.pspnet:PSPNet",
     # detection
     "centernet": "models.detection.centernet:CenterNet",
     # restoration

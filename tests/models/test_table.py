@@ -68,6 +68,13 @@ SMALL = {
     "xception": dict(width=0.125, middle=1),
     "mixer": dict(width=8, depth=2, tokens=4, channels=16, patch=8),
     "swin": dict(width=8, depths=(2, 1), heads=(2, 4), patch=2, window=8),
+    "fcn": dict(width=2, hidden=4, border=1),
+    "fcn_dilated": dict(backbone=FEATURES, level="stage3"),
+    "deeplab_v1": dict(backbone=FEATURES, level="stage3", hidden=4),
+    "deeplab_v2": dict(backbone=FEATURES, level="stage3", hidden=4),
+    "deeplab_v3": dict(backbone=FEATURES, level="stage3", auxiliary_level="stage2", width=4),
+    "deeplab_v3plus": dict(backbone=FEATURES, level="stage3", auxiliary_level="stage2", width=4),
+    "pspnet": dict(backbone=FEATURES, level="stage3", auxiliary_level="stage2", width=4),
 }
 INPUTS = {
     "alexnet": [(1, 67, 67, 3)],

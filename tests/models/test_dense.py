@@ -1,0 +1,154 @@
+"""Networks that classify pixels: against independent implementations, their counts, and images of any size."""
+
+from functools import partial
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from models.classification.resnet import ResNet
+from models.classification.vgg import VGG
+from models.errors import ModelError
+from models.port import Port
+from models.segmentation import deeplab, fcn, pspnet
+from tests.goldens.make_classification import seeded_images
+from tests.models.parity import abstract, assert_classifier_parity, filled, quickly
+
+ATROUS = ResNet(14, width=16, output_stride=8, num_classes=0, param_dtype=jnp.float64)
+OVER_RESNET = Port({k: v for k, v in fcn.PORTS["torchvision"].names.items() if "classifier" not in v})
+
+# Golden file -> (our network, its port).
+DENSE = {
+    "fcn_dilated": (
+        fcn.DilatedFCN(ATROUS.clone(depth=50), auxiliary=0.5, dropout_rate=0.0),
+        fcn.PORTS["torchvision"],
+    ),
+    "deeplab_v3": (
+        deeplab.DeepLabV3(ATROUS, auxiliary=0.5, dropout_rate=0.0, head_dropout_rate=0.0),
+        deeplab.PORTS["torchvision"],
+    ),
+    "pspnet": (pspnet.PSPNet(ATROUS, width=16, dropout_rate=0.0), OVER_RESNET),
+    "fcn8s": (fcn.FCN(width=4, hidden=24, learn_last=True, dropout_rate=0.0), fcn.PORTS["pytorch_fcn"]),
+}
+
+R50 = ResNet(50, output_stride=8, num_classes=0)
+VGG16 = VGG(hidden=(), output_stride=8, num_classes=0)
+# What others count of the networks of their papers, with 21 classes.
+COUNTS = [
+    (fcn.FCN(stride=32), 134_346_581),
+    (fcn.FCN(stride=16), 134_357_354 + 7_056),
+    (fcn.FCN(stride=8), 134_362_751 + 14_112),
+    (fcn.FCN(stride=32, learn_last=True), 134_346_581 + 1_806_336),
+    (fcn.FCN(stride=16, learn_last=True), 134_357_354 + 458_640),
+    (fcn.FCN(stride=8, learn_last=True), 134_362_751 + 127_008),
+    (fcn.DilatedFCN(R50), 32_957_013),
+    (fcn.DilatedFCN(R50, auxiliary=0.5), 35_322_218),
+    (fcn.DilatedFCN(R50.clone(depth=101)), 51_949_141),
+    (fcn.DilatedFCN(R50.clone(depth=101), auxiliary=0.5), 54_314_346),
+    (deeplab.DeepLabV3(R50), 39_638_869),
+    (deeplab.DeepLabV3(R50, auxiliary=0.5), 42_004_074),
+    (deeplab.DeepLabV3(R50.clone(depth=101)), 58_630_997),
+    (deeplab.DeepLabV3(R50.clone(depth=101), auxiliary=0.5), 60_996_202),
+    (deeplab.DeepLab(VGG16, dilations=(12,)), 20_505_429),  # Chen et al. 2015, table 2, rounds to 20.5 millions
+]
+
+
+@pytest.mark.parametrize("file", DENSE)
+def test_it_computes_what_the_reference_computes(file):
+    assert_classifier_parity(file, *DENSE[file])
+
+
+@pytest.mark.parametrize(("network", "parameters"), COUNTS)
+def test_counts_are_the_published_ones(network, parameters):
+    like = abstract(network, jnp.zeros((1, 64, 64, 3)), train=False)
+    assert sum(leaf.size for leaf in jax.tree.leaves(like["params"])) == parameters
+
+
+SMALL = ResNet(14, width=4, output_stride=8, num_classes=0)
+TINY_VGG = VGG(width=2, hidden=(), output_stride=8, num_classes=0)
+ANY_SIZE = [
+    fcn.FCN(width=2, hidden=4),
+    fcn.FCN(width=2, hidden=4, border=1),
+    fcn.FCN(stride=16, width=2, hidden=4, border=1),
+    fcn.FCN(stride=32, width=2, hidden=4, border=1),
+    fcn.DilatedFCN(SMALL),
+    deeplab.DeepLab(TINY_VGG, hidden=4),
+    deeplab.DeepLabV3(SMALL, width=4),
+    deeplab.DeepLabV3(SMALL, width=4, low="stage1"),
+    pspnet.PSPNet(SMALL, width=4),
+]
+
+
+@pytest.mark.parametrize("network", ANY_SIZE, ids=lambda network: type(network).__name__)
+@pytest.mark.parametrize("size", [(32, 32), (33, 47), (70, 41)])
+def test_the_logits_have_the_size_of_the_image(network, size):
+    logits, _ = jax.eval_shape(
+        partial(network.clone(num_classes=5).init_with_output, train=False), jax.random.key(0), jnp.zeros((2, *size, 3))
+    )
+    assert logits.shape == (2, *size, 5)
+
+
+@pytest.mark.parametrize(("border", "side"), [(100, 58), (1, 64)])  # what the poolings halve without a remainder
+@pytest.mark.parametrize("stride", [8, 16, 32])
+def test_a_mirrored_image_has_mirrored_scores_in_fcn(stride, border, side):
+    """With kernels that are their own mirror images: no stream is a pixel off."""
+    network = fcn.FCN(stride=stride, width=1, hidden=2, border=border, at_once=False, num_classes=2)
+    image = seeded_images(1, side, side, 3)
+    variables = filled(abstract(network, image, train=False))
+    variables = jax.tree.map(lambda x: x + x[:, ::-1] if x.ndim == 4 else x, variables)
+    run = quickly(partial(network.apply, train=False))
+    logits, mirrored = run(variables, image), run(variables, image[:, :, ::-1])
+    assert np.ptp(logits) > 0
+    np.testing.assert_allclose(mirrored[:, :, ::-1], logits, rtol=1e-3, atol=1e-4 * np.abs(logits).max())
+
+
+def test_the_fixed_upsampling_is_what_the_learned_one_starts_with():
+    images = seeded_images(1, 40, 44, 3)
+    learned = fcn.FCN(width=2, hidden=4, learn_last=True, num_classes=3)
+    variables = filled(abstract(learned, images, train=False))
+    kernel = variables["params"].pop("upscore8")["kernel"]
+    start = {"params": {**variables["params"], "upscore8": {"kernel": fcn.bilinear_init(None, kernel.shape)}}}
+    fixed = quickly(partial(learned.clone(learn_last=False).apply, train=False))(variables, images)
+    found = quickly(partial(learned.apply, train=False))(start, images)
+    np.testing.assert_allclose(fixed, found, rtol=1e-4, atol=1e-4 * np.abs(found).max())
+
+
+def test_a_new_stream_of_fcn_first_answers_as_the_network_it_begins_with():
+    """Staged training: the scores of pool3 start at 0, and the upsampling in between is bilinear."""
+    images = seeded_images(1, 96, 96, 3)
+    old, new = (fcn.FCN(stride=stride, width=2, hidden=4, num_classes=3, border=1) for stride in (16, 8))
+    before = filled(abstract(old, images, train=False))["params"]
+    after = jax.tree.map(lambda x: np.zeros(x.shape, x.dtype), abstract(new, images, train=False)["params"]) | before
+    after["upscore_pool3"] = {"kernel": fcn.bilinear_init(None, (4, 4, 3, 3))}
+    run = lambda network, params: quickly(partial(network.apply, train=False))({"params": params}, images)
+    logits, again = run(old, before), run(new, after)
+    # Two bilinear steps, of 2 and of 8, are nearly one of 16.
+    assert np.corrcoef(np.ravel(logits), np.ravel(again))[0, 1] > 0.95
+
+
+@pytest.mark.parametrize("stride", [8, 16])
+def test_an_atrous_resnet_gives_the_map_of_the_plain_one_between_its_pixels(stride):
+    """Chen et al. 2015, section 3.1: some pixels of the denser map are those of the network that strides."""
+    images = seeded_images(1, 65, 65, 3)
+    plain = ResNet(14, width=4, num_classes=0)
+    variables = jax.tree.map(abs, filled(abstract(plain, images, train=False)))
+    maps = quickly(partial(plain.apply, train=False))(variables, images)
+    dense = quickly(partial(plain.clone(output_stride=stride).apply, train=False))(variables, images)
+    assert dense["stage4"].shape[1] == -(-65 // stride)
+    found = dense["stage4"][:, :: 32 // stride, :: 32 // stride]
+    np.testing.assert_allclose(found, maps["stage4"], rtol=1e-4)
+
+
+def test_fields_that_do_not_fit_are_one_clear_line():
+    image = jnp.zeros((1, 64, 64, 3))
+    for network, message in (
+        (ResNet(14, output_stride=12), "output_stride=12 is not a power of 2 from 4 to 32"),
+        (ResNet(14, output_stride=8, blur=True), "exclude blur"),
+        (VGG(output_stride=5), "output_stride=5 is not a power of 2"),
+        (fcn.FCN(stride=4), "stride=4 is not one of 32, 16, 8"),
+        (deeplab.DeepLabV3(SMALL, level="stage5"), "did you mean 'stage"),
+        (pspnet.PSPNet(SMALL, bins=(1, 2, 3)), "3 grids do not share the 128 channels"),
+    ):
+        with pytest.raises(ModelError, match=message):
+            abstract(network, image, train=False)
