@@ -45,6 +45,7 @@ MODELS: dict[str, str | tuple[str, dict]] = {
     "xception": "models.classification.xception:Xception",
     "mixer": "models.classification.mixer:Mixer",
     "swin": "models.classification.swin:Swin",
+    "drn": "models.classification.drn:DRN",
     # segmentation
     "unet": "models.segmentation.unet:UNet",
     "fcn": "models.segmentation.fcn:FCN",
@@ -54,6 +55,8 @@ MODELS: dict[str, str | tuple[str, dict]] = {
     "deeplab_v3": "models.segmentation.deeplab:DeepLabV3",
     "deeplab_v3plus": ("models.segmentation.deeplab:DeepLabV3", dict(low="stage1", convs=2)),
     "pspnet": "models.segmentation.pspnet:PSPNet",
+    "segnet": "models.segmentation.segnet:SegNet",
+    "deconvnet": "models.segmentation.deconvnet:DeconvNet",
     # detection
     "centernet": "models.detection.centernet:CenterNet",
     # restoration

@@ -138,13 +138,159 @@ def fcn8s():
     return FCN()
 
 
+def segnet():
+    """Badrinarayanan et al. 2017, section 3, of two stages."""
+    from torch import nn
+    from torch.nn import functional as F
+
+    plan = {"down1": [(3, 4), (4, 4)], "down2": [(4, 8), (8, 8), (8, 8)], "up2": [(8, 8), (8, 8), (8, 4)]}
+    plan["up1"] = [(4, 4)]
+
+    class SegNet(nn.Module):
+        def __init__(self):
+            super().__init__()
+            for stage, layers in plan.items():
+                for i, (inputs, outputs) in enumerate(layers):
+                    conv = nn.Conv2d(inputs, outputs, 3, padding=1)
+                    self.add_module(f"{stage}_{i}", nn.Sequential(conv, nn.BatchNorm2d(outputs), nn.ReLU()))
+            self.head = nn.Conv2d(4, CLASSES, 3, padding=1)
+
+        def stage(self, name, x):
+            for i in range(len(plan[name])):
+                x = self.get_submodule(f"{name}_{i}")(x)
+            return x
+
+        def forward(self, x):
+            remembered = []
+            for name in ("down1", "down2"):
+                x = self.stage(name, x)
+                size = x.shape[2:]
+                x, places = F.max_pool2d(x, 2, 2, return_indices=True)
+                remembered.append((places, size))
+            for name in ("up2", "up1"):
+                places, size = remembered.pop()
+                x = self.stage(name, F.max_unpool2d(x, places, 2, 2, output_size=size))
+            return self.head(x)
+
+    return SegNet()
+
+
+def deconvnet():
+    """Noh et al. 2015, table 5, of two stages. The image is padded to the 4×4 cells of fc6 and more."""
+    from torch import nn
+    from torch.nn import functional as F
+
+    class DeconvNet(nn.Module):
+        def __init__(self):
+            super().__init__()
+            unit = lambda layer: nn.Sequential(layer, nn.BatchNorm2d(layer.out_channels), nn.ReLU())
+            conv = lambda *widths: unit(nn.Conv2d(*widths, 3, padding=1))
+            deconv = lambda *widths: unit(nn.ConvTranspose2d(*widths, 3, padding=1))
+            self.conv1, self.conv2 = nn.Sequential(conv(3, 4), conv(4, 4)), nn.Sequential(conv(4, 8), conv(8, 8))
+            self.fc6, self.fc7 = unit(nn.Conv2d(8, 12, 4)), unit(nn.Conv2d(12, 12, 1))
+            self.deconv6 = unit(nn.ConvTranspose2d(12, 8, 4))
+            self.deconv2 = nn.Sequential(deconv(8, 8), deconv(8, 4))
+            self.deconv1 = nn.Sequential(deconv(4, 4), deconv(4, 4))
+            self.head = nn.Conv2d(4, CLASSES, 1)
+
+        def forward(self, images):
+            height, width = images.shape[2:]
+            x = F.pad(images, (0, -width % 4, 0, -height % 4))
+            x, first = F.max_pool2d(self.conv1(x), 2, 2, return_indices=True)
+            x, second = F.max_pool2d(self.conv2(x), 2, 2, return_indices=True)
+            x = self.deconv6(self.fc7(self.fc6(x)))
+            x = self.deconv2(F.max_unpool2d(x, second, 2, 2))
+            x = self.deconv1(F.max_unpool2d(x, first, 2, 2))
+            return self.head(x)[:, :, :height, :width]
+
+    return DeconvNet()
+
+
+def drn(kind: str, blocks, bottleneck: bool):
+    """Yu et al. 2017 with the names of fyu/drn, of width 4."""
+    from torch import nn
+    from torch.nn import functional as F
+
+    conv = lambda inputs, outputs, side, stride=1, dilation=1: nn.Conv2d(
+        inputs, outputs, side, stride, side // 2 * dilation, dilation, bias=False
+    )
+
+    class Block(nn.Module):
+        def __init__(self, inputs, planes, stride, dilation, bottleneck, residual):
+            super().__init__()
+            outputs, self.residual = planes * (4 if bottleneck else 1), residual
+            layers = [conv(inputs, planes, 3, stride, dilation), conv(planes, planes, 3, 1, dilation)]
+            if bottleneck:
+                layers = [conv(inputs, planes, 1), conv(planes, planes, 3, stride, dilation), conv(planes, outputs, 1)]
+            for i, layer in enumerate(layers, 1):
+                self.add_module(f"conv{i}", layer)
+                self.add_module(f"bn{i}", nn.BatchNorm2d(layer.out_channels))
+            self.count = len(layers)
+            if residual and (inputs != outputs or stride > 1):
+                self.downsample = nn.Sequential(conv(inputs, outputs, 1, stride), nn.BatchNorm2d(outputs))
+
+        def forward(self, x):
+            y = x
+            for i in range(1, self.count + 1):
+                y = self.get_submodule(f"bn{i}")(self.get_submodule(f"conv{i}")(y))
+                y = y if i == self.count else F.relu(y)
+            if self.residual:
+                y = y + (self.downsample(x) if hasattr(self, "downsample") else x)
+            return F.relu(y)
+
+    class DRN(nn.Module):
+        def __init__(self):
+            super().__init__()
+            stem = [conv(3, 4, 7, 2 if kind == "A" else 1), nn.BatchNorm2d(4), nn.ReLU()]
+            if kind == "D":
+                self.layer0 = nn.Sequential(*stem)
+            else:
+                self.conv1, self.bn1, self.relu = stem
+            widths, strides, dilations = (
+                (4, 8, 16, 32, 64, 128, 128, 128),
+                (1, 2, 2, 2, 1, 1, 1, 1),
+                (1,) * 4 + (2, 4, 2, 1),
+            )
+            if kind == "A":
+                widths, strides, dilations = (4, 8, 16, 32), (1, 2, 1, 1), (1, 1, 2, 4)
+            self.stages, inputs = len(widths), 4
+            for stage, (width, stride, dilation) in enumerate(zip(widths, strides, dilations, strict=True), 1):
+                new, layers = kind != "A" and stage in (1, 2, 7, 8), []
+                for i in range(blocks[stage - 1]):
+                    step = stride if i == 0 else 1
+                    if new and kind == "D":
+                        layers += [conv(inputs, width, 3, step, dilation), nn.BatchNorm2d(width), nn.ReLU()]
+                        inputs = width
+                        continue
+                    own = 1 if kind == "A" and i == 0 else dilation
+                    layers.append(Block(inputs, width, step, own, bottleneck and not new, not new or stage < 3))
+                    inputs = width * (4 if bottleneck and not new else 1)
+                self.add_module(f"layer{stage}", nn.Sequential(*layers))
+            self.fc = nn.Linear(inputs, CLASSES)
+
+        def forward(self, x):
+            x = self.layer0(x) if kind == "D" else self.relu(self.bn1(self.conv1(x)))
+            x = F.max_pool2d(x, 3, 2, 1) if kind == "A" else x
+            for stage in range(1, self.stages + 1):
+                x = self.get_submodule(f"layer{stage}")(x)
+            return self.fc(x.mean((2, 3)))
+
+    return DRN()
+
+
 # name -> (network, side of its images, its maps: ours -> the module that gives them in torch).
 BACKBONE = {"stage1": "backbone.layer1", "stage3": "backbone.layer3", "stage4": "backbone.layer4"}
+DRN = {"stage2": "layer2", "stage4": "layer4"}
 NETWORKS = {
     "fcn_dilated": (fcn_dilated, 33, BACKBONE),
     "deeplab_v3": (deeplab_v3, 33, BACKBONE),
     "pspnet": (pspnet, 33, BACKBONE),
     "fcn8s": (fcn8s, 39, {}),
+    "segnet": (segnet, 21, {"stage1": "down1_1", "stage2": "down2_2", "up1": "up2_2", "up2": "up1_0"}),
+    "deconvnet": (deconvnet, 21, {"bottom": "fc7", "up1": "deconv2", "up2": "deconv1"}),
+    "drn_a": (lambda: drn("A", (1, 2, 2, 1), True), 33, DRN),
+    "drn_c": (lambda: drn("C", (1, 1, 1, 1, 2, 1, 1, 1), False), 25, DRN),
+    "drn_d": (lambda: drn("D", (1, 1, 1, 1, 1, 1, 2, 1), True), 25, DRN),
 }
 
 

@@ -7,16 +7,38 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
+from models.classification import drn
 from models.classification.resnet import ResNet
 from models.classification.vgg import VGG
 from models.errors import ModelError
 from models.port import Port
-from models.segmentation import deeplab, fcn, pspnet
+from models.segmentation import deconvnet, deeplab, fcn, pspnet, segnet
 from tests.goldens.make_classification import seeded_images
 from tests.models.parity import abstract, assert_classifier_parity, filled, quickly
 
 ATROUS = ResNet(14, width=16, output_stride=8, num_classes=0, param_dtype=jnp.float64)
 OVER_RESNET = Port({k: v for k, v in fcn.PORTS["torchvision"].names.items() if "classifier" not in v})
+
+
+def _place(way, stage, number):
+    """The goldens number the layers of a stage in the order of use."""
+    return number - 1 if way == "down" else {1: 2, 2: 3}[stage] - number
+
+
+MIRROR = Port(
+    {
+        r"^(down|up)(\d)_(\d)/": lambda match: (
+            f"{match[1]}{match[2]}_{_place(match[1], int(match[2]), int(match[3]))}/"
+        ),
+        r"^(deconv6|fc6)_norm/": r"\1/1/",
+        r"^(deconv6|fc6)/(?!1/)": r"\1/0/",
+        r"^deconv(\d)_(\d)_norm/": lambda match: f"deconv{match[1]}/{2 - int(match[2])}/1/",
+        r"^deconv(\d)_(\d)/": lambda match: f"deconv{match[1]}/{2 - int(match[2])}/0/",
+        r"^conv(\d)_(\d)/": lambda match: f"conv{match[1]}/{int(match[2]) - 1}/",
+        r"/conv/": "/0/",
+        r"/norm/": "/1/",
+    }
+)
 
 # Golden file -> (our network, its port).
 DENSE = {
@@ -30,6 +52,11 @@ DENSE = {
     ),
     "pspnet": (pspnet.PSPNet(ATROUS, width=16, dropout_rate=0.0), OVER_RESNET),
     "fcn8s": (fcn.FCN(width=4, hidden=24, learn_last=True, dropout_rate=0.0), fcn.PORTS["pytorch_fcn"]),
+    "segnet": (segnet.SegNet((2, 3), width=4), MIRROR),
+    "deconvnet": (deconvnet.DeconvNet((2, 2), width=4, hidden=12, window=4), MIRROR),
+    "drn_a": (drn.DRN("A-50", (1, 2, 2, 1), width=4), drn.PORTS["fyu_c"]),
+    "drn_c": (drn.DRN("C-26", (1, 1, 1, 1, 2, 1, 1, 1), width=4), drn.PORTS["fyu_c"]),
+    "drn_d": (drn.DRN("D-54", (1, 1, 1, 1, 1, 1, 2, 1), width=4), drn.PORTS["fyu_d"]),
 }
 
 R50 = ResNet(50, output_stride=8, num_classes=0)
@@ -51,6 +78,8 @@ COUNTS = [
     (deeplab.DeepLabV3(R50.clone(depth=101)), 58_630_997),
     (deeplab.DeepLabV3(R50.clone(depth=101), auxiliary=0.5), 60_996_202),
     (deeplab.DeepLab(VGG16, dilations=(12,)), 20_505_429),  # Chen et al. 2015, table 2, rounds to 20.5 millions
+    (segnet.SegNet(), 29_449_355),  # Badrinarayanan et al. 2017 round to 29.45 millions
+    (deconvnet.DeconvNet(), 251_805_653),  # by the layers of table 5 of Noh et al. 2015; 252 millions
 ]
 
 
@@ -77,6 +106,9 @@ ANY_SIZE = [
     deeplab.DeepLabV3(SMALL, width=4),
     deeplab.DeepLabV3(SMALL, width=4, low="stage1"),
     pspnet.PSPNet(SMALL, width=4),
+    segnet.SegNet(width=2),
+    deconvnet.DeconvNet(width=2, hidden=3),
+    fcn.DilatedFCN(drn.DRN("D-22", width=2, num_classes=0), level="stage8", hidden=False),
 ]
 
 

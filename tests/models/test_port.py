@@ -17,6 +17,7 @@ from models.classification import (
     convnext,
     darknet,
     densenet,
+    drn,
     efficientnet,
     googlenet,
     inception_resnet,
@@ -118,6 +119,8 @@ CASES = {
     ),
     (fcn, "pytorch_fcn"): (fcn.FCN(width=2, hidden=3, learn_last=True), [(1, 8, 8, 3)]),
     (fcn, "torchvision"): (fcn.DilatedFCN(ATROUS, auxiliary=0.5), [(1, 32, 32, 3)]),
+    (drn, "fyu_c"): (drn.DRN("C-58", (1, 1, 1, 2, 1, 1, 1, 1), width=2), [(1, 16, 16, 3)]),
+    (drn, "fyu_d"): (drn.DRN("D-22", (1, 2, 1, 1, 1, 1, 1, 1), width=2), [(1, 16, 16, 3)]),
     (deeplab, "torchvision"): (deeplab.DeepLabV3(ATROUS, width=3, auxiliary=0.5), [(1, 32, 32, 3)]),
 }
 # The names that the other library gives, where a golden has recorded them.

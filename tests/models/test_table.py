@@ -75,6 +75,9 @@ SMALL = {
     "deeplab_v3": dict(backbone=FEATURES, level="stage3", auxiliary_level="stage2", width=4),
     "deeplab_v3plus": dict(backbone=FEATURES, level="stage3", auxiliary_level="stage2", width=4),
     "pspnet": dict(backbone=FEATURES, level="stage3", auxiliary_level="stage2", width=4),
+    "drn": dict(variant="D-22", width=2),
+    "segnet": dict(width=2),
+    "deconvnet": dict(width=2, hidden=4),
 }
 INPUTS = {
     "alexnet": [(1, 67, 67, 3)],
