@@ -57,6 +57,7 @@ MODELS: dict[str, str | tuple[str, dict]] = {
     "pspnet": "models.segmentation.pspnet:PSPNet",
     "segnet": "models.segmentation.segnet:SegNet",
     "deconvnet": "models.segmentation.deconvnet:DeconvNet",
+    "segformer": "models.segmentation.segformer:SegFormer",
     # detection
     "centernet": "models.detection.centernet:CenterNet",
     # restoration

@@ -278,6 +278,33 @@ def drn(kind: str, blocks, bottleneck: bool):
     return DRN()
 
 
+def segformer():
+    """transformers', of two stages, whose logits it leaves to the caller to interpolate."""
+    from torch.nn import functional as F
+    from transformers import SegformerConfig, SegformerForSemanticSegmentation
+
+    config = SegformerConfig(
+        num_encoder_blocks=2,
+        hidden_sizes=(8, 16),
+        depths=(1, 2),
+        sr_ratios=(4, 1),
+        num_attention_heads=(1, 2),
+        patch_sizes=(7, 3),
+        strides=(4, 2),
+        mlp_ratios=(4, 4),
+        decoder_hidden_size=12,
+        drop_path_rate=0.0,
+        num_labels=CLASSES,
+    )
+
+    class Logits(SegformerForSemanticSegmentation):
+        def forward(self, images):
+            found = super().forward(images).logits
+            return F.interpolate(found, size=images.shape[2:], mode="bilinear", align_corners=False)
+
+    return Logits(config)
+
+
 # name -> (network, side of its images, its maps: ours -> the module that gives them in torch).
 BACKBONE = {"stage1": "backbone.layer1", "stage3": "backbone.layer3", "stage4": "backbone.layer4"}
 DRN = {"stage2": "layer2", "stage4": "layer4"}
@@ -290,6 +317,7 @@ NETWORKS = {
     "deconvnet": (deconvnet, 21, {"bottom": "fc7", "up1": "deconv2", "up2": "deconv1"}),
     "drn_a": (lambda: drn("A", (1, 2, 2, 1), True), 33, DRN),
     "drn_c": (lambda: drn("C", (1, 1, 1, 1, 2, 1, 1, 1), False), 25, DRN),
+    "segformer": (segformer, 37, {f"stage{i}": f"segformer.stages.{i - 1}" for i in (1, 2)}),
     "drn_d": (lambda: drn("D", (1, 1, 1, 1, 1, 1, 2, 1), True), 25, DRN),
 }
 

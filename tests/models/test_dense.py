@@ -12,7 +12,7 @@ from models.classification.resnet import ResNet
 from models.classification.vgg import VGG
 from models.errors import ModelError
 from models.port import Port
-from models.segmentation import deconvnet, deeplab, fcn, pspnet, segnet
+from models.segmentation import deconvnet, deeplab, fcn, pspnet, segformer, segnet
 from tests.goldens.make_classification import seeded_images
 from tests.models.parity import abstract, assert_classifier_parity, filled, quickly
 
@@ -56,6 +56,20 @@ DENSE = {
     "deconvnet": (deconvnet.DeconvNet((2, 2), width=4, hidden=12, window=4), MIRROR),
     "drn_a": (drn.DRN("A-50", (1, 2, 2, 1), width=4), drn.PORTS["fyu_c"]),
     "drn_c": (drn.DRN("C-26", (1, 1, 1, 1, 2, 1, 1, 1), width=4), drn.PORTS["fyu_c"]),
+    "segformer": (
+        segformer.SegFormer(
+            widths=(8, 16),
+            depths=(1, 2),
+            decoder=12,
+            heads=(1, 2),
+            reductions=(4, 1),
+            patches=(7, 3),
+            strides=(4, 2),
+            stochastic_depth=0.0,
+            dropout_rate=0.0,
+        ),
+        segformer.PORTS["transformers"],
+    ),
     "drn_d": (drn.DRN("D-54", (1, 1, 1, 1, 1, 1, 2, 1), width=4), drn.PORTS["fyu_d"]),
 }
 
@@ -78,6 +92,17 @@ COUNTS = [
     (deeplab.DeepLabV3(R50.clone(depth=101)), 58_630_997),
     (deeplab.DeepLabV3(R50.clone(depth=101), auxiliary=0.5), 60_996_202),
     (deeplab.DeepLab(VGG16, dilations=(12,)), 20_505_429),  # Chen et al. 2015, table 2, rounds to 20.5 millions
+    *(
+        (segformer.SegFormer(variant, num_classes=150), parameters)  # of transformers
+        for variant, parameters in {
+            "B0": 3_752_694,
+            "B1": 13_715_798,
+            "B2": 27_461_974,
+            "B3": 47_337_814,
+            "B4": 64_108_374,
+            "B5": 84_708_694,
+        }.items()
+    ),
     (segnet.SegNet(), 29_449_355),  # Badrinarayanan et al. 2017 round to 29.45 millions
     (deconvnet.DeconvNet(), 251_805_653),  # by the layers of table 5 of Noh et al. 2015; 252 millions
 ]
@@ -108,6 +133,7 @@ ANY_SIZE = [
     pspnet.PSPNet(SMALL, width=4),
     segnet.SegNet(width=2),
     deconvnet.DeconvNet(width=2, hidden=3),
+    segformer.SegFormer(widths=(4, 4, 10, 8), depths=(1, 1, 1, 1), decoder=4),
     fcn.DilatedFCN(drn.DRN("D-22", width=2, num_classes=0), level="stage8", hidden=False),
 ]
 

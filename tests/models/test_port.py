@@ -46,7 +46,7 @@ from models.errors import ModelError
 from models.generative import cyclegan, dcgan, ddpm_unet
 from models.port import Port, Slice, from_torch, to_torch
 from models.restoration import dncnn
-from models.segmentation import deeplab, fcn, unet
+from models.segmentation import deeplab, fcn, segformer, unet
 from tests.models.parity import abstract, filled, golden, golden_shapes
 from tests.models.test_table import entry
 
@@ -121,6 +121,10 @@ CASES = {
     (fcn, "torchvision"): (fcn.DilatedFCN(ATROUS, auxiliary=0.5), [(1, 32, 32, 3)]),
     (drn, "fyu_c"): (drn.DRN("C-58", (1, 1, 1, 2, 1, 1, 1, 1), width=2), [(1, 16, 16, 3)]),
     (drn, "fyu_d"): (drn.DRN("D-22", (1, 2, 1, 1, 1, 1, 1, 1), width=2), [(1, 16, 16, 3)]),
+    (segformer, "transformers"): (
+        segformer.SegFormer(widths=(4, 4, 10, 8), depths=(1, 2, 1, 1), decoder=4),
+        [(1, 32, 32, 3)],
+    ),
     (deeplab, "torchvision"): (deeplab.DeepLabV3(ATROUS, width=3, auxiliary=0.5), [(1, 32, 32, 3)]),
 }
 # The names that the other library gives, where a golden has recorded them.

@@ -78,6 +78,7 @@ SMALL = {
     "drn": dict(variant="D-22", width=2),
     "segnet": dict(width=2),
     "deconvnet": dict(width=2, hidden=4),
+    "segformer": dict(widths=(4, 4, 10, 8), depths=(1, 1, 1, 1), decoder=4),
 }
 INPUTS = {
     "alexnet": [(1, 67, 67, 3)],
