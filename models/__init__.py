@@ -58,6 +58,11 @@ MODELS: dict[str, str | tuple[str, dict]] = {
     "segnet": "models.segmentation.segnet:SegNet",
     "deconvnet": "models.segmentation.deconvnet:DeconvNet",
     "segformer": "models.segmentation.segformer:SegFormer",
+    "attention_unet": "models.segmentation.attention_unet:AttentionUNet",
+    "unet_plus_plus": "models.segmentation.unet_plus_plus:UNetPlusPlus",
+    "residual_unet": "models.segmentation.residual_unet:ResidualUNet",
+    "transunet": "models.segmentation.transunet:TransUNet",
+    "semantic_fpn": "models.segmentation.semantic_fpn:SemanticFPN",
     # detection
     "centernet": "models.detection.centernet:CenterNet",
     # restoration

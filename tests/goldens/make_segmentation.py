@@ -12,10 +12,9 @@ from tests.goldens.record import record_classifier
 CLASSES = 3
 
 
-def dilated_resnet(blocks=(1, 1, 1, 1)):
-    """torchvision's atrous ResNet of bottlenecks, of a quarter of the channels, with the layers that its heads read."""
+def narrow_resnet(blocks, dilated):
+    """torchvision's ResNet of bottlenecks, of a quarter of the channels."""
     from torch import nn
-    from torchvision.models._utils import IntermediateLayerGetter
     from torchvision.models.resnet import Bottleneck, ResNet
 
     class Narrow(ResNet):
@@ -24,9 +23,16 @@ def dilated_resnet(blocks=(1, 1, 1, 1)):
                 self.inplanes = 16
             return super()._make_layer(block, planes // 4, *arguments, **options)
 
-    model = Narrow(Bottleneck, list(blocks), replace_stride_with_dilation=[False, True, True])
+    model = Narrow(Bottleneck, list(blocks), replace_stride_with_dilation=list(dilated))
     model.conv1, model.bn1 = nn.Conv2d(3, 16, 7, 2, 3, bias=False), nn.BatchNorm2d(16)
-    return IntermediateLayerGetter(model, {"layer4": "out", "layer3": "aux"})
+    return model
+
+
+def dilated_resnet(blocks=(1, 1, 1, 1)):
+    """The atrous one, with the layers that heads read."""
+    from torchvision.models._utils import IntermediateLayerGetter
+
+    return IntermediateLayerGetter(narrow_resnet(blocks, (False, True, True)), {"layer4": "out", "layer3": "aux"})
 
 
 def logits_of(model):
@@ -305,6 +311,198 @@ def segformer():
     return Logits(config)
 
 
+def double(inputs, outputs, batch=True):
+    """The pair of convolutions of a U-Net."""
+    from collections import OrderedDict
+
+    from torch import nn
+
+    layers = OrderedDict()
+    for i, width in ((1, inputs), (2, outputs)):
+        layers[f"conv{i}"] = nn.Conv2d(width, outputs, 3, padding=1, bias=not batch)
+        if batch:
+            layers[f"norm{i}"] = nn.BatchNorm2d(outputs)
+        layers[f"relu{i}"] = nn.ReLU()
+    return nn.Sequential(layers)
+
+
+def beside(skip, x):
+    """x with zeros below and on the right, so that it has the size of the skip."""
+    from torch.nn import functional as F
+
+    return F.pad(x, (0, skip.shape[3] - x.shape[3], 0, skip.shape[2] - x.shape[2]))
+
+
+def attention_unet():
+    """Oktay et al. 2018, equations 1 and 2, of two levels, over a U-Net with BatchNorm."""
+    import torch
+    from torch import nn
+    from torch.nn import functional as F
+
+    class Gate(nn.Module):
+        def __init__(self, skipped, gating, hidden):
+            super().__init__()
+            self.skipped = nn.Conv2d(skipped, hidden, 1, 2, bias=False)
+            self.gating, self.weight = nn.Conv2d(gating, hidden, 1), nn.Conv2d(hidden, 1, 1)
+
+        def forward(self, x, g):
+            seen = self.skipped(x)[:, :, : g.shape[2], : g.shape[3]] + self.gating(g)
+            alpha = torch.sigmoid(self.weight(F.relu(seen)))
+            return x * F.interpolate(alpha, size=x.shape[2:], mode="bilinear", align_corners=False)
+
+    class AttentionUNet(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.down0, self.down1, self.bottom = double(3, 4), double(4, 8), double(8, 16)
+            self.gate0 = Gate(8, 16, 8)
+            self.upsample0, self.up0 = nn.ConvTranspose2d(16, 8, 2, 2), double(16, 8)
+            self.upsample1, self.up1 = nn.ConvTranspose2d(8, 4, 2, 2), double(8, 4)
+            self.head = nn.Conv2d(4, CLASSES, 1)
+
+        def forward(self, images):
+            first = self.down0(images)
+            second = self.down1(F.max_pool2d(first, 2))
+            x = self.bottom(F.max_pool2d(second, 2))
+            x = self.up0(torch.cat([self.gate0(second, x), beside(second, self.upsample0(x))], 1))
+            return self.head(self.up1(torch.cat([first, beside(first, self.upsample1(x))], 1)))
+
+    return AttentionUNet()
+
+
+def unet_plus_plus():
+    """Zhou et al. 2018, equation 1, of two levels with deep supervision."""
+    import torch
+    from torch import nn
+    from torch.nn import functional as F
+
+    class UNetPlusPlus(nn.Module):
+        def __init__(self):
+            super().__init__()
+            one = lambda inputs, outputs: double(inputs, outputs, batch=False)
+            self.node0_0, self.node1_0, self.node2_0 = one(3, 4), one(4, 8), one(8, 16)
+            self.node0_1, self.node1_1, self.node0_2 = one(8, 4), one(16, 8), one(12, 4)
+            self.upsample0_1, self.upsample1_1, self.upsample0_2 = (
+                nn.ConvTranspose2d(inputs, inputs // 2, 2, 2) for inputs in (8, 16, 8)
+            )
+            self.head1, self.head2 = nn.Conv2d(4, CLASSES, 1), nn.Conv2d(4, CLASSES, 1)
+
+        def forward(self, images):
+            x00 = self.node0_0(images)
+            x10 = self.node1_0(F.max_pool2d(x00, 2))
+            x20 = self.node2_0(F.max_pool2d(x10, 2))
+            x01 = self.node0_1(torch.cat([x00, beside(x00, self.upsample0_1(x10))], 1))
+            x11 = self.node1_1(torch.cat([x10, beside(x10, self.upsample1_1(x20))], 1))
+            x02 = self.node0_2(torch.cat([x00, x01, beside(x00, self.upsample0_2(x11))], 1))
+            heads = self.head2(x02), self.head1(x01)
+            return heads if self.training else sum(heads) / 2
+
+    return UNetPlusPlus()
+
+
+def residual_unet():
+    """Zhang et al. 2018, table I, of one level."""
+    import torch
+    from torch import nn
+    from torch.nn import functional as F
+
+    class Unit(nn.Module):
+        def __init__(self, inputs, outputs, stride):
+            super().__init__()
+            self.norm1, self.conv1 = nn.BatchNorm2d(inputs), nn.Conv2d(inputs, outputs, 3, stride, 1)
+            self.norm2, self.conv2 = nn.BatchNorm2d(outputs), nn.Conv2d(outputs, outputs, 3, padding=1)
+            self.shortcut = nn.Conv2d(inputs, outputs, 1, stride)
+
+        def forward(self, x):
+            y = F.relu(self.norm1(x))
+            return self.shortcut(y) + self.conv2(F.relu(self.norm2(self.conv1(y))))
+
+    class ResidualUNet(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.stem1, self.stem_norm = nn.Conv2d(3, 4, 3, padding=1), nn.BatchNorm2d(4)
+            self.stem2, self.stem_shortcut = nn.Conv2d(4, 4, 3, padding=1), nn.Conv2d(3, 4, 1)
+            self.down1, self.up1, self.head = Unit(4, 8, 2), Unit(12, 4, 1), nn.Conv2d(4, CLASSES, 1)
+
+        def forward(self, images):
+            x = self.stem2(F.relu(self.stem_norm(self.stem1(images)))) + self.stem_shortcut(images)
+            y = F.interpolate(self.down1(x), size=x.shape[2:], mode="bilinear", align_corners=False)
+            return self.head(self.up1(torch.cat([y, x], 1)))
+
+    return ResidualUNet()
+
+
+def transunet():
+    """Chen et al. 2021, figure 1, with torchvision's atrous ResNet, torch's encoder layer and one skip."""
+    import torch
+    from torch import nn
+    from torch.nn import functional as F
+
+    class TransUNet(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.backbone = dilated_resnet()
+            self.embedding, self.positions = nn.Conv2d(512, 12, 1), nn.Parameter(torch.zeros(1, 3, 3, 12))
+            self.block0 = nn.TransformerEncoderLayer(
+                12, 3, 16, 0.0, "gelu", layer_norm_eps=1e-6, batch_first=True, norm_first=True
+            )
+            self.norm = nn.LayerNorm(12, eps=1e-6)
+            unit = lambda inputs, outputs: nn.Sequential(
+                nn.Conv2d(inputs, outputs, 3, padding=1, bias=False), nn.BatchNorm2d(outputs), nn.ReLU()
+            )
+            self.bridge, self.step1, self.step2 = unit(12, 8), nn.Sequential(unit(264, 8), unit(8, 8)), unit(8, 4)
+            self.step2 = nn.Sequential(self.step2, unit(4, 4))
+            self.head = nn.Conv2d(4, CLASSES, 3, padding=1)
+
+        def forward(self, images):
+            maps = self.backbone(images)
+            x = self.embedding(maps["out"])
+            sides = x.shape[2:]
+            positions = self.positions.permute(0, 3, 1, 2)
+            x = x + F.interpolate(positions, size=sides, mode="bilinear", align_corners=False)
+            x = self.norm(self.block0(x.flatten(2).transpose(1, 2)))
+            x = self.bridge(x.transpose(1, 2).unflatten(2, sides))
+            up = lambda x, size: F.interpolate(x, size=size, mode="bilinear", align_corners=True)
+            x = self.step1(torch.cat([up(x, maps["aux"].shape[2:]), maps["aux"]], 1))
+            x = self.head(self.step2(up(x, [2 * n for n in x.shape[2:]])))
+            return F.interpolate(x, size=images.shape[2:], mode="bilinear", align_corners=False)
+
+    return TransUNet()
+
+
+def semantic_fpn():
+    """torchvision's feature pyramid over its ResNet, and the branches of Kirillov et al. 2019, section 3.1."""
+    from torch import nn
+    from torch.nn import functional as F
+    from torchvision.models._utils import IntermediateLayerGetter
+    from torchvision.ops import FeaturePyramidNetwork
+
+    class SemanticFPN(nn.Module):
+        def __init__(self):
+            super().__init__()
+            layers = {f"layer{i}": f"{i - 1}" for i in range(1, 5)}
+            self.backbone = IntermediateLayerGetter(narrow_resnet((1, 1, 1, 1), (False, False, False)), layers)
+            self.pyramid = FeaturePyramidNetwork([64, 128, 256, 512], 8)
+            for i in range(4):
+                for k in range(max(i, 1)):
+                    self.add_module(f"branch{i}_{k}", nn.Conv2d(8 if k == 0 else 4, 4, 3, padding=1, bias=False))
+                    self.add_module(f"branch{i}_{k}_norm", nn.GroupNorm(2, 4))
+            self.head = nn.Conv2d(4, CLASSES, 1)
+
+        def forward(self, images):
+            pyramid, total = self.pyramid(self.backbone(images)), 0
+            up = lambda x, size: F.interpolate(x, size=size, mode="bilinear", align_corners=False)
+            for i in range(4):
+                x = pyramid[str(i)]
+                for k in range(max(i, 1)):
+                    x = self.get_submodule(f"branch{i}_{k}")(x)
+                    x = F.relu(self.get_submodule(f"branch{i}_{k}_norm")(x))
+                    x = up(x, pyramid[str(i - k - 1)].shape[2:]) if i else x
+                total = total + x
+            return up(self.head(total), images.shape[2:])
+
+    return SemanticFPN()
+
+
 # name -> (network, side of its images, its maps: ours -> the module that gives them in torch).
 BACKBONE = {"stage1": "backbone.layer1", "stage3": "backbone.layer3", "stage4": "backbone.layer4"}
 DRN = {"stage2": "layer2", "stage4": "layer4"}
@@ -318,6 +516,11 @@ NETWORKS = {
     "drn_a": (lambda: drn("A", (1, 2, 2, 1), True), 33, DRN),
     "drn_c": (lambda: drn("C", (1, 1, 1, 1, 2, 1, 1, 1), False), 25, DRN),
     "segformer": (segformer, 37, {f"stage{i}": f"segformer.stages.{i - 1}" for i in (1, 2)}),
+    "attention_unet": (attention_unet, 21, {"stage2": "down1", "bottom": "bottom", "up1": "up0"}),
+    "unet_plus_plus": (unet_plus_plus, 21, {"stage2": "node1_0", "bottom": "node2_0", "up1": "node0_1"}),
+    "residual_unet": (residual_unet, 21, {"bottom": "down1", "up1": "up1"}),
+    "transunet": (transunet, 33, BACKBONE),
+    "semantic_fpn": (semantic_fpn, 65, BACKBONE),
     "drn_d": (lambda: drn("D", (1, 1, 1, 1, 1, 1, 2, 1), True), 25, DRN),
 }
 

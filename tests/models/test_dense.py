@@ -7,14 +7,26 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from models.classification import drn
+from models.classification import drn, hybrid_resnet
 from models.classification.resnet import ResNet
 from models.classification.vgg import VGG
 from models.errors import ModelError
-from models.port import Port
-from models.segmentation import deconvnet, deeplab, fcn, pspnet, segformer, segnet
+from models.port import Port, Slice
+from models.segmentation import (
+    attention_unet,
+    deconvnet,
+    deeplab,
+    fcn,
+    pspnet,
+    residual_unet,
+    segformer,
+    segnet,
+    semantic_fpn,
+    transunet,
+    unet_plus_plus,
+)
 from tests.goldens.make_classification import seeded_images
-from tests.models.parity import abstract, assert_classifier_parity, filled, quickly
+from tests.models.parity import NAMED_AS_OURS, abstract, assert_classifier_parity, filled, quickly
 
 ATROUS = ResNet(14, width=16, output_stride=8, num_classes=0, param_dtype=jnp.float64)
 OVER_RESNET = Port({k: v for k, v in fcn.PORTS["torchvision"].names.items() if "classifier" not in v})
@@ -25,6 +37,18 @@ def _place(way, stage, number):
     return number - 1 if way == "down" else {1: 2, 2: 3}[stage] - number
 
 
+ENCODER_LAYER = Port(
+    {
+        **OVER_RESNET.names,
+        r"/attention/(query|key|value)/(weight|bias)": r"/self_attn/in_proj_\2",
+        "/attention/out/": "/self_attn/out_proj/",
+        r"/mlp(\d)/": r"/linear\1/",
+        r"^step(\d)_(\d)/": lambda match: f"step{match[1]}/{int(match[2]) - 1}/",
+        r"^(bridge|step./.)/conv/": r"\1/0/",
+        r"^(bridge|step./.)/norm/": r"\1/1/",
+    },
+    slices={"/query/": Slice(0, 3), "/key/": Slice(1, 3), "/value/": Slice(2, 3)},
+)
 MIRROR = Port(
     {
         r"^(down|up)(\d)_(\d)/": lambda match: (
@@ -70,6 +94,35 @@ DENSE = {
         ),
         segformer.PORTS["transformers"],
     ),
+    "attention_unet": (attention_unet.AttentionUNet(width=4, depth=2), NAMED_AS_OURS),
+    "unet_plus_plus": (unet_plus_plus.UNetPlusPlus(width=4, depth=2, auxiliary=0.5), NAMED_AS_OURS),
+    "residual_unet": (residual_unet.ResidualUNet(width=4, depth=1), NAMED_AS_OURS),
+    "transunet": (
+        transunet.TransUNet(
+            ATROUS,
+            level="stage4",
+            skips=("stage3",),
+            width=12,
+            depth=1,
+            heads=3,
+            mlp=16,
+            grid=3,
+            bridge=8,
+            decoder=(8, 4),
+            dropout_rate=0.0,
+        ),
+        ENCODER_LAYER,
+    ),
+    "semantic_fpn": (
+        semantic_fpn.SemanticFPN(ATROUS.clone(output_stride=32), pyramid=8, width=4, groups=2),
+        Port(
+            {
+                **OVER_RESNET.names,
+                r"^lateral(\d)/": r"pyramid/inner_blocks/\1/0/",
+                r"^output(\d)/": r"pyramid/layer_blocks/\1/0/",
+            }
+        ),
+    ),
     "drn_d": (drn.DRN("D-54", (1, 1, 1, 1, 1, 1, 2, 1), width=4), drn.PORTS["fyu_d"]),
 }
 
@@ -103,6 +156,10 @@ COUNTS = [
             "B5": 84_708_694,
         }.items()
     ),
+    (unet_plus_plus.UNetPlusPlus(num_classes=1), 9_041_601 + 576),  # the authors' code, of images of one channel
+    # Zhang et al. 2018, table III, give 7.8 millions, which leaves out the projections of its shortcuts.
+    (residual_unet.ResidualUNet(num_classes=1), 8_220_993),
+    (transunet.TransUNet(hybrid_resnet.HybridResNet(num_classes=0), num_classes=2), 105_276_066),  # the authors' code
     (segnet.SegNet(), 29_449_355),  # Badrinarayanan et al. 2017 round to 29.45 millions
     (deconvnet.DeconvNet(), 251_805_653),  # by the layers of table 5 of Noh et al. 2015; 252 millions
 ]
@@ -133,6 +190,11 @@ ANY_SIZE = [
     pspnet.PSPNet(SMALL, width=4),
     segnet.SegNet(width=2),
     deconvnet.DeconvNet(width=2, hidden=3),
+    attention_unet.AttentionUNet(width=2),
+    unet_plus_plus.UNetPlusPlus(width=2, auxiliary=0.5),
+    residual_unet.ResidualUNet(width=2),
+    transunet.TransUNet(SMALL, width=8, depth=1, heads=2, mlp=8, grid=2, bridge=4, decoder=(4, 4, 4, 4)),
+    semantic_fpn.SemanticFPN(SMALL.clone(output_stride=32), pyramid=4, width=4, groups=2),
     segformer.SegFormer(widths=(4, 4, 10, 8), depths=(1, 1, 1, 1), decoder=4),
     fcn.DilatedFCN(drn.DRN("D-22", width=2, num_classes=0), level="stage8", hidden=False),
 ]

@@ -78,6 +78,23 @@ SMALL = {
     "drn": dict(variant="D-22", width=2),
     "segnet": dict(width=2),
     "deconvnet": dict(width=2, hidden=4),
+    "attention_unet": dict(width=2),
+    "unet_plus_plus": dict(width=2),
+    "residual_unet": dict(width=2),
+    "transunet": dict(
+        backbone=FEATURES,
+        skips=("stage2", "stage1"),
+        width=8,
+        depth=1,
+        heads=2,
+        mlp=8,
+        grid=2,
+        bridge=4,
+        decoder=(4, 4),
+    ),
+    "semantic_fpn": dict(
+        backbone=FEATURES, levels=("stage1", "stage2", "stage3"), pyramid=4, width=4, groups=2, num_classes=3
+    ),
     "segformer": dict(widths=(4, 4, 10, 8), depths=(1, 1, 1, 1), decoder=4),
 }
 INPUTS = {
