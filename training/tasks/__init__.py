@@ -3,6 +3,7 @@
 TASKS = {
     "captioning": "training.tasks.captioning:captioning",
     "classification": "training.tasks.classification:classification",
+    "compound_segmentation": "training.tasks.compound_segmentation:compound_segmentation",
     "detection": "training.tasks.detection:detection",
     "diffusion": "training.tasks.diffusion:diffusion",
     "gan": "training.tasks.gan:gan",
