@@ -134,9 +134,10 @@ class Rated(Protocol):
 
 @runtime_checkable
 class Auxiliary(Protocol):
-    """A classifier with further classifiers on its way, which only training uses.
+    """A classifier of images or pixels with further classifiers on its way, which only training uses.
 
-    In training it returns (logits, auxiliary logits, ...), each [B, num_classes], otherwise the logits alone.
+    In training it returns (logits, auxiliary logits, ...), each [B, num_classes] or [B, H, W, num_classes], otherwise
+    the logits alone.
 
     Attributes:
       auxiliary: weight of the loss of each of them; 0.0: they are absent, and training too returns the logits alone.

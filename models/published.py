@@ -249,4 +249,13 @@ PUBLISHED = (
     Published("swin", {}, 224, 28_288_354, 4_490_566_656, 81.47, _TV),
     Published("swin", dict(variant="S"), 224, 49_606_258, 8_740_875_264, 83.2, _TV),
     Published("swin", dict(variant="B"), 224, 87_768_224, 15_430_946_816, 83.58, _TV),
+    # Yu et al. 2017: the authors' code. Their C-58 has 1,049,600 parameters more, of a shortcut that nothing adds.
+    Published("drn", dict(variant="A-50"), 224, 25_557_032, 19_080_000_000),
+    Published("drn", dict(variant="C-26"), 224, 21_126_584),
+    Published("drn", dict(variant="C-42"), 224, 31_234_744),
+    Published("drn", dict(variant="C-58"), 224, 41_591_608 - 1_049_600),
+    Published("drn", dict(variant="D-22"), 224, 16_393_752),
+    Published("drn", dict(variant="D-38"), 224, 26_501_912),
+    Published("drn", dict(variant="D-54"), 224, 35_809_176),
+    Published("drn", dict(variant="D-105"), 224, 54_801_304),
 )

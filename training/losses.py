@@ -103,3 +103,60 @@ def huber(predictions: jax.Array, targets: jax.Array, delta=1.0) -> jax.Array:
 def smooth_l1(predictions: jax.Array, targets: jax.Array, beta=1.0) -> jax.Array:
     """Huber's loss divided by its δ = β, so that the slope of its tails is 1: Girshick 2015, eq. 3."""
     return huber(predictions, targets, beta) / beta
+
+
+def jaccard(probabilities: jax.Array, targets: jax.Array, smooth=1e-6) -> jax.Array:
+    """1 − TP/(TP + FP + FN) with soft counts, [B, ..., K] -> [B, K]: Tversky at (1, 1), soft IoU."""
+    return tversky(probabilities, targets, 1.0, 1.0, smooth)
+
+
+def lovasz(probabilities: jax.Array, targets: jax.Array, counted: jax.Array) -> jax.Array:
+    """The Lovász extension of 1 − IoU at the errors m = |t − p| of each class: Berman et al. 2018, eqs. 8 and 9.
+
+    Sorted from the largest, each error is weighed by what its pixel, as the next one to be wrong, adds to 1 − IoU.
+
+    Args:
+      probabilities, targets: [B, ..., K] in [0, 1]; targets are 0 or 1.
+      counted: [B, ...] bool; the other pixels are ignored.
+
+    Returns: [B, K].
+    """
+    p, t = _full(probabilities), _full(targets)
+    p, t = (x.reshape(len(x), -1, x.shape[-1]) for x in (p, t))
+    counted = jnp.broadcast_to(counted.reshape(len(p), -1, 1), p.shape)
+    errors = jnp.where(counted, jnp.abs(t - p), -1)  # the ignored ones come last and change nothing before them
+    order = jax.lax.stop_gradient(jnp.argsort(-errors, axis=1))
+    errors, true = (jnp.take_along_axis(x, order, 1) for x in (errors, jnp.where(counted, t, 0)))
+    total = true.sum(1, keepdims=True)
+    union = total + jnp.cumsum(1 - true, 1)
+    index = 1 - (total - jnp.cumsum(true, 1)) / union
+    step = jnp.diff(index, axis=1, prepend=jnp.zeros_like(total))
+    return (jnp.maximum(errors, 0) * step).sum(1)
+
+
+def boundary(probabilities: jax.Array, distances: jax.Array) -> jax.Array:
+    """Σ_k φ_k p_k, φ the signed distance to the true region of class k: Kervadec et al. 2019, eq. 5; [..., K] -> [...].
+
+    Negative inside of the region, so a sure and right answer has the smallest loss, which is below 0.
+    """
+    return (_full(probabilities) * distances).sum(-1)
+
+
+def hardest(values: jax.Array, weights: jax.Array, share, sure) -> jax.Array:
+    """The weights [B, ...] without those of easy pixels: online hard example mining, Shrivastava et al. 2016.
+
+    Those of an image are kept whose value exceeds −log `sure`, and its `share` of pixels with the largest values.
+
+    Args:
+      values: −log p of the true class, [B, ...].
+      weights: [B, ...]; a pixel of weight 0 is not counted among the hardest.
+      share: in [0, 1].
+      sure: the probability from which a pixel is easy.
+    """
+    known = jnp.where(weights > 0, values, -jnp.inf).reshape(len(values), -1)
+    count = jnp.ceil(share * (weights > 0).reshape(len(values), -1).sum(1)).astype(jnp.int32)
+    ranked = jnp.sort(known, 1, descending=True)
+    least = jnp.take_along_axis(ranked, jnp.maximum(count - 1, 0)[:, None], 1)
+    least = jnp.where(count[:, None] > 0, jnp.minimum(least, -jnp.log(sure)), -jnp.log(sure))
+    kept = known >= jax.lax.stop_gradient(least)
+    return weights * kept.reshape(weights.shape)

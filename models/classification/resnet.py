@@ -7,7 +7,8 @@ He, Zhang, Ren, Sun, "Deep Residual Learning for Image Recognition", CVPR 2016, 
 
 Fields make it the networks that differ from it by one idea: ResNeXt (`groups`; Xie et al., CVPR 2017), Wide ResNet
 (`base_width`; Zagoruyko & Komodakis, BMVC 2016), SE-ResNet, CBAM, non-local and selective kernel networks
-(`attention`), anti-aliased networks (`blur`; Zhang, ICML 2019).
+(`attention`), anti-aliased networks (`blur`; Zhang, ICML 2019), networks of atrous convolutions (`output_stride`; Chen
+et al. 2017) and of deformable ones (`deformable`; Dai et al., ICCV 2017; Zhu et al., CVPR 2019).
 """
 
 from functools import partial
@@ -19,6 +20,7 @@ import jax.numpy as jnp
 from models.errors import ModelError, choose
 from models.layers.blur_pool import blur_pool
 from models.layers.cbam import CBAM
+from models.layers.deformable import DeformableConv
 from models.layers.grouped_conv import grouped_conv
 from models.layers.non_local import NonLocal
 from models.layers.norm import norm as normalisation
@@ -49,6 +51,9 @@ STEMS = {"imagenet": (7, 2), "cifar": (3, 1), "pointwise": (1, 1)}  # window and
 SELECTIVE = {"sk": (False, 32), "sk_split": (True, 8)}
 ATTENTION = ("none", "se", "cbam", "non_local", *SELECTIVE)
 
+# Whether the samples of a deformable convolution are weighted too.
+DEFORMABLE = {"none": None, "v1": False, "v2": True}
+
 
 def shortcut(x, y, strides, conv, norm):
     """The identity, or where the shape changes a strided 1×1 projection to that of y (option B)."""
@@ -57,7 +62,7 @@ def shortcut(x, y, strides, conv, norm):
     return norm(name="shortcut_bn")(conv(y.shape[-1], (1, 1), strides, padding=0, name="shortcut")(x))
 
 
-def strided(x, channels, strides, number, conv, norm, selective, blur):
+def strided(x, channels, strides, number, dilation, conv, norm, selective, blur):
     """The 3×3 convolution in which a block strides, BatchNorm and ReLU.
 
     x: [B, H, W, C] -> [B, H/strides, W/strides, channels]. With `blur` the convolution does not stride, and a blur
@@ -67,7 +72,7 @@ def strided(x, channels, strides, number, conv, norm, selective, blur):
     if selective:
         x = selective(channels, step, name=f"sk{number}")(x)
     else:
-        x = conv(channels, (3, 3), step, padding=1, name=f"conv{number}")(x)
+        x = conv(channels, (3, 3), step, padding=dilation, kernel_dilation=dilation, name=f"conv{number}")(x)
         x = nn.relu(norm(name=f"bn{number}")(x))
     return blur_pool(x) if blur and strides > 1 else x
 
@@ -79,15 +84,16 @@ class BasicBlock(nn.Module):
     strides: int
     conv: Any
     norm: Any
-    strided: Any  # (x, channels, strides, number) -> the convolution that strides, normalised and rectified
+    dilation: int
+    strided: Any  # (x, channels, strides, number, dilation) -> the convolution that strides, normalised and rectified
     attend: Any  # map -> map, applied to what is added
     last_scale: Any  # initial scale of the branch's last BatchNorm
 
     @nn.compact
     def __call__(self, x):
         """x: [B, H, W, C] -> [B, H/strides, W/strides, channels]."""
-        y = self.strided(x, self.channels, self.strides, 1)
-        y = self.conv(self.channels, (3, 3), padding=1, name="conv2")(y)
+        y = self.strided(x, self.channels, self.strides, 1, self.dilation)
+        y = self.conv(self.channels, (3, 3), padding=self.dilation, kernel_dilation=self.dilation, name="conv2")(y)
         y = self.attend(self.norm(scale_init=self.last_scale, name="bn2")(y))
         return nn.relu(shortcut(x, y, self.strides, self.conv, self.norm) + y)
 
@@ -99,6 +105,7 @@ class Bottleneck(nn.Module):
     strides: int
     conv: Any
     norm: Any
+    dilation: int
     strided: Any
     attend: Any
     last_scale: Any
@@ -113,7 +120,7 @@ class Bottleneck(nn.Module):
         width = self.channels * base_width // 64 * groups
         y = self.conv(width, (1, 1), first, padding=0, name="conv1")(x)
         y = nn.relu(self.norm(name="bn1")(y))
-        y = self.strided(y, width, second, 2)
+        y = self.strided(y, width, second, 2, self.dilation)
         y = self.conv(4 * self.channels, (1, 1), padding=0, name="conv3")(y)
         y = self.attend(self.norm(scale_init=self.last_scale, name="bn3")(y))
         return nn.relu(shortcut(x, y, self.strides, self.conv, self.norm) + y)
@@ -137,6 +144,13 @@ class ResNet(nn.Module):
     attention: str = "none"
     reduction: int = 16  # channels over hidden width of "se" and "cbam"
     blur: bool = False  # blur where a stage or the pooling strides; as in timm's resnetblur50, shortcuts do not
+    # A stage that would exceed this stride does not stride; it and those after it dilate their 3×3 convolutions.
+    output_stride: int = 32
+    multi_grid: tuple[int, ...] = ()  # factors of the dilations of the last stage's blocks. Chen et al. 2017, section 3
+    # "v1": the 3×3 convolutions of the last stages that stride in an undilated network sample where an offset says |
+    # "v2": and weigh their samples
+    deformable: str = "none"
+    deformable_stages: int = 1  # how many, from the last; Zhu et al. 2019: 3
     zero_init_residual: bool = False  # every block starts as the identity. Goyal et al. 2017, section 5.1
     num_classes: int = 1000
     dtype: Any = None
@@ -148,7 +162,8 @@ class ResNet(nn.Module):
         """x: [B, H, W, 3] float (the paper: 224×224) -> logits [B, num_classes].
 
         With num_classes=0 a dictionary of maps: "stem" at stride 2, before the pooling, "stage1" at 4 to "stage4" at
-        32, and "pre_logits", the mean over space. Without stride and pooling in the stem, strides are 1 to 8.
+        32, or at most `output_stride`, and "pre_logits", the mean over space. Without stride and pooling in the stem,
+        strides are 1 to 8.
         """
         blocks = choose(DEPTHS, "depth", self.depth)
         stride_first = choose(VERSIONS, "version", self.version)
@@ -165,6 +180,14 @@ class ResNet(nn.Module):
             )
         if self.blur and stride_first:
             raise ModelError('blur needs version="v1.5": that of "v1" strides in a 1×1 convolution')
+        modulated = choose(DEFORMABLE, "deformable", self.deformable)
+        reached, dilated = 4 if step > 1 else 1, self.output_stride < 32 or max(self.multi_grid, default=1) > 1
+        if self.output_stride not in (1, 2, 4, 8, 16, 32) or self.output_stride < reached:
+            raise ModelError(f"output_stride={self.output_stride} is not a power of 2 from {reached} to 32")
+        if (dilated or modulated is not None) and (self.blur or self.attention in SELECTIVE):
+            raise ModelError("atrous and deformable convolutions exclude blur and selective kernels")
+        if modulated is not None and self.groups > 1:
+            raise ModelError(f"deformable convolutions have one group of channels, not groups={self.groups}")
         types = dict(dtype=self.dtype, param_dtype=self.param_dtype)
         he = nn.initializers.variance_scaling(2.0, "fan_out", "normal")
         # Paddings are explicit because "SAME" pads an even picture on one side only where the stride is 2.
@@ -189,17 +212,16 @@ class ResNet(nn.Module):
         block = BasicBlock
         if not basic:
             block = partial(Bottleneck, stride_first=stride_first, widths=(self.base_width, self.groups))
+        one = partial(
+            strided,
+            norm=norm,
+            selective=selective if self.attention in SELECTIVE else None,
+            blur=self.blur,
+        )
         block = partial(
             block,
             conv=conv,
             norm=norm,
-            strided=partial(
-                strided,
-                conv=grouped,
-                norm=norm,
-                selective=selective if self.attention in SELECTIVE else None,
-                blur=self.blur,
-            ),
             attend=attend,
             last_scale=nn.initializers.zeros if self.zero_init_residual else nn.initializers.ones,
         )
@@ -210,10 +232,28 @@ class ResNet(nn.Module):
         if step > 1:
             pool = partial(nn.max_pool, window_shape=(3, 3), padding=((1, 1), (1, 1)))  # linen pads with -inf
             x = blur_pool(pool(x)) if self.blur else pool(x, strides=(2, 2))
+        dilation = 1
         for stage, count in enumerate(blocks):
+            before, stride = dilation, 2 if stage > 0 else 1
+            if reached * stride > self.output_stride:
+                dilation, stride = dilation * stride, 1
+            reached *= stride
+            last = stage == len(blocks) - 1
+            of_stage = grouped
+            if modulated is not None and stage >= len(blocks) - self.deformable_stages:
+                of_stage = partial(DeformableConv, modulated=modulated, kernel_init=he, use_bias=False, **types)
             for i in range(count):
-                strides = 2 if stage > 0 and i == 0 else 1
-                x = block(self.width * 2**stage, strides, name=f"layer{stage + 1}_{i}")(x)
+                # The first block reads a map that is not yet dilated so far, as in torchvision.
+                own = before if i == 0 else dilation
+                if last and self.multi_grid:
+                    own = dilation * self.multi_grid[i % len(self.multi_grid)]
+                x = block(
+                    self.width * 2**stage,
+                    stride if i == 0 else 1,
+                    dilation=own,
+                    strided=partial(one, conv=of_stage),
+                    name=f"layer{stage + 1}_{i}",
+                )(x)
                 if self.attention == "non_local" and stage in (1, 2) and i % 2:
                     x = NonLocal(norm, name=f"non_local{stage + 1}_{i}", **types)(x)
             maps[f"stage{stage + 1}"] = x

@@ -45,6 +45,9 @@ class VGG(nn.Module):
     # is the answer (section 3.2, where one network is applied to images of several sizes).
     head: str = "adaptive"
     dropout_rate: float = 0.5  # after each hidden layer
+    # A pooling that would exceed this stride has windows of 3×3 and does not stride, and what follows is dilated: 8 is
+    # Chen et al. 2015, section 3.1.
+    output_stride: int = 32
     num_classes: int = 1000
     dtype: Any = None
     param_dtype: Any = jnp.float32
@@ -54,29 +57,36 @@ class VGG(nn.Module):
     def __call__(self, x, train: bool):
         """x: [B, H, W, 3] float, at least 32×32 (the paper: 224×224) -> logits [B, num_classes].
 
-        With num_classes=0 a dictionary of maps before each pooling, "stage1" at stride 1 to "stage5" at 16, and
-        "pre_logits" [B, D].
+        With num_classes=0 a dictionary of maps before each pooling, "stage1" at stride 1 to "stage5" at 16, or at most
+        `output_stride`, and "pre_logits" [B, D].
         """
         stages = choose(VARIANTS, "variant", self.variant)
         if min(x.shape[1:3]) < 2 ** len(stages):
             raise ModelError(f"vgg halves an image five times: {x.shape[1]}×{x.shape[2]} is smaller than 32×32")
         choose(dict.fromkeys(HEADS), "head", self.head)
+        if self.output_stride not in (1, 2, 4, 8, 16, 32):
+            raise ModelError(f"output_stride={self.output_stride} is not a power of 2 up to 32")
         types = dict(dtype=self.dtype, param_dtype=self.param_dtype)
         he = nn.initializers.variance_scaling(2.0, "fan_out", "normal")  # the paper starts from a trained variant A
         norm = normalisation(self.norm, train, self.axis_name, **types)
 
-        maps = {}
+        maps, dilation = {}, 1
         for stage, windows in enumerate(stages, 1):
             for i, window in enumerate(windows, 1):
                 if window == "lrn":
                     x = local_response(x)
                     continue
                 channels = self.width * min(2 ** (stage - 1), 8)
-                sides, name = (window, window), f"conv{stage}_{i}"
-                x = nn.Conv(channels, sides, padding=window // 2, kernel_init=he, name=name, **types)(x)
+                sides, name, own = (window, window), f"conv{stage}_{i}", window // 2 * dilation
+                x = nn.Conv(channels, sides, padding=own, kernel_dilation=dilation, kernel_init=he, name=name, **types)(
+                    x
+                )
                 x = nn.relu(norm(name=f"norm{stage}_{i}")(x))
             maps[f"stage{stage}"] = x
-            x = max_pool(x)
+            if 2**stage > self.output_stride:
+                x, dilation = nn.max_pool(x, window_shape=(3, 3), padding=((1, 1), (1, 1))), 2 * dilation
+            else:
+                x = max_pool(x)
 
         if self.head == "adaptive":
             x = adaptive_avg_pool(x, self.grid, self.grid)

@@ -109,6 +109,24 @@ NETWORKS: dict[str, Callable[[Mapping[str, Any]], dict[str, Any]]] = {
         **dict(width=4, depth=1, inner=2, dim=3, entries=8),
         **({"weights": ""} if "weights" in fields else {}),  # where it is frozen: those that it starts with
     },
+    "drn": lambda fields: dict(width=2, blocks=(1,) * (4 if fields["variant"].startswith("A") else 8)),
+    "fcn": lambda fields: dict(width=2, hidden=4),
+    "fcn_dilated": lambda fields: {},
+    "deeplab_v1": lambda fields: dict(hidden=4),
+    "deeplab_v2": lambda fields: dict(hidden=4),
+    "deeplab_v3": lambda fields: dict(width=4),
+    "deeplab_v3plus": lambda fields: dict(width=4, low_width=4),
+    "pspnet": lambda fields: dict(width=4),
+    "segnet": lambda fields: dict(width=2, blocks=(1, 2)),
+    "deconvnet": lambda fields: dict(width=2, blocks=(1, 2), hidden=4),
+    "segformer": lambda fields: dict(
+        widths=(4, 8), depths=(1, 1), decoder=4, heads=(1, 2), reductions=(2, 1), patches=(5, 3), strides=(2, 2)
+    ),
+    "attention_unet": lambda fields: dict(width=2, depth=2),
+    "unet_plus_plus": lambda fields: dict(width=2, depth=2),
+    "residual_unet": lambda fields: dict(width=2, depth=2),
+    "transunet": lambda fields: dict(width=8, depth=1, heads=2, mlp=8, grid=2, bridge=4, decoder=(4, 4, 4)),
+    "semantic_fpn": lambda fields: dict(pyramid=4, width=4, groups=2),
 }
 
 # task -> what its numbers cost nothing with.
@@ -116,6 +134,7 @@ TASKS: dict[str, dict[str, Any]] = {
     "autoencoder": dict(sparsity=0.1),
     "autoregressive": {},
     "classification": {},
+    "compound_segmentation": {},
     "captioning": {},
     "cvae": dict(quadrants=1, importance_samples=2),
     "detection": dict(max_detections=10),

@@ -54,8 +54,15 @@ def digest(name: str, array: np.ndarray) -> np.ndarray:
     return np.array([np.linalg.norm(array), np.vdot(direction(name, array.shape), array)])
 
 
+def few(logits):
+    """What is stored of logits: those of pixels, [B, K, H, W], at every seventh pixel."""
+    return logits[:, :, ::7, ::7] if logits.ndim == 4 else logits
+
+
 def record_classifier(file: str, module, side: int, maps: dict[str, str], batch: int = 4):
     """Stores what `assert_classifier_parity` compares, of images [batch, 3, side, side] in float64.
+
+    The logits are those of images [B, K] or of pixels [B, K, H, W].
 
     In evaluation: logits, and digests of the outputs of `maps`, our name -> their module. In training without dropout:
     logits, digests of the gradients of their product with its direction, by the image and by each parameter, and of the
@@ -73,7 +80,7 @@ def record_classifier(file: str, module, side: int, maps: dict[str, str], batch:
         keep = lambda _, inputs, output, key=f"map/{ours}": stored.update({key: output.detach().numpy().copy()})
         hooks.append(module.get_submodule(theirs).register_forward_hook(keep))
     module.eval()
-    stored["logits"] = module(images).detach().numpy()
+    stored["logits"] = few(module(images).detach().numpy())
     for hook in hooks:
         hook.remove()
     stored = {key: digest(key, x) if key.startswith("map/") else x for key, x in stored.items()}
@@ -92,7 +99,7 @@ def record_classifier(file: str, module, side: int, maps: dict[str, str], batch:
     logits = module(images)
     logits = sum(logits) if isinstance(logits, tuple) else logits  # those of auxiliary classifiers are added
     (logits * torch.from_numpy(direction("logits", tuple(logits.shape)))).sum().backward()
-    stored["train_logits"] = logits.detach().numpy()
+    stored["train_logits"] = few(logits.detach().numpy())
     stored["gradient of the image"] = digest("gradient of the image", images.grad.numpy())
     trained = [(name, parameter.grad) for name, parameter in module.named_parameters() if parameter.grad is not None]
     gradients = {name: gradient.numpy() for name, gradient in trained}

@@ -8,7 +8,7 @@ import numpy as np
 
 from models.port import Port, from_torch, to_torch
 from tests.goldens.make_classification import seeded_images, seeded_weights
-from tests.goldens.record import HERE, digest, direction
+from tests.goldens.record import HERE, digest, direction, few
 
 NAMED_AS_OURS = Port()
 MOVED = ["batch_stats"]
@@ -79,7 +79,8 @@ def assert_parity(file: str, forward, like, port: Port = NAMED_AS_OURS, rtol=1e-
 def assert_classifier_parity(file: str, model, port: Port = NAMED_AS_OURS, rtol=1e-6):
     """Logits and maps in evaluation, logits, gradients and moved statistics in training are torch's, in float64.
 
-    `model` is a classifier of ours whose rates are 0; what is compared is what `record_classifier` stored.
+    `model` is a classifier of images or pixels of ours whose rates are 0; what is compared is what `record_classifier`
+    stored.
     """
     with jax.enable_x64(True):
         stored = golden(file)
@@ -94,11 +95,15 @@ def assert_classifier_parity(file: str, model, port: Port = NAMED_AS_OURS, rtol=
             def loss(params, images):
                 logits, moved = model.apply({**variables, "params": params}, images, train=True, mutable=MOVED)
                 logits = sum(logits) if isinstance(logits, tuple) else logits  # auxiliary classifiers
-                return jnp.sum(logits * direction("logits", logits.shape)), (logits, moved)
+                logits = jnp.moveaxis(logits, -1, 1)
+                return jnp.sum(logits * direction("logits", logits.shape)), (few(logits), moved)
 
             gradients, trained = jax.grad(loss, (0, 1), has_aux=True)(variables["params"], images)
-            maps = model.clone(num_classes=0).apply(variables, images, train=False)
-            return model.apply(variables, images, train=False), maps, *gradients, *trained
+            fields = model.__dataclass_fields__
+            headless = model.clone(**({"headless": True} if "headless" in fields else {"num_classes": 0}))
+            maps = headless.apply(variables, images, train=False)
+            logits = few(jnp.moveaxis(model.apply(variables, images, train=False), -1, 1))
+            return logits, maps, *gradients, *trained
 
         logits, maps, gradients, of_image, train_logits, moved = compute(variables, images)
 

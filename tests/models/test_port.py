@@ -17,6 +17,7 @@ from models.classification import (
     convnext,
     darknet,
     densenet,
+    drn,
     efficientnet,
     googlenet,
     inception_resnet,
@@ -45,12 +46,13 @@ from models.errors import ModelError
 from models.generative import cyclegan, dcgan, ddpm_unet
 from models.port import Port, Slice, from_torch, to_torch
 from models.restoration import dncnn
-from models.segmentation import unet
+from models.segmentation import deeplab, fcn, segformer, unet
 from tests.models.parity import abstract, filled, golden, golden_shapes
 from tests.models.test_table import entry
 
 VIT = vit.ViT(width=24, depth=2, heads=3, mlp=48, patch=8, num_classes=5)
 VGG = vgg.VGG(width=2, hidden=(3, 3))
+ATROUS = resnet.ResNet(14, width=4, output_stride=8, num_classes=0)
 DDPM = ddpm_unet.DDPMUNet(width=32, attention=(8,), groups=16, conditional=True)
 
 # (module, its port) -> a network with every kind of leaf, and the shapes of its inputs.
@@ -120,6 +122,15 @@ CASES = {
     (squeezenet, "caffe"): (squeezenet.SqueezeNet(width=0.25), [(1, 32, 32, 3)]),
     (vgg, "keras"): (VGG, [(1, 32, 32, 3)]),
     (vit, "vit_jax"): (VIT.clone(representation=7), [(1, 32, 32, 3)]),
+    (fcn, "pytorch_fcn"): (fcn.FCN(width=2, hidden=3, learn_last=True), [(1, 8, 8, 3)]),
+    (fcn, "torchvision"): (fcn.DilatedFCN(ATROUS, auxiliary=0.5), [(1, 32, 32, 3)]),
+    (drn, "fyu_c"): (drn.DRN("C-58", (1, 1, 1, 2, 1, 1, 1, 1), width=2), [(1, 16, 16, 3)]),
+    (drn, "fyu_d"): (drn.DRN("D-22", (1, 2, 1, 1, 1, 1, 1, 1), width=2), [(1, 16, 16, 3)]),
+    (segformer, "transformers"): (
+        segformer.SegFormer(widths=(4, 4, 10, 8), depths=(1, 2, 1, 1), decoder=4),
+        [(1, 32, 32, 3)],
+    ),
+    (deeplab, "torchvision"): (deeplab.DeepLabV3(ATROUS, width=3, auxiliary=0.5), [(1, 32, 32, 3)]),
 }
 # The names that the other library gives, where a golden has recorded them.
 GOLDENS = {

@@ -6,6 +6,7 @@ TASKS = {
     "captioning": "training.tasks.captioning:captioning",
     "classification": "training.tasks.classification:classification",
     "cvae": "training.tasks.cvae:cvae",
+    "compound_segmentation": "training.tasks.compound_segmentation:compound_segmentation",
     "detection": "training.tasks.detection:detection",
     "diffusion": "training.tasks.diffusion:diffusion",
     "flow": "training.tasks.flow:flow",
