@@ -146,7 +146,7 @@ class _Reader:
         for one in own.values():
             kind = _collective(one.op)
             if kind:
-                self._add_collective(one, own, "reduce-scatter" if _scatters(kind, of) else kind, times)
+                self._add_collective(one, own, "reduce-scatter" if _scatters(kind, of) else kind, times, fused)
             elif one.op in ("dot", "convolution", "custom-call"):
                 self._add_products(one, own, times)
             if not fused and one.op not in _FREE and not one.op.endswith(("-done", "-update")):
@@ -199,14 +199,16 @@ class _Reader:
 
     # Collectives.
 
-    def _add_collective(self, one: Instruction, own: dict[str, Instruction], kind: str, times: int) -> None:
+    def _add_collective(
+        self, one: Instruction, own: dict[str, Instruction], kind: str, times: int, fused: bool
+    ) -> None:
         given = sum(array.bytes for name in one.operands for array in own[name].results)
         group = () if kind == "collective-permute" else _group(one.text, self.devices)
         if kind == "all-gather":
             given *= len(group)
         # XLA spreads one collective over several fusions, each of which has its instruction and channel.
-        channel = one.attribute("channel_id")
-        self.collectives[channel or (one.name, len(self.collectives))] = Collective(kind, given, group, times)
+        place = one.attribute("channel_id") if fused else None
+        self.collectives[place or len(self.collectives)] = Collective(kind, given, group, times)
 
     # Memory.
 
@@ -331,13 +333,23 @@ def _group(text: str, devices: int) -> tuple[int, ...]:
         groups, order = _ints(found[1]), np.arange(devices).reshape(_ints(found[2]))
         order = order.transpose(_ints(found[3])) if found[3] else order
         return tuple(map(int, order.reshape(groups)[0]))
-    if found := re.search(r"replica_groups=mesh\[([^\]]*)\]\s*(?:,?\s*device_ids=\(?[^{]*)?\{([^}]*)\}", text):
+    if found := re.search(r"replica_groups=mesh\[([^\]]*)\](.*?)\{([^}]*)\}", text):
         axes = {name: int(size) for name, size in re.findall(r"'([^']+)'=(\d+)", found[1])}
-        chosen = re.findall(r"'([^']+)'", found[2])
-        order = np.arange(math.prod(axes.values())).reshape(tuple(axes.values()))
+        order = _mesh_order(found[2], devices).reshape(tuple(axes.values()))
+        chosen = re.findall(r"'([^']+)'", found[3])
         order = np.moveaxis(order, [list(axes).index(name) for name in chosen], range(-len(chosen), 0))
         return tuple(map(int, order.reshape(-1, math.prod(axes[name] for name in chosen))[0]))
     return tuple(range(devices))
+
+
+def _mesh_order(text: str, devices: int) -> np.ndarray:
+    """The devices of a mesh, in its order: `device_ids=(0,2,1,3)` or `device_ids=([2,2]T(1,0))`; else by number."""
+    if found := re.search(r"device_ids=\(([\d,]+)\)", text):
+        return np.array(_ints(found[1]))
+    if found := re.search(r"device_ids=\(\[([\d,]+)\](?:T\(([\d,]+)\))?", text):
+        order = np.arange(devices).reshape(_ints(found[1]))
+        return (order.transpose(_ints(found[2])) if found[2] else order).ravel()
+    return np.arange(devices)
 
 
 def _ints(text: str) -> list[int]:

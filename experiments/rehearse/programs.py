@@ -70,8 +70,8 @@ class Rehearsal:
 
     def __init__(self, page: ConfigDict, place: Place):
         self.place = place
-        self.parts = Parts(page)
         devices = list(topology(place).devices) if place.kind.platform != "cpu" else jax.devices()
+        self.parts = Parts(page)
         self.parts.devices = moved(self.parts.devices, devices)
         aim(place, devices)
         self.data: Shapes = shapes(self.parts)

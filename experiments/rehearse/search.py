@@ -4,12 +4,10 @@ import dataclasses
 import itertools
 import math
 from collections.abc import Callable, Iterator, Sequence
-from typing import Any
 
 from ml_collections import ConfigDict
 
 from experiments.errors import PageError
-from experiments.pages.overrides import override
 from experiments.rehearse.devices import Place
 from experiments.rehearse.verdict import Row
 
@@ -44,7 +42,7 @@ def suggestions(page: ConfigDict, place: Place) -> Iterator[Changes]:
 
 def _switched(page: ConfigDict, other: ConfigDict, path: str = "model") -> list[str]:
     """The keys of the section `model` in which two pages differ."""
-    return [f"{where}" for where, a, b in _pairs(page.model, other.model, path) if a != b]
+    return [where for where, a, b in _pairs(page.model, other.model, path) if a != b]
 
 
 def _pairs(a: ConfigDict, b: ConfigDict, path: str):
@@ -93,13 +91,22 @@ def largest_batch(unit: int, first: int, rehearse: Callable[[int], Row], most: i
 
     low, high = 0, max(first // unit, 1)
     while fits(high) and high * unit < most:
-        low, high = high, min(2 * high, max(most // unit, 1))
+        low, high = high, min(_beyond(rows, low, high), max(most // unit, 1))
     if rows[high]["fits"]:
         return Largest(high * unit, rows[high], 0)
     while high - low > max(low // FINE, 1):
         guess = _crossing(rows, low, high)
         low, high = (guess, high) if fits(guess) else (low, guess)
     return Largest(low * unit, rows[low or high], high * unit)
+
+
+def _beyond(rows: dict[int, Row], low: int, high: int) -> int:
+    """A batch that may not fit, where the two before it fit: a little behind where their line meets the limit."""
+    if low not in rows or rows[high]["peak"] <= rows[low]["peak"]:
+        return 2 * high
+    slope = (rows[high]["peak"] - rows[low]["peak"]) / (high - low)
+    meets = high + (rows[high]["limit"] - rows[high]["peak"]) / slope
+    return min(max(math.ceil(1.05 * meets), high + 1), 16 * high)
 
 
 def _crossing(rows: dict[int, Row], low: int, high: int) -> int:
@@ -117,8 +124,3 @@ def _crossing(rows: dict[int, Row], low: int, high: int) -> int:
 def named(changes: Sequence[tuple[str, str]]) -> str:
     """As it is written on the command line."""
     return " ".join(f"--config.{key}={value}" for key, value in changes) or "the page"
-
-
-def check(page: ConfigDict, changes: Sequence[tuple[str, str]]) -> Any:
-    """The page with these changes. Raises PageError for a key or a value that it cannot have."""
-    return override(page, changes)

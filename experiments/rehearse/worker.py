@@ -14,11 +14,13 @@ import sys
 import time
 from typing import Any
 
-from data.errors import one_line
-from experiments.cli import USER_ERRORS
+from data.errors import DataError, one_line
+from experiments.errors import PageError
 from experiments.pages.catalogue import load
 from experiments.pages.overrides import override
 from experiments.rehearse.devices import place
+from models.errors import ModelError
+from training.errors import TrainingError
 
 
 def main() -> None:
@@ -28,7 +30,7 @@ def main() -> None:
     for line in sys.stdin:
         try:
             tell(result=answer(json.loads(line), lambda stage: tell(stage=stage)))
-        except USER_ERRORS as error:
+        except (PageError, DataError, ModelError, TrainingError) as error:
             tell(error=one_line(str(error)))
 
 
