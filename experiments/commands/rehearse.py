@@ -1,13 +1,10 @@
 """`fovea rehearse`: whether a page compiles, fits and scales on accelerators that are not here."""
 
 import argparse
-import contextlib
 import json
 import pathlib
-import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 
-from rich.console import Console
 from rich.table import Table
 
 from experiments.commands.page import add_config
@@ -15,7 +12,7 @@ from experiments.commands.values import choices, output
 from experiments.errors import EXIT_FAILED, PageError, near
 from experiments.rehearse.devices import EXAMPLES, GIB, KINDS, Place, place
 from experiments.rehearse.verdict import Row, memory_by_kind, verdict
-from experiments.terminal import AS_IT_IS, drawing, say, show
+from experiments.terminal import drawing, progress, say, show
 
 ALSO = ("evaluate", "sample")
 MB = 1e6
@@ -109,7 +106,7 @@ def _rehearsed(options, where: Place, changes, compiler, program="train", alone=
     from experiments.rehearse.search import named
 
     what = f"{program}, {named(changes)}" if changes else program
-    with _progress(what) as tell:
+    with progress(what) as tell:
         try:
             result = compiler.compile(options.config, [*options.overrides, *changes], program, tell)
         except PageError as error:
@@ -147,24 +144,6 @@ def _suggested(options, where: Place, compiler) -> Iterator[Row]:
         yield row
         if row["fits"]:
             return
-
-
-@contextlib.contextmanager
-def _progress(what: str) -> Iterator[Callable[[str, float], None]]:
-    """Shows a stage and its seconds: in place in a terminal, otherwise a line for each stage."""
-    console = Console(stderr=True, **AS_IT_IS)
-    if console.is_terminal:
-        with console.status(f"{what} …") as status:
-            yield lambda stage, seconds: status.update(f"{what}: {stage} … {seconds:.0f} s")
-        return
-    seen: set[str] = set()
-
-    def tell(stage: str, seconds: float) -> None:
-        if stage not in seen:
-            seen.add(stage)
-            print(f"{what}: {stage} … {seconds:.0f} s", file=sys.stderr, flush=True)
-
-    yield tell
 
 
 def _print(row: Row, where: Place) -> None:

@@ -330,6 +330,35 @@ def test_what_fits_nowhere_ends_with_failure(fovea):
     assert found.code == 1 and "it fits" not in found.out
 
 
+class Fake:
+    """A compiler in whose eyes nothing fits."""
+
+    def __init__(self, where):
+        self.row = {"peak": 2**50, "exceeds": 2**34}
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *error):
+        pass
+
+    def compile(self, *asked):
+        return self.row
+
+
+def test_what_does_not_fit_is_not_launched_unless_forced(fovea, monkeypatch, tmp_path):
+    launched = []
+    job = type("Job", (), dict(name="job", log=tmp_path / "log.txt", stopping=""))
+    monkeypatch.setattr("experiments.commands.launch.Compiler", Fake)
+    monkeypatch.setattr("experiments.commands.launch.submit", lambda *asked: launched.append(asked) or (job,))
+    launch = ("launch", "--config", "mlp_digits", "--workdir", tmp_path / "run", "--rehearse", "h100:8")
+    refused = fovea(*launch)
+    assert refused.code == 2 and "does not fit h100:8: it takes" in refused.error and not launched
+    assert "--force" in refused.error and not (tmp_path / "run").exists()
+    forced = fovea(*launch, "--force")
+    assert forced.code == 0 and "does not fit h100:8" in forced.error and len(launched) == 1
+
+
 def test_pictures_show_what_was_refused_too():
     known = {"fits": True, "limit": 10, "peak": 8, "sizes": {"batch": 2}}
     known |= {"memory": {"arguments": 2, "results": 0, "temporaries": 6, "code": 0}}
