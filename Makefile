@@ -3,7 +3,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: train test lint ledger tensorflow clean
+.PHONY: train test lint ledger tensorflow rehearse clean
 
 train: $(VENV)/ready
 	$(BIN)/fovea train --config lenet5_digits --workdir workdir/lenet5_digits
@@ -42,5 +42,14 @@ tensorflow: .venv-tensorflow/ready
 	$(BIN)/uv pip install --quiet --python .venv-tensorflow/bin/python -r requirements-tensorflow.lock
 	touch $@
 
+# XLA's compilers for GPUs and TPUs that are not here, 1 GB: `fovea rehearse` shows them to a process of its own, so that
+# jax does not look for such devices in any other.
+rehearse: .venv-rehearse/ready
+
+.venv-rehearse/ready: $(VENV)/ready requirements-rehearse.lock
+	rm -rf .venv-rehearse
+	$(BIN)/uv pip install --quiet --no-deps --python $(BIN)/python --target .venv-rehearse -r requirements-rehearse.lock
+	touch $@
+
 clean:
-	rm -rf $(VENV) .venv-tensorflow .cache workdir
+	rm -rf $(VENV) .venv-tensorflow .venv-rehearse .cache workdir

@@ -39,6 +39,7 @@ COMMANDS = {
     "report": "Write runs, sweeps and the ledger as one HTML page that needs no network.",
     "list": "List what a page can name.",
     "show": "Show a page, its parameters, multiply-adds and memory, without training.",
+    "rehearse": "Compile a page for accelerators that are not here: does it fit, what does it move, how fast at most.",
     "data": "Draw an augmented training batch with its labels.",
     "bench": "Measure speed: the loop of a page against its bare step, or a suite.",
     "ledger": "Add a row to the ledger of reproductions, or render its tables.",

@@ -1,6 +1,7 @@
 """What commands print: lines on stderr, tables on stdout, and never a password."""
 
 import contextlib
+import sys
 from collections.abc import Callable, Iterator
 
 from rich.console import Console
@@ -27,6 +28,24 @@ def drawing(what: str, tell: Callable[[str], None] = say) -> Iterator[None]:
     except Exception as error:  # of matplotlib, Pillow, a task's own view, a disk
         reason = next(iter(str(error).strip().splitlines()), "")
         tell(f"fovea: no picture {what}: {type(error).__name__}: {reason}")
+
+
+@contextlib.contextmanager
+def progress(what: str) -> Iterator[Callable[[str, float], None]]:
+    """Gives a function that shows a stage and its seconds: in place in a terminal, otherwise a line for each stage."""
+    console = Console(stderr=True, **AS_IT_IS)
+    if console.is_terminal:
+        with console.status(f"{what} …") as status:
+            yield lambda stage, seconds: status.update(f"{what}: {stage} … {seconds:.0f} s")
+        return
+    seen: set[str] = set()
+
+    def tell(stage: str, seconds: float) -> None:
+        if stage not in seen:
+            seen.add(stage)
+            print(f"{what}: {stage} … {seconds:.0f} s", file=sys.stderr, flush=True)
+
+    yield tell
 
 
 def masked(url: str) -> str:

@@ -19,6 +19,7 @@ SUITES = {
     "startup": "experiments.bench.startup:startup_suite",
     "families": "experiments.bench.families:families_suite",
     "sweep": "experiments.bench.sweep:sweep_suite",
+    "rehearse": "experiments.bench.rehearse:rehearse_suite",
 }
 BESIDE_TORCH = ("families", "stream")
 

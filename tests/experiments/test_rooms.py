@@ -24,6 +24,7 @@ ORDER = (
     "sweeps",
     "launch",
     "runs",
+    "rehearse",
     "evaluation",
     "build",
     "weights",
