@@ -1,6 +1,5 @@
-"""Schedules against published values, steps against diffusers, samplers and bound against Gaussian closed forms."""
+"""Schedules against published values, processes against their formulas, the bound against Gaussian closed forms."""
 
-import pathlib
 from functools import partial
 
 import flax.linen as nn
@@ -10,13 +9,10 @@ import numpy as np
 import pytest
 import scipy.stats
 
-from tests.goldens.make_classification import seeded_images
 from training import diffusion as process
 from training import processes
 from training.errors import TrainingError
-from training.tasks.diffusion import diffusion
-
-GOLDENS = pathlib.Path(__file__).parents[1] / "goldens"
+from training.tasks.diffusion import diffusion, guided
 
 
 def test_linear_schedule():
@@ -38,9 +34,11 @@ def test_cosine_schedule():
 
 def test_fewer_steps():
     schedule = process.linear(1000).respaced(10)
-    np.testing.assert_array_equal(schedule.time, np.arange(0, 1000, 100))
+    np.testing.assert_array_equal(schedule.told, np.arange(0, 1000, 100))
     # Also a number that does not divide 1000 reaches up to where there is nothing but noise.
-    np.testing.assert_array_equal(process.linear(1000).respaced(600).time[[0, 1, 2, 3, -1]], [0, 1, 3, 5, 998])
+    np.testing.assert_array_equal(process.linear(1000).respaced(600).told[[0, 1, 2, 3, -1]], [0, 1, 3, 5, 998])
+    np.testing.assert_array_equal(process.linear(1000).respaced(10, "trailing").told, np.arange(99, 1000, 100))
+    np.testing.assert_array_equal(process.linear(1000).respaced(10, "linspace").told, np.arange(0, 1000, 111))
     np.testing.assert_allclose(np.cumprod(1 - schedule.moves.variance), schedule.mean**2)
     short = process.linear(100)
     np.testing.assert_allclose(np.log(short.mean[-1]), np.log(process.linear(1000).mean[-1]), rtol=0.1)
@@ -49,72 +47,35 @@ def test_fewer_steps():
 @pytest.mark.parametrize("target", process.TARGETS)
 def test_targets_know_each_other(target):
     start, noise = np.random.default_rng(0).normal(size=(2, 5))
-    target_of, start_of = process.TARGETS[target]
+    target_of, start_of, slope, _ = process.TARGETS[target]
     for alpha_bar in (0.999, 0.5, 0.01):
         scales = alpha_bar**0.5, (1 - alpha_bar) ** 0.5
         x = process.diffuse(start, noise, *scales)
         np.testing.assert_allclose(start_of(target_of(start, noise, *scales), x, *scales), start, rtol=1e-3)
         np.testing.assert_allclose(process.noise_of(x, start, *scales), noise, rtol=1e-3)
+        # At a fixed x_t another x_0 is another noise, and the target moves by the slope.
+        other = start + 0.1
+        moved = target_of(other, process.noise_of(x, other, *scales), *scales) - target_of(start, noise, *scales)
+        np.testing.assert_allclose(np.abs(moved), 0.1 * slope(*map(jnp.asarray, scales)), rtol=2e-3)
 
 
-@pytest.mark.parametrize(
-    ("name", "step", "target", "schedule"),
-    [
-        ("ancestral", process.ancestral_step, "noise", process.linear),
-        ("ancestral_small", partial(process.ancestral_step, variance="small"), "noise", process.linear),
-        ("ancestral_cosine", process.ancestral_step, "noise", process.cosine),
-        ("ancestral_image", process.ancestral_step, "image", process.linear),
-        ("ddim", process.ddim_step, "noise", process.linear),
-        ("ddim_noisy", partial(process.ddim_step, eta=1.0), "noise", process.linear),
-        ("ddim_velocity", process.ddim_step, "velocity", process.linear),
-    ],
-)
-def test_steps_are_those_of_diffusers(name, step, target, schedule):
-    golden = np.load(GOLDENS / "schedulers.npz")
-    x = seeded_images(2, 4, 4, 3)
-    output, noise = 0.3 * x[:, ::-1, ::-1, ::-1] + 0.1, x[::-1]
-    few = schedule(1000).respaced(50)
-    for time, expected in zip(golden["time"], golden[name], strict=True):
-        (place,) = np.flatnonzero(few.time == time)
-        move = jax.tree.map(lambda values, place=place: values[place], few.moves)
-        start = few.clip(process.TARGETS[target][1](output, x, move.mean, move.noise))
-        np.testing.assert_allclose(step(x, start, noise, move), expected, rtol=2e-3, atol=2e-4)
+def test_preconditioned_inputs_and_targets_have_unit_variance():
+    """Karras et al. 2022, appendix B.6, for data of their standard deviation ½."""
+    start, noise = np.random.default_rng(0).normal(size=(2, 20_000)) * [[0.5], [1]]
+    target_of, _, _, read = process.TARGETS["preconditioned"]
+    for a, s in ((1.0, 0.01), (1.0, 0.5), (1.0, 20.0), (0.3, 0.7)):
+        assert np.std(read(process.diffuse(start, noise, a, s), a, s)) == pytest.approx(1, rel=0.02)
+        assert np.std(target_of(start, noise, a, s)) == pytest.approx(1, rel=0.02)
 
 
-MEAN, STD = np.array([0.3, -0.2]), np.array([0.5, 0.1])
-
-
-def posterior_start(x, time, a, s):
-    """E[x_0 | x_t] for x_0 ~ N(MEAN, STD²): the exact denoiser."""
-    return MEAN + a * STD**2 / (a**2 * STD**2 + s**2) * (x - a * MEAN)
-
-
-@pytest.mark.parametrize("name", process.SCHEDULES)
-@pytest.mark.parametrize(
-    "step",
-    [
-        process.ancestral_step,
-        partial(process.ancestral_step, variance="small"),
-        process.ddim_step,
-        partial(process.ddim_step, eta=1.0),
-    ],
-    ids=["ancestral", "ancestral small", "ddim", "ddim noisy"],
-)
-def test_samplers_recover_a_gaussian_by_every_process(name, step):
-    recovers(step, process.SCHEDULES[name](1000))
-
-
-def test_ddim_recovers_a_gaussian_in_half_of_the_steps():
-    recovers(process.ddim_step, process.linear(1000).respaced(500))
-
-
-def recovers(step, schedule):
-    keys = jax.random.split(jax.random.key(0), 4000)
-    draw = jax.jit(lambda keys: process.sample(posterior_start, step, schedule, keys, (2,)))
-    x = np.asarray(draw(keys))
-    np.testing.assert_allclose((x.mean(0) - MEAN) / STD, 0, atol=4 / 4000**0.5)
-    np.testing.assert_allclose(x.std(0), STD, rtol=0.05)
-    assert abs(np.corrcoef(x.T)[0, 1]) < 0.06
+def test_min_snr_weighs_the_image_alike_for_every_target():
+    """Hang et al. 2023, eq. 9, section 3.4: min(SNR, 5) for x_0, its quotient by SNR for ε and by SNR + 1 for v."""
+    alpha_bar = jnp.array([0.99, 0.9, 0.5, 0.1])
+    a, s, snr = jnp.sqrt(alpha_bar), jnp.sqrt(1 - alpha_bar), alpha_bar / (1 - alpha_bar)
+    clipped = jnp.minimum(snr, 5)
+    for target, expected in {"image": clipped, "noise": clipped / snr, "velocity": clipped / (snr + 1)}.items():
+        found = process.WEIGHTINGS["min_snr"](a, s, process.TARGETS[target].slope(a, s))
+        np.testing.assert_allclose(found, expected, rtol=1e-5)
 
 
 @pytest.mark.parametrize("variance", ["large", "small"])
@@ -158,6 +119,7 @@ PROCESSES = {
     "sub-variance preserving": processes.sub_variance_preserving(),
     "variance exploding": processes.variance_exploding(),
     "rectified flow": processes.rectified_flow(),
+    "edm": processes.edm(),
 }
 
 
@@ -175,6 +137,55 @@ def test_scales_and_coefficients_of_a_process_are_consistent(name):
         np.testing.assert_allclose(p.noise(one), p.prior, rtol=1e-4)
         assert p.mean(one) / p.prior < 0.021
         assert p.range == (-1, 1)
+        np.testing.assert_allclose(p.time(p.noise(times) / p.mean(times)), times, rtol=1e-7)
+        law = p.law or (lambda u: u)
+        assert np.all(np.diff(law(jnp.linspace(0.001, 0.999, 50))) > 0)
+
+
+def test_levels_of_edm_are_the_papers():
+    """Karras et al. 2022, table 1: σ from 80 to 0.002, ρ = 7, told as ¼ ln σ; in training ln σ ~ N(−1.2, 1.2²)."""
+    schedule = process.SCHEDULES["edm"](1000)
+    few = schedule.respaced(18, "karras")
+    ranks = np.arange(18)[::-1] / 17
+    expected = (80 ** (1 / 7) + ranks * (0.002 ** (1 / 7) - 80 ** (1 / 7))) ** 7
+    np.testing.assert_allclose(few.noise, expected, rtol=1e-6)
+    np.testing.assert_allclose(few.told, np.log(expected) / 4, rtol=1e-6)
+    np.testing.assert_array_equal(few.mean, 1)
+    _, drawn = schedule.draw(jax.random.split(jax.random.key(0), 20_000))
+    logs = np.log(drawn.noise)
+    np.testing.assert_allclose([logs.mean(), logs.std()], [-1.2, 1.2], atol=0.03)
+
+
+def test_logit_normal_times_are_in_the_middle():
+    _, drawn = process.SCHEDULES["rectified_flow_logit_normal"](1000).draw(jax.random.split(jax.random.key(0), 20_000))
+    logits = np.log(drawn.t) - np.log1p(-drawn.t)
+    np.testing.assert_allclose([logits.mean(), logits.std()], [0, 1], atol=0.03)
+    np.testing.assert_allclose(drawn.told, 1000 * drawn.t - 1, atol=1e-3)
+
+
+@pytest.mark.parametrize("name", process.SCHEDULES)
+def test_training_visits_the_levels_of_its_schedule(name):
+    """Between the steps a process has the levels of the process; at a step, those of the step."""
+    schedule = process.SCHEDULES[name](1000)
+    index, drawn = schedule.draw(jax.random.split(jax.random.key(0), 500))
+    assert index.min() >= 0 and index.max() <= 999 and len(np.unique(index)) > 200
+    if schedule.discrete:
+        np.testing.assert_allclose(drawn.noise, schedule.noise[index], rtol=1e-6)
+    else:
+        np.testing.assert_allclose(drawn.told, schedule.at(drawn.t).told)
+    at_steps = schedule.at(jnp.asarray(schedule.t, jnp.float32))
+    for found, expected in zip(at_steps, schedule.levels, strict=True):
+        np.testing.assert_allclose(found, expected, rtol=2e-3, atol=2e-3)
+
+
+def test_ladder_of_ncsn():
+    """Song & Ermon 2019, section 5: a geometric sequence of 10 levels from 1 to 0.01."""
+    np.testing.assert_allclose(process.SCHEDULES["ncsn"](10).noise, np.geomspace(0.01, 1, 10), rtol=1e-6)
+    np.testing.assert_allclose(process.SCHEDULES["ncsnv2"](232).noise, np.geomspace(0.01, 50, 232), rtol=1e-6)
+
+
+def test_scaled_linear_schedule_ends_with_some_signal():
+    np.testing.assert_allclose(process.scaled_linear(1000).mean[-1] ** 2, 0.00466010, rtol=1e-5)
 
 
 def test_the_linear_schedule_is_the_variance_preserving_process_in_steps():
@@ -193,6 +204,7 @@ class Net(nn.Module):
         return ("label",) if self.conditional else ()
 
     num_classes: int = 3
+    outputs: int = 1
 
     @property
     def null(self):
@@ -203,6 +215,7 @@ class Net(nn.Module):
         scale = self.param("scale", nn.initializers.constant(0.5), ())
         shift = self.param("shift", nn.initializers.normal(1.0), (self.num_classes + 1,))
         x = scale * x + 0.0003 * time[:, None, None, None]
+        x = jnp.concatenate([x] * self.outputs, -1)
         return x + shift[label][:, None, None, None] if self.conditional else x
 
 
@@ -233,7 +246,7 @@ def test_complete_bound_visits_every_step():
             scales = schedule.scales(t, noise.dtype)
             x = process.diffuse(BATCH["image"], noise, *scales)
             output = Net().apply({"params": params["model"]}, x, jnp.full(6, t), train=False)
-            start = schedule.clip(process.TARGETS["noise"][1](output, x, *scales))
+            start = schedule.clip(process.TARGETS["noise"].start(output, x, *scales))
             total += process.bound_term(BATCH["image"], start, x, jnp.full(6, t), schedule)
         return total.sum() / (6 * 16 * jnp.log(2))
 
@@ -321,14 +334,120 @@ def test_latents_have_no_range_and_no_bound():
     assert np.abs(draws[True]).max() <= 1 < np.abs(draws[False]).max()
 
 
+def test_guidance_of_weight_0_and_1_is_one_of_the_models():
+    """Exactly: the network without a class, and that of the class."""
+    net = Net(conditional=True)
+    images, label = BATCH["image"], jnp.array([0, 1, 2, 0, 1, 2])
+    variables = net.init(jax.random.key(0), images, jnp.zeros(6), train=False, label=label)
+    level = process.Level(*jnp.full((4, 6), 0.5))
+    evaluate = lambda x, level, label: net.apply(variables, x, level.told, train=False, label=label)
+    of = lambda weight: np.asarray(guided(evaluate, images, level, label, weight, net))
+    np.testing.assert_array_equal(of(0.0), evaluate(images, level, jnp.full(6, net.null)))
+    np.testing.assert_array_equal(of(1.0), evaluate(images, level, label))
+    assert np.abs(of(2.0) - (2 * of(1.0) - of(0.0))).max() < 1e-5
+
+
+def test_guidance_applies_in_its_interval():
+    condition = {"id": jnp.arange(6, dtype=jnp.int32)}
+
+    def images(**keys):
+        task, params, stats = make(conditional=True, sampler="ddim", **keys)
+        return task.makes.draw(params, stats, jax.random.key(0), condition, {})["image"]
+
+    always, never = images(guidance=3.0), images(guidance=1.0)
+    np.testing.assert_allclose(images(guidance=3.0, guidance_interval=(0.0, 1.1)), always, atol=1e-5)
+    np.testing.assert_allclose(images(guidance=3.0, guidance_interval=(1.1, 1.2)), never, atol=1e-5)
+    some = images(guidance=3.0, guidance_interval=(0.3, 0.7))
+    assert np.abs(some - always).max() > 1e-3 and np.abs(some - never).max() > 1e-3
+
+
+def test_learned_variance_has_the_bound_in_its_loss():
+    """L_hybrid = L_simple + λ L_vlb, whose mean has no gradient: Nichol & Dhariwal 2021, section 3.1."""
+    task = diffusion(
+        {"model": Net(outputs=2)}, shape=SHAPE, scale="symmetric", steps=20, sampling_steps=5, variance="learned"
+    )
+    params, stats = task.init(jax.random.key(0), BATCH)
+    hyper = {"task": {"drop_label": 0.0}}
+    cost = lambda task, params: task.loss("model", params, stats, BATCH, jax.random.key(1), {}, hyper)[0]
+    plain = make()[0]
+    assert cost(task, params) > cost(plain, params)
+    assert set(task.predict(params, stats, BATCH, jax.random.key(0), {})) == {"loss", "bits_per_dim"}
+    images = task.makes.draw(params, stats, jax.random.key(0), {"id": jnp.arange(3)}, {})["image"]
+    assert images.shape == (3, 4, 4, 1) and np.isfinite(images).all()
+    with pytest.raises(TrainingError, match=r"needs 2 outputs for each pixel of 1 channels, the network has 1"):
+        make(variance="learned")
+
+
+def test_learned_variance_is_between_the_fixed_ones():
+    schedule, random = process.linear(1000), np.random.default_rng(0)
+    start, estimate, x = (jnp.asarray(v, jnp.float32) for v in random.uniform(-1, 1, (3, 4, 2)))
+    index = np.array([1, 10, 300, 999])
+    for mixture, variance in ((-1.0, "small"), (1.0, "large")):
+        found = process.bound_term(start, estimate, x, index, schedule, "learned", jnp.full((4, 2), mixture))
+        np.testing.assert_allclose(found, process.bound_term(start, estimate, x, index, schedule, variance), rtol=1e-4)
+
+
+@pytest.mark.parametrize("schedule", ["edm", "rectified_flow", "variance_exploding", "ncsn"])
+def test_every_process_trains_predicts_and_samples(schedule):
+    task, params, stats = make(schedule=schedule, target="preconditioned", sampler="heun", flow_steps=5)
+    value, weight, _ = task.loss("model", params, stats, BATCH, jax.random.key(0), {}, {"task": {"drop_label": 0.1}})
+    assert 0.01 < value / weight < 5
+    outputs = jax.jit(lambda batch: task.predict(params, stats, batch, jax.random.key(0), {}))(BATCH)
+    assert set(outputs) == {"loss", "bits_per_dim", "flow_bits_per_dim"} == set(task.metrics)
+    assert all(np.isfinite(x).all() for x in outputs.values())
+    images = task.makes.draw(params, stats, jax.random.key(0), {"id": jnp.arange(3)}, {})["image"]
+    assert np.isfinite(images).all() and np.abs(images).max() <= 1
+
+
+def test_images_are_edited():
+    task, params, stats = make(sampler="ancestral")
+    image = BATCH["image"]
+    condition = {"id": jnp.arange(6, dtype=jnp.int32), "image": image}
+    mask = jnp.zeros((6, 4, 4)).at[:, :2].set(1)
+    draw = lambda condition, **options: np.asarray(
+        jax.jit(lambda c: task.makes.draw(params, stats, jax.random.key(0), c, {}, **options))(condition)["image"]
+    )
+    painted = draw({**condition, "mask": mask}, repeats=2)
+    np.testing.assert_allclose(painted[:, 2:], image[:, 2:], atol=1e-6)
+    assert np.abs(painted[:, :2] - image[:, :2]).max() > 0.1
+    low = lambda x: np.reshape(x, (6, 2, 2, 2, 2)).mean((2, 4))
+    np.testing.assert_allclose(low(draw(condition, factor=2)), low(image), atol=1e-5)
+    away = [np.abs(draw(condition, steps=20, strength=strength) - image).mean() for strength in (0.05, 1.0)]
+    assert away[0] < 0.5 * away[1]
+
+
+@pytest.mark.parametrize(
+    ("condition", "options", "message"),
+    [
+        ({}, dict(grey=True), "grey keeps a part of an image: give one"),
+        ({"image"}, dict(factor=3), "factor=3 does not divide the sides of 4×4"),
+        ({"image"}, dict(factor=2, grey=True), "factor and grey keep different parts"),
+        ({"image"}, dict(strength=0.0), "strength=0.0 is not above 0"),
+        ({"image", "mask"}, {}, "the mask is of 5×4 pixels, the image of 4×4"),
+        ({}, dict(sampler="hein"), "did you mean 'heun'"),
+        ({}, dict(spacing="middle"), "spacing='middle' is unknown"),
+    ],
+)
+def test_bad_requests_are_one_clear_line(condition, options, message):
+    task, params, stats = make()
+    arrays = {"image": BATCH["image"], "mask": jnp.ones((6, 5, 4))}
+    asked = {"id": jnp.arange(6, dtype=jnp.int32)} | {name: arrays[name] for name in condition}
+    with pytest.raises(TrainingError, match=message):
+        task.makes.draw(params, stats, jax.random.key(0), asked, {}, **options)
+
+
 @pytest.mark.parametrize(
     ("keys", "message"),
     [
         (dict(scale="unit"), "data.scale='symmetric', not 'unit'"),
         (dict(schedule="cosin"), "did you mean 'cosine'"),
         (dict(target="epsilon"), "task.target='epsilon' is unknown"),
-        (dict(sampler="ddpm"), "did you mean 'ddim'"),
-        (dict(variance="learned"), "task.variance='learned'"),
+        (dict(sampler="ddmi"), "did you mean 'ddim'"),
+        (dict(variance="leaned"), "did you mean 'learned'"),
+        (dict(variance="learned", schedule="edm"), "between those of discrete steps"),
+        (dict(spacing="karas"), "did you mean 'karras'"),
+        (dict(spacing="karras", schedule="rectified_flow", target="flow"), "ends with some of the image"),
+        (dict(weighting="min-snr"), "did you mean 'min_snr'"),
         (dict(guidance=2.0), "not conditional, so nothing guides it"),
         (dict(steps=10, sampling_steps=11), "task.sampling_steps=11 is not between 1 and the 10 steps of training"),
         (dict(bound_terms=0), "task.bound_terms=0"),

@@ -1,8 +1,8 @@
 """Denoising diffusion: a network that removes noise, applied again and again.
 
-An example costs the squared error at one random step t, averaged over pixels,
+An example costs the squared error at one random time t, averaged over pixels and weighed,
 
-    ℓ = mean (target(x_0, ε) − f(x_t, t))²,   x_t = √ᾱ_t x_0 + √(1 − ᾱ_t) ε          Ho et al. 2020, eq. 14
+    ℓ = w(t) mean (target(x_0, ε) − f(x_t, t))²,   x_t = a x_0 + s ε          Ho et al. 2020, eq. 14; Song et al. 2021
 
 and classifier-free guidance with weight w replaces f(class) by f(∅) + w (f(class) − f(∅)): w = 1 is the plain
 conditional network, w = 0 the unconditional one (Ho & Salimans 2022, whose own weight is w − 1).
@@ -10,6 +10,7 @@ conditional network, w = 0 the unconditional one (Ho & Salimans 2022, whose own 
 
 import dataclasses
 import math
+import types
 from functools import partial
 
 import flax.linen as nn
@@ -17,10 +18,12 @@ import jax
 import jax.numpy as jnp
 
 from training import diffusion as process
-from training import metrics, views
+from training import diffusion_samplers as samplers
+from training import flow_likelihood, metrics, views
 from training.errors import TrainingError, check, choose
 from training.likelihoods import total
 from training.losses import per_example, squared_error
+from training.processes import IMAGES
 from training.task import (
     Condition,
     Makes,
@@ -34,6 +37,8 @@ from training.task import (
     trained,
 )
 
+HYBRID = 0.001  # λ of Nichol & Dhariwal 2021, eq. 16, of the sum over all steps
+
 
 def diffusion(
     networks: dict[str, nn.Module],
@@ -43,49 +48,73 @@ def diffusion(
     schedule: str = "linear",
     steps: int = 1000,
     target: str = "noise",
+    weighting: str = "none",
     drop_label: float = 0.1,
     clip: bool = True,
     sampler: str = "ancestral",
+    spacing: str = "leading",
     sampling_steps: int = 1000,
     eta: float = 0.0,
+    churn: float = 0.0,
+    corrections: int = 1,
+    snr: float = 0.16,
+    step_size: float = 2e-5,
     variance: str = "large",
     guidance: float = 1.0,
+    guidance_interval: tuple[float, float] = (0.0, 1.0),
     bound_terms: int = 10,
+    flow_steps: int = 0,
 ) -> Task:
     """Trains `networks["model"]`, (x_t [B, H, W, C], time [B], train, label) -> [B, H, W, C].
 
     Predictions, per example: `loss`, averaged over `bound_terms` random steps; and, of images, `bits_per_dim`, the
     variational bound. Its sum over steps is estimated from one step in each of `bound_terms` equal parts; with
-    `bound_terms` = `steps` it is complete.
+    `bound_terms` = `steps` it is complete. With `flow_steps`, also `flow_bits_per_dim`, by the probability-flow ODE.
+
+    Samples are noise that was denoised, or made from an image by what is asked for: `image` alone is drawn again from
+    the noise level at the share `strength` of the steps (SDEdit, Meng et al. 2022); with a `mask` [H, W], what it marks
+    with 1 is painted in; with the option `factor` the means of its squares of `factor` pixels are kept
+    (super-resolution); with `grey` its means over the channels (colourisation).
 
     Args:
       shape: (H, W, C) of what is denoised, as the network sees it.
       scale: data.scale; images that are clipped must be "symmetric".
-      schedule: DDPM's "linear" or "cosine"; or in T steps "variance_preserving", "sub_variance_preserving",
-        "variance_exploding" or "rectified_flow".
+      schedule: a name in training.diffusion.SCHEDULES: chains of T steps as DDPM's "linear" and "cosine", or processes
+        in continuous time, whose T steps serve sampling and the bound.
       steps: T of training.
-      target: what the network predicts: "noise", "image" or "velocity".
+      target: what the network predicts: "noise", "image", "velocity", "flow" or "preconditioned" (EDM).
+      weighting: w(t): "none", or "min_snr".
       drop_label: the share of labels that are hidden from a conditional network in training.
       clip: whether denoised values are clipped to [-1, 1], the range of images. False: data without bounds, such as
         latents, for which there is no bound in bits.
-      sampler: "ancestral" or "ddim".
+      sampler: a name in training.diffusion_samplers.SAMPLERS.
+      spacing: which of the steps are taken: "leading", "trailing", "linspace" or "karras".
       sampling_steps: how many of the steps a sample takes.
       eta: η of ddim; 1 is as noisy as the ancestral sampler with small variance.
-      variance: of the reverse process: "large" (β) or "small" (β̃).
+      churn: S_churn of euler and heun, spread over all steps.
+      corrections: Langevin steps of a level, of predictor_corrector and langevin.
+      snr: r of predictor_corrector.
+      step_size: ε of langevin.
+      variance: of the reverse process: "large" (β), "small" (β̃), or "learned" in between by a network with twice as
+        many outputs as the image has channels, whose loss gains λ L_vlb (L_hybrid).
       guidance: w.
+      guidance_interval: the times t, in [0, 1], between which w applies, and 1 elsewhere (Kynkäänniemi et al. 2024).
       bound_terms: steps that are evaluated for an example.
+      flow_steps: levels of the ODE of the likelihood; 0: it is not computed.
     """
     model = networks["model"]
-    conditional = "label" in conditions(model)
+    conditional, channels, learned = "label" in conditions(model), shape[-1], variance == "learned"
     full = choose(process.SCHEDULES, "task.schedule", schedule)(steps)
-    full = dataclasses.replace(full, range=process.IMAGES if clip else None)
-    target_of, start_of = choose(process.TARGETS, "task.target", target)
-    samplers = {
-        "ancestral": partial(process.ancestral_step, variance=variance),
-        "ddim": partial(process.ddim_step, eta=eta),
-    }
-    step_back = choose(samplers, "task.sampler", sampler)
-    check(("large", "small"), "task.variance", variance)
+    full = dataclasses.replace(full, process=dataclasses.replace(full.process, range=IMAGES if clip else None))
+    predicted = choose(process.TARGETS, "task.target", target)
+    weight = choose(process.WEIGHTINGS, "task.weighting", weighting)
+    check(samplers.SAMPLERS, "task.sampler", sampler)
+    check(process.SPACINGS, "task.spacing", spacing)
+    check(process.VARIANCES, "task.variance", variance)
+    full.respaced(1, spacing)  # refuses a spacing that the schedule cannot have
+    given = types.SimpleNamespace(
+        variance=variance, eta=eta, churn=churn, corrections=corrections, snr=snr, step_size=step_size
+    )
     if clip and scale != "symmetric":
         raise TrainingError(
             f"diffusion clips images to [-1, 1]: data.scale='symmetric', not {scale!r}, or task.clip=False"
@@ -100,32 +129,54 @@ def diffusion(
         raise TrainingError(
             f"at the end of task.schedule={schedule!r} is noise alone: task.target='velocity' or 'image'"
         )
+    if learned and not full.discrete:
+        raise TrainingError(f"task.variance='learned' is between those of discrete steps: not schedule={schedule!r}")
 
-    def evaluate(params, stats, x, time, label):
-        """The network's output, not in training; a label where it is conditional."""
+    def evaluate(params, stats, x, level, label):
+        """The network's output [B, H, W, 1 or 2 times C], not in training; a label where it is conditional."""
         label = {"label": label} if conditional else {}
-        return model.apply({"params": params["model"], **stats["model"]}, x, time, train=False, **label)
+        variables = {"params": params["model"], **stats["model"]}
+        return model.apply(variables, predicted.read(x, *_scales(level, x)), level.told, train=False, **label)
 
     def labels(batch):
         """Labels for a conditional network; the null label where an example has none."""
         return jnp.where(batch["label"] >= 0, batch["label"], model.null) if conditional else None
 
+    def start_of(output, x, level):
+        """(x_0, the mixture of the variance or nothing) of the network's output."""
+        return predicted.start(output[..., :channels], x, *_scales(level, x)), output[..., channels:]
+
     def init(key, batch):
-        params, stats = init_network(model, key, batch["image"][:1], jnp.zeros(1, jnp.int32))
+        image, time = batch["image"][:1], jnp.zeros(1)
+        params, stats = init_network(model, key, image, time)
+        label = {"label": jnp.zeros(1, jnp.int32)} if conditional else {}
+        apply = lambda: model.apply({"params": params, **stats}, image, time, train=False, **label)
+        outputs, expected = jax.eval_shape(apply).shape[-1], channels * (1 + learned)
+        if outputs != expected:
+            raise TrainingError(
+                f"task.variance={variance!r} needs {expected} outputs for each pixel of {channels} channels, the"
+                f" network has {outputs}: model.outputs={1 + learned}"
+            )
         return {"model": params}, {"model": stats}
 
     def loss(player, params, stats, batch, key, frozen, hyper):
         start, keys = batch["image"], lambda name: example_keys(stream(key, name), batch)
-        index = jax.vmap(lambda key: jax.random.randint(key, (), 0, steps))(keys("step"))
-        x, noise, scales = noised(full, keys("noise"), index, start)
+        index, level = full.draw(keys("step"), start.dtype)
+        x, noise = noised(keys("noise"), level, start)
         label = {}
         if conditional:
             share = hyper["task"]["drop_label"]
             drop = jax.vmap(lambda key: jax.random.bernoulli(key, share))(keys("drop"))
             label = {"label": jnp.where(drop, model.null, labels(batch))}
-        network = trained(networks, hyper)["model"]
-        output, moved = apply_in_training(network, params["model"], stats["model"], key, batch, x, index, **label)
-        values = per_example(squared_error(output, target_of(start, noise, *scales)))
+        network, scales = trained(networks, hyper)["model"], _scales(level, x)
+        inputs = predicted.read(x, *scales), level.told
+        output, moved = apply_in_training(network, params["model"], stats["model"], key, batch, *inputs, **label)
+        values = per_example(squared_error(output[..., :channels], predicted.of(start, noise, *scales)))
+        values *= weight(level.mean, level.noise, predicted.slope(level.mean, level.noise))
+        if learned:
+            estimate, mixture = start_of(output, x, level)
+            nats = process.bound_term(start, jax.lax.stop_gradient(estimate), x, index, full, variance, mixture)
+            values += HYBRID * steps * per_example(nats) / math.log(2)
         return values.sum(), jnp.asarray(len(values), values.dtype), ({"model": moved}, {})
 
     def predict(params, stats, batch, key, frozen):
@@ -137,38 +188,95 @@ def diffusion(
             own = jax.vmap(jax.random.fold_in, (0, None))(keys, number)
             low, high = number * steps // bound_terms, (number + 1) * steps // bound_terms
             index = jax.vmap(lambda key: jax.random.randint(stream(key, "step"), (), low, high))(own)
-            x, noise, scales = noised(full, jax.vmap(partial(stream, name="noise"))(own), index, start)
-            output = evaluate(params, stats, x, index, label)
-            simple = per_example(squared_error(output, target_of(start, noise, *scales)))
+            level = process.picked(full.levels, index, start.dtype)
+            x, noise = noised(jax.vmap(partial(stream, name="noise"))(own), level, start)
+            output = evaluate(params, stats, x, level, label)
+            simple = per_example(squared_error(output[..., :channels], predicted.of(start, noise, *_scales(level, x))))
             if not clip:
                 return simple, jnp.zeros_like(simple)
-            estimate = full.clip(start_of(output, x, *scales))
-            nats = process.bound_term(start, estimate, x, index, full, variance)
+            estimate, mixture = start_of(output, x, level)
+            nats = process.bound_term(start, full.clip(estimate), x, index, full, variance, mixture)
             return simple, (high - low) * total(nats)
 
         simple, nats = jax.lax.map(term, jnp.arange(bound_terms))
         if not clip:
             return {"loss": simple.mean(0)}
         nats = nats.sum(0) + total(process.prior_term(start, full))
-        return {"loss": simple.mean(0), "bits_per_dim": nats / (math.prod(start.shape[1:]) * math.log(2))}
+        outputs = {"loss": simple.mean(0), "bits_per_dim": nats / (math.prod(start.shape[1:]) * math.log(2))}
+        if flow_steps:
 
-    def draw(params, stats, key, condition, frozen, *, steps: int = sampling_steps, guidance: float = guidance):
+            def denoise(x, level):
+                level = _of_all(level, x)
+                return start_of(evaluate(params, stats, x, level, label), x, level)[0]
+
+            keys = example_keys(stream(key, "flow"), batch)
+            outputs["flow_bits_per_dim"] = flow_likelihood.bits_per_dim(denoise, full.fine(flow_steps), start, keys)
+        return outputs
+
+    def draw(
+        params,
+        stats,
+        key,
+        condition,
+        frozen,
+        *,
+        steps: int = sampling_steps,
+        guidance: float = guidance,
+        sampler: str = sampler,
+        spacing: str = spacing,
+        strength: float = 1.0,
+        factor: int = 1,
+        grey: bool = False,
+        repeats: int = 1,
+    ):
         """Images of the classes `condition["label"]` where given, in `steps` steps, guided by the weight `guidance`."""
-        if not 1 <= steps <= len(full.time):
-            raise TrainingError(f"{steps} sampling steps are not between 1 and the {len(full.time)} of training")
+        if not 1 <= steps <= len(full.t):
+            raise TrainingError(f"{steps} sampling steps are not between 1 and the {len(full.t)} of training")
         _check_guidance(guidance, drop_label, conditional)
+        chosen = choose(samplers.SAMPLERS, "sampler", sampler)(given)
         label = sample_labels(model, condition)
+        few = full.respaced(steps, spacing)
 
-        def denoise(x, time, *scales):
-            output = guided(partial(evaluate, params, stats), x, jnp.full(len(x), time), label, guidance, model)
-            return full.clip(start_of(output, x, *scales))
+        def outputs(x, level):
+            level = _of_all(level, x)
+            low, high = guidance_interval
+            inside = jnp.logical_and(level.t[0] >= low, level.t[0] <= high)
+            weight = guidance if (low, high) == (0, 1) else jnp.where(inside, guidance, 1.0)
+            apply = lambda x, level, label: evaluate(params, stats, x, level, label)
+            start, mixture = start_of(guided(apply, x, level, label, weight, model), x, level)
+            return full.clip(start), mixture
 
-        keys = example_keys(key, condition)
-        return {"image": process.sample(denoise, step_back, full.respaced(steps), keys, shape)}
+        keys, initial, image = example_keys(key, condition), None, condition.get("image")
+        asked = {"mask": "mask" in condition, "factor": factor > 1, "grey": grey}
+        edits = [name for name in asked if asked[name]]
+        if edits and image is None:
+            raise TrainingError(f"{edits[0]} keeps a part of an image: give one (--given image=FILE)")
+        if len(edits) > 1:
+            raise TrainingError(f"{edits[0]} and {edits[1]} keep different parts of the image: choose one")
+        if not 0 < strength <= 1:
+            raise TrainingError(f"strength={strength} is not above 0 and at most 1")
+        if image is not None:
+            if factor < 1 or shape[0] % factor or shape[1] % factor:
+                raise TrainingError(f"factor={factor} does not divide the sides of {shape[0]}×{shape[1]}")
+            if edits:
+                merge = {
+                    "mask": lambda: samplers.inpainting(_mask(condition["mask"], shape, image.dtype)),
+                    "factor": lambda: samplers.low_frequencies(factor),
+                    "grey": lambda: samplers.greys,
+                }[edits[0]]()
+                chosen = samplers.edited(chosen, merge, image, repeats)
+            few = few.until(max(1, round(strength * steps)))
+            if not edits or strength < 1:
+                level = jax.tree.map(lambda v: jnp.full(len(image), v[-1], image.dtype), few.levels)
+                initial, _ = noised(jax.vmap(partial(stream, name="image"))(keys), level, image)
+        start = lambda x, level: outputs(x, level)[0]
+        return {"image": samplers.sample(start, chosen, few, keys, shape, initial=initial, learned=outputs)}
 
     measures = {"loss": metrics.mean("loss", "loss", "min", scale="log")}
     if clip:
         measures["bits_per_dim"] = metrics.mean("bits_per_dim", "bits_per_dim", "min", "bits/dim")
+    if clip and flow_steps:
+        measures["flow_bits_per_dim"] = metrics.mean("flow_bits_per_dim", "flow_bits_per_dim", "min", "bits/dim")
     return Task(
         players=("model",),
         needs=("label",) if conditional else (),
@@ -180,28 +288,64 @@ def diffusion(
         best="loss",
         makes=Makes(
             draw,
-            given={"label": Condition("label")} if conditional else {},
-            options={"steps": sampling_steps, "guidance": guidance},
+            given={
+                **({"label": Condition("label")} if conditional else {}),
+                "image": Condition("image"),
+                "mask": Condition("mask"),
+            },
+            options={
+                "steps": sampling_steps,
+                "guidance": guidance,
+                "sampler": sampler,
+                "spacing": spacing,
+                "strength": 1.0,
+                "factor": 1,
+                "grey": False,
+                "repeats": 1,
+            },
         ),
         views=(views.image(), views.label()),
     )
 
 
-def noised(schedule: process.Schedule, keys: jax.Array, index: jax.Array, start: jax.Array) -> tuple:
-    """(x_t, ε, (a, s)) of examples x_0 [B, ...] at their steps `index` [B], each with its own key of `keys` [B]."""
+def noised(keys: jax.Array, level: process.Level, start: jax.Array) -> tuple:
+    """(x_t, ε) of examples x_0 [B, ...] at their levels [B], each with its own key of `keys` [B]."""
     noise = jax.vmap(lambda key: jax.random.normal(key, start.shape[1:], start.dtype))(keys)
-    scales = schedule.scales(index, start.dtype, start.ndim)
-    return process.diffuse(start, noise, *scales), noise, scales
+    return process.diffuse(start, noise, *_scales(level, start)), noise
 
 
-def guided(evaluate, x, time, label, weight: float, model) -> jax.Array:
-    """f(∅) + w (f(label) − f(∅)) of x [B, ...] in one pass over both; `evaluate`: (x, time, label) -> output."""
-    if weight == 1:
-        return evaluate(x, time, label)
+def guided(evaluate, x, level, label, weight, model) -> jax.Array:
+    """f(∅) + w (f(label) − f(∅)) of x [B, ..., C] in one pass over both; `evaluate`: (x, level, label) -> output.
+
+    Outputs beyond the C channels are those of f(label).
+    """
+    if isinstance(weight, int | float) and weight == 1:
+        return evaluate(x, level, label)
     both = lambda a, b: jnp.concatenate([a, b])
-    outputs = evaluate(both(x, x), both(time, time), both(label, jnp.full_like(label, model.null)))
+    null = jnp.full_like(label, model.null)
+    outputs = evaluate(both(x, x), jax.tree.map(both, level, level), both(label, null))
     conditional, free = jnp.split(outputs, 2)
-    return free + weight * (conditional - free)
+    guided = free + weight * (conditional - free)
+    return jnp.concatenate([guided[..., : x.shape[-1]], conditional[..., x.shape[-1] :]], -1)
+
+
+def _scales(level, x):
+    """a and s of levels [B], [B, 1, ...] like x."""
+    return tuple(v.reshape(-1, *[1] * (x.ndim - 1)) for v in (level.mean, level.noise))
+
+
+def _of_all(level, x):
+    """The level [] of all examples x [B, ...], [B]."""
+    return jax.tree.map(lambda v: jnp.full(len(x), v, x.dtype), level)
+
+
+def _mask(mask, shape, dtype):
+    """[B, H, W] or [B, H, W, 1] -> [B, H, W, 1] of 0 and 1."""
+    mask = mask[..., None] if mask.ndim == 3 else mask
+    if mask.shape[1:] != (*shape[:2], 1):
+        sides = "×".join(map(str, mask.shape[1:3]))
+        raise TrainingError(f"the mask is of {sides} pixels, the image of {shape[0]}×{shape[1]}")
+    return (mask != 0).astype(dtype)
 
 
 def _check_guidance(guidance, drop_label, conditional):
