@@ -145,22 +145,19 @@ def _ten_crop(own, options):
 
     from experiments.evaluation import crops
     from experiments.evaluation.scores import batches, probabilities, scores
-    from models.errors import ModelError
 
     side = options.ten_crop
     if side > min(own.parts.info.shape[:2]):
         raise PageError(f"--ten-crop {side}: the images have {'×'.join(map(str, own.parts.info.shape[:2]))} pixels")
     whole = scores(own, options.split, options.step)
+    _check_side(own, side)
     state, _ = own.placed(options.step)
     single, mean, labels = [], [], []
     for batch in batches(own, options.split):
-        try:
-            each = [
-                probabilities(own.snapshots.predict(state, {**batch, "image": crop})["logits"])
-                for crop in crops.ten(batch["image"], side)
-            ]
-        except (ModelError, TypeError, ValueError) as error:
-            raise PageError(f"--ten-crop {side}: the network does not take images of {side} pixels") from error
+        each = [
+            probabilities(own.snapshots.predict(state, {**batch, "image": crop})["logits"])
+            for crop in crops.ten(batch["image"], side)
+        ]
         single.append(each[4].argmax(-1))
         mean.append(np.mean(each, 0).argmax(-1))
         labels.append(batch["label"])
@@ -169,6 +166,20 @@ def _ten_crop(own, options):
     error = lambda answers: float((answers != labels)[known].mean())
     rows = [["whole", float(1 - whole.right.mean())], ["centre", error(single)], ["ten crops", error(mean)]]
     return ["answer by", "error"], rows
+
+
+def _check_side(own, side):
+    """Raises PageError unless the network takes images of this side; nothing is computed."""
+    import jax
+    import numpy as np
+
+    state, network = own.parts.abstract_state, own.parts.networks["model"]
+    variables = {"params": state.params["model"], **state.stats["model"]}
+    image = jax.ShapeDtypeStruct((1, side, side, own.parts.info.shape[-1]), np.float32)
+    try:
+        jax.eval_shape(lambda v, x: network.apply(v, x, train=False), variables, image)
+    except Exception as error:  # of the network: a dense layer of another width, sides that it cannot halve
+        raise PageError(f"--ten-crop {side}: the network does not take images of {side} pixels") from error
 
 
 def _attack(own, options):
