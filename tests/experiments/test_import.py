@@ -141,6 +141,20 @@ def test_a_run_starts_from_it_and_a_frozen_network_takes_it(weights, fovea, smal
     equal(frozen, unflatten_dict(kept))
 
 
+def test_data_that_standardise_images_in_another_way_are_said(weights, fovea, tmp_path):
+    arrays = dict(image=np.random.default_rng(0).integers(0, 256, (14, 32, 32, 3), np.uint8), label=np.arange(14) % 7)
+    np.savez(tmp_path / "x.npz", **arrays)
+    words = ("import", "--model", "resnet_cifar", "--weights", weights[0])
+    keys = {"model.depth": 8, "data.name": f"npz:{tmp_path / 'x.npz'}"}
+    result = fovea(*words, "--workdir", tmp_path / "theirs", **keys)
+    assert (result.code, result.error) == (0, "")
+    assert read_page(tmp_path / "theirs").data.mean == (0.485, 0.456, 0.406)
+    result = fovea(*words, "--workdir", tmp_path / "own", **keys, **{"data.mean": "(0.4, 0.4, 0.4)"})
+    assert read_page(tmp_path / "own").data.mean == (0.4, 0.4, 0.4)
+    line = "fovea: the weights expect images of mean (0.485, 0.456, 0.406), std (0.229, 0.224, 0.225)\n"
+    assert (result.code, result.error) == (0, line)
+
+
 # What is left out, and what is refused.
 
 
