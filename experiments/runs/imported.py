@@ -191,6 +191,12 @@ def _as(like: Any, tree: Any) -> Any:
     return jax.tree.map(lambda a, b: b.astype(a.dtype), like, tree)
 
 
+def _members(parts: Parts) -> dict[str, np.ndarray]:
+    """The training examples, so that training may go on from here; {} without data."""
+    found = None if parts.page.data.name == NO_DATA else parts.members("train")
+    return {} if found is None else {"train": found}
+
+
 def _store(run: Run, state: Any, file: str, match: Match) -> None:
     """Writes what a run has in its work directory, and where the weights are from."""
     workdir, path = run.workdir, pathlib.Path(file).expanduser()
@@ -204,7 +210,7 @@ def _store(run: Run, state: Any, file: str, match: Match) -> None:
         replace(workdir / WEIGHTS, json.dumps(kept, indent=1))
         readings = {name: {"better": one.better, "unit": one.unit} for name, one in run.readings().items()}
         replace(workdir / READINGS, json.dumps(readings, indent=1))
-        run.parts.memory.store(workdir)
+        dataclasses.replace(run.parts.memory, members=_members(run.parts)).store(workdir)
         note(workdir)
         body = {"window": [], "page": canonical(run.page), "origin": origin(run.page)}
         run.checkpoints.save(0, state, body)

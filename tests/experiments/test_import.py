@@ -1,6 +1,7 @@
 """`fovea import`: every naming of every family, a work directory like any other, and what it refuses."""
 
 import json
+import shutil
 
 import flax.linen as nn
 import jax
@@ -125,6 +126,11 @@ def test_a_run_starts_from_it_and_a_frozen_network_takes_it(weights, fovea, smal
     safetensors.write(to_torch(variables), tmp_path / "mlp.safetensors")
     words = ("--config", "mlp_digits", "--weights", tmp_path / "mlp.safetensors", "--workdir", tmp_path / "imported")
     assert fovea("import", *words, **small).code == 0
+
+    shutil.copytree(tmp_path / "imported", tmp_path / "tuned")
+    result = fovea("train", "--config", "mlp_digits", "--workdir", tmp_path / "tuned", **small)
+    assert result.code == 0 and "resuming from step 0" in result.error and "changed" not in result.error
+    assert fovea("eval", "--workdir", tmp_path / "imported").code == 0
 
     init = {**small, "train.init_from": tmp_path / "imported", "optimizer.freeze": ".", "train.ema": 0.0}
     assert fovea("train", "--config", "mlp_digits", "--workdir", tmp_path / "run", **init).code == 0
