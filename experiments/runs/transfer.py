@@ -25,7 +25,10 @@ def with_new_head(parts: Parts) -> tuple[ConfigDict, str] | None:
     memory = recall(pathlib.Path(page.train.init_from).expanduser())
     if memory is None or memory.info.classes == parts.info.classes:
         return None
-    skipped = tuple(page.train.init_except)
+    skipped, state = tuple(page.train.init_except), parts.abstract_state
+    paths = leaves({"params": state.params, "stats": state.stats})
+    if not all(any(re.search(pattern, path) for path in paths) for pattern in skipped):
+        return None  # which is an error of its own
     head = [path for path in head_of(parts) if not any(re.search(pattern, path) for pattern in skipped)]
     if not head:
         return None
