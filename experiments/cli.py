@@ -31,6 +31,7 @@ COMMANDS = {
     "import": "Make a work directory of weights that were trained elsewhere.",
     "export": "Write a trained network for other libraries, or as a StableHLO program.",
     "explain": "Show why a classifier gives its answers, as pictures.",
+    "features": "Write the embeddings of pictures; --probe tells what they are worth.",
     "launch": "Train what a page describes, on another machine.",
     "sweep": "Search over keys of a page; the same command resumes it.",
     "ps": "List the runs under a folder: state, step, speed, best metric.",

@@ -105,4 +105,6 @@ MODELS: dict[str, str | tuple[str, dict]] = {
     "cvae": "models.generative.cvae:CVAE",
     # metric
     "embedding": "models.metric.embedding:Embedding",
+    # transfer
+    "lora": "models.transfer.lora:LoRA",
 }

@@ -16,6 +16,7 @@ OPTIMIZERS = {
     "lion": "optax:lion",
     "lbfgs": "optax:lbfgs",
     "muon": "training.muon:muon",
+    "adamw_layerwise": "training.layerwise:adamw_layerwise",
 }
 
 SCHEDULES = {

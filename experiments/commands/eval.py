@@ -11,6 +11,7 @@ from rich.console import Console
 from rich.progress import track
 from rich.table import Table
 
+from experiments.commands import closer
 from experiments.commands.page import add_workdir
 from experiments.commands.processes import add_processes, join
 from experiments.commands.values import choices
@@ -27,6 +28,7 @@ def arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--split", default="test", metavar="S", help="test, validation, train, or like test[:50%%]")
     over = "evaluate each value of a key of the page and draw the metrics against it"
     parser.add_argument("--over", action="append", type=choices, metavar="KEY=V,V,…", help=over)
+    closer.add_closer(parser)
     add_processes(parser)
 
 
@@ -40,6 +42,9 @@ def run(options: argparse.Namespace) -> None:
     from training import pictures
 
     main = join(options)
+    if closer.asked(options):
+        closer.run(options)
+        return
     if not options.over:
         record, readings = _measure(build, options, options.overrides)
         lists = [name for name, value in record.items() if isinstance(value, list) and _reading(readings, record, name)]

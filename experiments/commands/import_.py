@@ -65,14 +65,24 @@ def run(options: argparse.Namespace) -> int:
     of = lambda values: "(" + ", ".join(f"{x:.4g}" for x in values) + ")"
     print(f"{options.workdir}: {found.count:,} weights in the naming {match.naming!r}, {len(info.classes)} classes")
     print(f"images: {height}×{width}×{channels}, mean {of(info.mean)}, std {of(info.std)}")
+    if found.prepared is None:
+        print("fovea: how the images of these weights were prepared is not known: see data.mean", file=sys.stderr)
+    elif channels == 3 and page.data.scale == "standardise" and not near(info, found.prepared):
+        own = f"mean {of(found.prepared.mean)}, std {of(found.prepared.std)}"
+        print(f"fovea: the weights expect images of {own}", file=sys.stderr)
     return 0
 
 
+def near(info, prepared) -> bool:
+    """Whether images are standardised as the weights expect."""
+    pairs = zip((*info.mean, *info.std), (*prepared.mean, *prepared.std), strict=True)
+    return all(abs(a - b) < 1e-3 for a, b in pairs)
+
+
 def read_classes(file: str) -> tuple[str, ...]:
-    """The lines of a file. Raises PageError where it cannot be read, or names a class twice."""
+    """The lines of a file that are not empty. Raises PageError where it cannot be read."""
     try:
         names = tuple(pathlib.Path(file).expanduser().read_text().split("\n"))
     except (OSError, ValueError) as error:
         raise PageError(f"--classes {file}: {error}") from error
-    names = tuple(name.strip() for name in names if name.strip())
-    return names
+    return tuple(name.strip() for name in names if name.strip())

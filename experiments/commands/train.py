@@ -31,6 +31,7 @@ def arguments(parser: argparse.ArgumentParser) -> None:
 def run(options: argparse.Namespace) -> int:
     from experiments.runs.debug import WARM_UP, overfit, profiled, watched
     from experiments.runs.run import build
+    from experiments.runs.transfer import with_new_head
     from training.loop import Interrupted
     from training.records import table
 
@@ -45,6 +46,11 @@ def run(options: argparse.Namespace) -> int:
     if options.debug:  # under `jit` the step is one function of whole arrays, which can be analysed
         page = override(page, [("devices.kind", "mesh")])
     trained = build(page, options.workdir, fork=options.fork)
+    if changed := with_new_head(trained.parts):
+        page, line = changed
+        trained = build(page, options.workdir, fork=options.fork)
+        if main:
+            print(f"fovea: {line}", file=sys.stderr)
     wrap = None
     if options.debug:
         wrap = lambda step: watched(trained)

@@ -16,6 +16,7 @@ from experiments.errors import PageError, near
 from experiments.weights import run_exported, safetensors, torch_files
 from experiments.weights.naming import ports
 from models.port import to_torch
+from models.transfer.lora import LoRA, merged
 from training.checkpoint import leaves
 
 WRITERS = {"torch": torch_files.write_zip, "safetensors": safetensors.write}
@@ -23,7 +24,7 @@ PLATFORMS = ("cpu", "cuda", "tpu")
 
 
 def write_tensors(kind: str, network: Any, variables: Mapping, naming: str, out: pathlib.Path) -> str:
-    """Writes a network's variables as a state dict and returns the naming.
+    """Writes a network's variables as a state dict and returns the naming. The corrections of LoRA are merged.
 
     Args:
       kind: a key of WRITERS.
@@ -31,6 +32,8 @@ def write_tensors(kind: str, network: Any, variables: Mapping, naming: str, out:
 
     Raises PageError for a naming that the network does not have or that is of another variant.
     """
+    if isinstance(network, LoRA):
+        network, variables = network.backbone, merged(network, variables)
     namings = ports(network)
     if not naming and len(namings) > 1:
         raise PageError(f"{type(network).__name__} has the namings {', '.join(namings)}: choose one by --naming")

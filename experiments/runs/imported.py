@@ -31,6 +31,7 @@ from experiments.weights.reading import Tensors, read_weights
 from training.atomic import replace
 
 WEIGHTS = "weights.json"  # in the work directory: the file, its digest and its naming
+UNKNOWN = Preprocessing((0.5,) * 3, (0.5,) * 3, "resize")  # of a naming whose library prepares images in no one way
 NO_DATA = "folder:"  # of a page without data; what it opens is named when it is used
 
 
@@ -41,13 +42,13 @@ class Imported:
     Attributes:
       run: of the new work directory.
       match: the naming, and the names that were left out (with `partial`).
-      prepared: how images must be prepared for these weights.
+      prepared: how images must be prepared for these weights, as far as it is known.
       count: numbers that were taken.
     """
 
     run: Run
     match: Match
-    prepared: Preprocessing
+    prepared: Preprocessing | None
     count: int
 
 
@@ -145,8 +146,8 @@ def _without_data(config, tensors: Tensors, given, classes, naming: str) -> tupl
         raise PageError("the file does not tell the number of classes: name them by --classes FILE")
     if classes and found not in (None, len(classes)):
         raise PageError(f"--classes names {len(classes)} classes, the weights have {found}")
-    size = config.data.image_size or prepared.side or side
-    config = _prepared(config, prepared, given, size, channels)
+    size = config.data.image_size or (prepared and prepared.side) or side
+    config = _prepared(config, prepared or UNKNOWN, given, size, channels)
     names = tuple(classes) or tuple(map(str, range(found)))
     info = labelled_images(names, (size, size, channels), tuple(config.data.mean), tuple(config.data.std))
     return match, Parts(config, Memory(opening(config.data), info, {}))
@@ -162,7 +163,7 @@ def _with_data(config, tensors: Tensors, given, player: str, naming: str) -> tup
     like = {"params": state.params[player], **state.stats[player]}
     match, *_ = recognise(tensors, parts.networks[player], like, naming)
     prepared, info = preprocessing(config.model.get("name", ""), match.naming), parts.info
-    if parts.page.data.scale == "standardise" and "mean" in config.data and not config.data.mean:
+    if prepared and config.data.scale == "standardise" and "mean" in config.data and not config.data.mean:
         config = _prepared(config, prepared, given, 0, info.shape[-1])
         info = dataclasses.replace(info, mean=tuple(config.data.mean), std=tuple(config.data.std))
     return match, Parts(config, Memory(opening(config.data), info, {}))
@@ -190,6 +191,12 @@ def _as(like: Any, tree: Any) -> Any:
     return jax.tree.map(lambda a, b: b.astype(a.dtype), like, tree)
 
 
+def _members(parts: Parts) -> dict[str, np.ndarray]:
+    """The training examples, so that training may go on from here; {} without data."""
+    found = None if parts.page.data.name == NO_DATA else parts.members("train")
+    return {} if found is None else {"train": found}
+
+
 def _store(run: Run, state: Any, file: str, match: Match) -> None:
     """Writes what a run has in its work directory, and where the weights are from."""
     workdir, path = run.workdir, pathlib.Path(file).expanduser()
@@ -203,7 +210,7 @@ def _store(run: Run, state: Any, file: str, match: Match) -> None:
         replace(workdir / WEIGHTS, json.dumps(kept, indent=1))
         readings = {name: {"better": one.better, "unit": one.unit} for name, one in run.readings().items()}
         replace(workdir / READINGS, json.dumps(readings, indent=1))
-        run.parts.memory.store(workdir)
+        dataclasses.replace(run.parts.memory, members=_members(run.parts)).store(workdir)
         note(workdir)
         body = {"window": [], "page": canonical(run.page), "origin": origin(run.page)}
         run.checkpoints.save(0, state, body)

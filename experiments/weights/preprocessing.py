@@ -26,7 +26,11 @@ HALF = Preprocessing((0.5, 0.5, 0.5), (0.5, 0.5, 0.5))
 CAFFE = Preprocessing((123 / 255, 117 / 255, 104 / 255), (1 / 255,) * 3, side=227)
 KERAS = Preprocessing((123.68 / 255, 116.779 / 255, 103.939 / 255), (1 / 255,) * 3)
 
-# (network or "", naming) -> preprocessing; torchvision's, and timm's of convolutional networks, is the default.
+# Of torchvision, and of timm's and transformers' networks but those below.
+IMAGENET = Preprocessing()
+LIBRARIES = ("torchvision", "timm", "transformers")
+
+# (network or "", naming) -> preprocessing.
 PREPROCESSING = {
     ("", "caffe"): CAFFE,
     ("", "keras"): KERAS,
@@ -46,9 +50,10 @@ PREPROCESSING = {
 }
 
 
-def preprocessing(network: str, naming: str) -> Preprocessing:
-    """That of a network of the table with weights in a naming."""
-    return PREPROCESSING.get((network, naming)) or PREPROCESSING.get(("", naming), Preprocessing())
+def preprocessing(network: str, naming: str) -> Preprocessing | None:
+    """That of a network of the table with weights in a naming; None where it is not known."""
+    known = PREPROCESSING.get((network, naming)) or PREPROCESSING.get(("", naming))
+    return known or (IMAGENET if naming.startswith(LIBRARIES) else None)
 
 
 def published_size(network: str, fields: dict) -> tuple[int, int]:

@@ -1,6 +1,7 @@
 """`fovea import`: every naming of every family, a work directory like any other, and what it refuses."""
 
 import json
+import shutil
 
 import flax.linen as nn
 import jax
@@ -126,6 +127,11 @@ def test_a_run_starts_from_it_and_a_frozen_network_takes_it(weights, fovea, smal
     words = ("--config", "mlp_digits", "--weights", tmp_path / "mlp.safetensors", "--workdir", tmp_path / "imported")
     assert fovea("import", *words, **small).code == 0
 
+    shutil.copytree(tmp_path / "imported", tmp_path / "tuned")
+    result = fovea("train", "--config", "mlp_digits", "--workdir", tmp_path / "tuned", **small)
+    assert result.code == 0 and "resuming from step 0" in result.error and "changed" not in result.error
+    assert fovea("eval", "--workdir", tmp_path / "imported").code == 0
+
     init = {**small, "train.init_from": tmp_path / "imported", "optimizer.freeze": ".", "train.ema": 0.0}
     assert fovea("train", "--config", "mlp_digits", "--workdir", tmp_path / "run", **init).code == 0
     run = build(read_page(tmp_path / "run"), tmp_path / "run")
@@ -139,6 +145,20 @@ def test_a_run_starts_from_it_and_a_frozen_network_takes_it(weights, fovea, smal
     kept = {path: x for path, x in flatten_dict(variables).items() if path[1] in frozen["params"]}
     assert kept and kept.keys() < flatten_dict(variables).keys()
     equal(frozen, unflatten_dict(kept))
+
+
+def test_data_that_standardise_images_in_another_way_are_said(weights, fovea, tmp_path):
+    arrays = dict(image=np.random.default_rng(0).integers(0, 256, (14, 32, 32, 3), np.uint8), label=np.arange(14) % 7)
+    np.savez(tmp_path / "x.npz", **arrays)
+    words = ("import", "--model", "resnet_cifar", "--weights", weights[0])
+    keys = {"model.depth": 8, "data.name": f"npz:{tmp_path / 'x.npz'}"}
+    result = fovea(*words, "--workdir", tmp_path / "theirs", **keys)
+    assert (result.code, result.error) == (0, "")
+    assert read_page(tmp_path / "theirs").data.mean == (0.485, 0.456, 0.406)
+    result = fovea(*words, "--workdir", tmp_path / "own", **keys, **{"data.mean": "(0.4, 0.4, 0.4)"})
+    assert read_page(tmp_path / "own").data.mean == (0.4, 0.4, 0.4)
+    line = "fovea: the weights expect images of mean (0.485, 0.456, 0.406), std (0.229, 0.224, 0.225)\n"
+    assert (result.code, result.error) == (0, line)
 
 
 # What is left out, and what is refused.

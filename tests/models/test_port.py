@@ -42,8 +42,10 @@ from models.classification import (
     vit,
 )
 from models.classification.mlp import MLP
+from models.detection import detr, faster_rcnn, fcos, retinanet, ssd
+from models.detection.fpn import FPN
 from models.errors import ModelError
-from models.generative import cyclegan, dcgan, ddpm_unet
+from models.generative import cyclegan, dcgan, ddpm_unet, igpt
 from models.port import Port, Slice, from_torch, to_torch
 from models.restoration import dncnn
 from models.segmentation import deeplab, fcn, segformer, unet
@@ -54,6 +56,9 @@ VIT = vit.ViT(width=24, depth=2, heads=3, mlp=48, patch=8, num_classes=5)
 VGG = vgg.VGG(width=2, hidden=(3, 3))
 ATROUS = resnet.ResNet(14, width=4, output_stride=8, num_classes=0)
 DDPM = ddpm_unet.DDPMUNet(width=32, attention=(8,), groups=16, conditional=True)
+
+RESNET = resnet.ResNet(18, num_classes=0)
+pyramid = lambda top="p6p7", **fields: FPN(backbone=RESNET, top=top, width=32, **fields)
 
 # (module, its port) -> a network with every kind of leaf, and the shapes of its inputs.
 SYMMETRIC = dict(padding="symmetric")
@@ -122,6 +127,24 @@ CASES = {
     (squeezenet, "caffe"): (squeezenet.SqueezeNet(width=0.25), [(1, 32, 32, 3)]),
     (vgg, "keras"): (VGG, [(1, 32, 32, 3)]),
     (vit, "vit_jax"): (VIT.clone(representation=7), [(1, 32, 32, 3)]),
+    (detr, "transformers"): (
+        detr.DETR(backbone=RESNET, queries=3, width=8, heads=2, hidden=4, encoder=1, decoder=1),
+        [(1, 64, 64, 3)],
+    ),
+    (faster_rcnn, "torchvision"): (
+        faster_rcnn.FasterRCNN(
+            backbone=pyramid("pool", levels=tuple(f"stage{i}" for i in range(1, 5))),
+            hidden=4,
+            masks=True,
+            mask_width=4,
+            num_classes=3,
+        ),
+        [(1, 64, 64, 3)],
+    ),
+    (fcos, "torchvision"): (fcos.FCOS(backbone=pyramid(), num_classes=3), [(1, 64, 64, 3)]),
+    (retinanet, "torchvision"): (retinanet.RetinaNet(backbone=pyramid(), num_classes=3), [(1, 64, 64, 3)]),
+    (ssd, "torchvision"): (ssd.SSD(backbone=ssd.SSDVGG(width=8), num_classes=3), [(1, 300, 300, 3)]),
+    (igpt, "transformers"): (igpt.IGPT(width=12, depth=2, heads=3, outputs=5), [(1, 4, 4, 1)]),
     (fcn, "pytorch_fcn"): (fcn.FCN(width=2, hidden=3, learn_last=True), [(1, 8, 8, 3)]),
     (fcn, "torchvision"): (fcn.DilatedFCN(ATROUS, auxiliary=0.5), [(1, 32, 32, 3)]),
     (drn, "fyu_c"): (drn.DRN("C-58", (1, 1, 1, 2, 1, 1, 1, 1), width=2), [(1, 16, 16, 3)]),

@@ -20,6 +20,7 @@ from flax.traverse_util import flatten_dict
 from models import MODELS
 from models.classification.lenet import LeNet5
 from models.classification.resnet_cifar import CifarResNet
+from models.classification.vit import ViT
 from models.interfaces import (
     Adaptable,
     Autoregressive,
@@ -127,6 +128,7 @@ SMALL = {
         backbone=FEATURES, levels=("stage1", "stage2", "stage3"), pyramid=4, width=4, groups=2, num_classes=3
     ),
     "segformer": dict(widths=(4, 4, 10, 8), depths=(1, 1, 1, 1), decoder=4),
+    "lora": dict(backbone=ViT(width=24, depth=1, heads=3, mlp=48, patch=8, num_classes=0)),
 }
 INPUTS = {
     "alexnet": [(1, 67, 67, 3)],
