@@ -1,4 +1,4 @@
-"""Detectors have the published numbers of parameters, and say which maps they lack."""
+"""Detectors have the published numbers of parameters, and name the maps that they lack."""
 
 import jax
 import jax.numpy as jnp

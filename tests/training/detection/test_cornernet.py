@@ -28,7 +28,7 @@ def stated():
 
 
 def test_objects_that_a_network_states_are_found_again():
-    """Objects 0 and 2 have one class: only the embeddings tell which of their corners belong together."""
+    """Objects 0 and 2 have one class: only embeddings separate their corners."""
     found, labels, scores = cornernet.found_of_one(stated(), SIZE, corners=20, sigma=0.5, count=5)
     p = 1 / (1 + np.exp(-(3.0 - np.arange(3))))
     assert (scores[:3] > 0.5).all() and not (scores[3:] > 1e-6).any()
