@@ -77,6 +77,8 @@ MODELS: dict[str, str | tuple[str, dict]] = {
     "faster_rcnn": "models.detection.faster_rcnn:FasterRCNN",
     "mask_rcnn": ("models.detection.faster_rcnn:FasterRCNN", {"masks": True}),
     "detr": "models.detection.detr:DETR",
+    "hourglass": "models.detection.hourglass:Hourglass",
+    "cornernet": "models.detection.cornernet:CornerNet",
     # restoration
     "dncnn": "models.restoration.dncnn:DnCNN",
     # sequence

@@ -86,13 +86,17 @@ NETWORKS: dict[str, Callable[[Mapping[str, Any]], dict[str, Any]]] = {
     "xception": lambda fields: dict(width=0.0625, middle=1),
     "mixer": lambda fields: dict(patch=4, width=8, depth=2, tokens=4, channels=16),
     "swin": lambda fields: dict(patch=2, window=2, width=8, depths=(2, 1), heads=(2, 4)),
-    "fpn": lambda fields: dict(width=8),
-    "retinanet": lambda fields: dict(depth=1),
+    # ResNets under a detector are shallower and narrower than the same under a classifier.
+    "fpn": lambda fields: dict(width=8, top=fields["top"].partition("_")[0], backbone=dict(depth=18, width=8)),
+    "retinanet": lambda fields: dict(depth=1, sizes=(12, 16, 24, 32, 48)),
     "fcos": lambda fields: dict(depth=1, groups=2),
-    "ssd": lambda fields: {},
-    "yolo_v3": lambda fields: dict(width=8),
-    "mask_rcnn": lambda fields: dict(hidden=8, mask_width=4),
-    "detr": lambda fields: dict(width=8, heads=2, hidden=8, encoder=1, decoder=2),
+    "ssd": lambda fields: dict(backbone=dict(width=8), scales=(0.3, 0.4, 0.5, 0.65)),
+    "yolo_v3": lambda fields: dict(width=8, sets=(1, 1, 1), anchors=(((6, 9),), ((8, 14),), ((12, 17),))),
+    "faster_rcnn": lambda fields: dict(hidden=8, sizes=((6,), (12,), (16,), (24,), (32,))),
+    "detr": lambda fields: dict(
+        **dict(queries=8, width=8, heads=2, hidden=8, encoder=1, decoder=2),
+        backbone=dict(depth=18, width=8, stem="cifar"),
+    ),
     "made": narrow("hidden", 8),
     "pixelcnn": lambda fields: dict(width=3, depth=1, first=3, hidden=4),
     "gated_pixelcnn": lambda fields: dict(
@@ -151,7 +155,10 @@ TASKS: dict[str, dict[str, Any]] = {
     "fcos": dict(max_detections=10, candidates=20),
     "ssd": dict(max_detections=10, candidates=20),
     "yolo_v3": dict(max_detections=10, candidates=20),
-    "faster_rcnn": dict(max_detections=10, anchors=32, regions=16, candidates=10, proposals=8),
+    "faster_rcnn": dict(
+        **dict(max_detections=10, anchors=32, regions=16),
+        **dict.fromkeys(("candidates", "proposals", "test_candidates", "test_proposals"), 8),
+    ),
     "detr": dict(max_detections=5),
     "vq": dict(restart=0.1),
 }
@@ -211,6 +218,11 @@ def _scenes(page: ConfigDict, argument: str, folder: pathlib.Path) -> dict[str, 
     return dict(size=32, num_train=TRAIN, num_validation=TEST, num_test=TEST)
 
 
+def _boxes(page: ConfigDict, argument: str, folder: pathlib.Path) -> dict[str, Any]:
+    """Scenes: pictures with boxes, too."""
+    return dict(name="scenes", **_scenes(page, argument, folder), train="train", validation="validation", test="test")
+
+
 def _binarized_mnist(page: ConfigDict, argument: str, folder: pathlib.Path) -> dict[str, Any]:
     random, path = np.random.default_rng(0), folder / "binarized_mnist.npz"
     np.savez(path, **{name: random.integers(0, 256, (TRAIN, 98), np.uint8) for name in ("train", "valid", "test")})
@@ -238,6 +250,7 @@ def _pairs(page: ConfigDict, argument: str, folder: pathlib.Path) -> dict[str, A
 # kind of source -> (page, argument, folder to write in) -> keys of `data` that make the page read the stand-in.
 SOURCES: dict[str, Callable[[ConfigDict, str, pathlib.Path], dict[str, Any]]] = {
     "binarized_mnist": _binarized_mnist,
+    "coco": _boxes,
     "digits": _digits,
     "gaussians": _gaussians,
     "image": _image,
@@ -245,6 +258,7 @@ SOURCES: dict[str, Callable[[ConfigDict, str, pathlib.Path], dict[str, Any]]] = 
     "scenes": _scenes,
     "tfds": _tfds,
     "tinted_digits": _digits,
+    "voc": _boxes,
 }
 
 TRAINING = dict(

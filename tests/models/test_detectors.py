@@ -1,4 +1,4 @@
-"""Detectors have the published numbers of parameters, and say which maps they lack."""
+"""Detectors have the published numbers of parameters, and name the maps that they lack."""
 
 import jax
 import jax.numpy as jnp
@@ -8,14 +8,17 @@ import pytest
 from models.classification.darknet import Darknet
 from models.classification.resnet import ResNet
 from models.classification.vgg import VGG
+from models.detection.cornernet import CornerNet
 from models.detection.detr import DETR
 from models.detection.faster_rcnn import FasterRCNN
 from models.detection.fcos import FCOS
 from models.detection.fpn import FPN
+from models.detection.hourglass import Hourglass
 from models.detection.retinanet import RetinaNet
 from models.detection.ssd import SSD, SSDVGG
 from models.detection.yolo import TinyDarknet, YOLOv1, YOLOv2, YOLOv3, reorganised
 from models.errors import ModelError
+from models.layers.corner_pool import corner_pool
 from tests.models.parity import abstract
 
 
@@ -70,6 +73,7 @@ COUNTS = {
     ),
     # The authors' 41,302,368 leave out what is frozen: 53,120 of normalisation, 222,400 of the first two stages.
     "detr": (lambda: DETR(backbone=ResNet(50, num_classes=0), num_classes=91), 256, 41_302_368 + 53_120 + 222_400),
+    "cornernet": (lambda: CornerNet(backbone=Hourglass()), 256, 201_035_212),
 }
 
 
@@ -129,3 +133,15 @@ def test_reorganised_maps_are_those_of_darknet():
     for k, j, i in np.ndindex(memory.shape):
         out[k, j, i] = wide[k % 2, 2 * j + k // 2 // 2, 2 * i + k // 2 % 2]
     np.testing.assert_array_equal(reorganised(jnp.asarray(x))[0], out.reshape(32, 2, 3).transpose(1, 2, 0))
+
+
+def test_a_corner_sees_the_sides_of_its_box():
+    """Of a box from (1, 1) to (3, 2), marked on its top and left, and on its bottom and right."""
+    rows, columns = np.zeros((2, 1, 4, 5, 1), np.float32)
+    rows[0, 1, 3], columns[0, 2, 1] = 2, 3  # the top reaches to column 3, the left side to row 2
+    pooled = corner_pool(jnp.asarray(rows), jnp.asarray(columns), "top_left")[0, ..., 0]
+    assert pooled[1, 1] == 5 == pooled.max() and pooled[1, 2] == 2 and pooled[2, 1] == 3 and pooled[2, 2] == 0
+    rows, columns = np.zeros((2, 1, 4, 5, 1), np.float32)
+    rows[0, 2, 1], columns[0, 1, 3] = 2, 3
+    pooled = corner_pool(jnp.asarray(rows), jnp.asarray(columns), "bottom_right")[0, ..., 0]
+    assert pooled[2, 3] == 5 == pooled.max() and pooled[2, 2] == 2 and pooled[1, 3] == 3 and pooled[1, 2] == 0

@@ -86,6 +86,8 @@ SMALL = {
     "ssd": dict(backbone=FEATURES, levels=("stage3",), scales=(0.5, 0.8), ratios=((2,),), steps=(), num_classes=3),
     "ssd_vgg": dict(width=4),
     "yolo_tiny": dict(width=2),
+    "hourglass": dict(stacks=1, widths=(4, 6), blocks=(1, 1), stem=4),
+    "cornernet": dict(backbone=FEATURES, levels=("stage3",), width=4, num_classes=3),
     "detr": dict(backbone=FEATURES, level="stage3", queries=3, width=8, heads=2, hidden=4, encoder=1, decoder=1),
     "faster_rcnn": dict(backbone=FEATURES, levels=("stage3",), sizes=((8,),), hidden=4, num_classes=3),
     "mask_rcnn": dict(backbone=FEATURES, levels=("stage3",), sizes=((8,),), hidden=4, mask_width=4, num_classes=3),

@@ -1,4 +1,4 @@
-"""Overlaps that also say how to move a box (Zheng et al. 2020). IoU and GIoU are in training/boxes.py."""
+"""Overlaps with a term for where boxes lie (Zheng et al. 2020). IoU and GIoU are in training/boxes.py."""
 
 import math
 

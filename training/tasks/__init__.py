@@ -24,6 +24,7 @@ TASKS = {
     "yolo_v3": "training.tasks.yolo:yolo_v3",
     "faster_rcnn": "training.tasks.faster_rcnn:faster_rcnn",
     "detr": "training.tasks.detr:detr",
+    "cornernet": "training.tasks.cornernet:cornernet",
     "vae": "training.tasks.vae:vae",
     "vq": "training.tasks.vq:vq",
 }

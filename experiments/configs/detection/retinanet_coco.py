@@ -1,0 +1,41 @@
+"""RetinaNet on COCO. Lin et al. 2017, table 1(e): 35.7 AP with ResNet-50 at 800 pixels.
+
+    fovea train --config retinanet_coco --config.data.name=coco:COCO --workdir runs/retinanet  # not run here
+
+COCO is a folder with annotations/, train2017/ and val2017/. The paper starts from a ResNet-50 trained on ImageNet.
+Section 4: 90,000 steps of 16 images, SGD with momentum 0.9, weight decay 1e-4, learning rate 0.01 divided by 10 at
+60,000 and 80,000, flips. Pictures are put on a square canvas of 1024 pixels.
+"""
+
+from experiments.pages import page
+
+
+def get_config():
+    return page(
+        paper=dict(
+            title="Focal Loss for Dense Object Detection",
+            year=2017,
+            table="1(e)",
+            metric="test/ap",
+            published=0.357,
+            tolerance=0.003,
+            steps=90_000,
+            parameters=37_968_692,
+        ),
+        model=dict(
+            name="retinanet",
+            backbone=dict(name="fpn", backbone=dict(name="resnet", depth=50), top="p6p7_backbone"),
+        ),
+        task=dict(name="retinanet", beta=0.11),
+        data=dict(
+            name="coco:coco",
+            train="train2017[:99%]",
+            validation="train2017[99%:]",
+            test="val2017",
+            image_size=1024,
+            augment=("flip",),
+        ),
+        optimizer=dict(name="sgd", momentum=0.9, weight_decay=1e-4),
+        schedule=dict(name="step", peak=0.01, boundaries=(60_000, 80_000), factor=0.1, warmup_steps=500),
+        train=dict(batch_size=16, steps=90_000, evaluate_batch_size=16, evaluate_every=10_000, checkpoint_every=5_000),
+    )
