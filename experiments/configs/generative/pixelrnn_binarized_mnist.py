@@ -20,7 +20,6 @@ def get_config(size="diagonal"):
             metric="test/nll",
             published=SIZES[size],
             tolerance=0.5,
-            steps=200_000,
             note="The paper gives no number of updates, and no width of the Row LSTM.",
         ),
         model=dict(name="pixelrnn", variant=size, width=16, depth=7, hidden=32, outputs=1),
