@@ -1,4 +1,4 @@
-"""MAE on Fashion-MNIST, for two cores: 4×4 patches, three quarters of which are hidden. He et al. 2022.
+"""MAE on Fashion-MNIST, for two cores: 4×4 patches, three quarters hidden. He et al. 2022.
 
     fovea reproduce mae_fashion_mnist_small
     fovea train --config vit_fashion_mnist_small --config.model.pool=token \\
