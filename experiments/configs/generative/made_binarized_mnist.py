@@ -1,6 +1,6 @@
 """MADE on binarised MNIST, fixed pixels. Germain et al. 2015, table 6 (one hidden layer, one mask): 88.40 nats.
 
-    fovea reproduce made_binarized_mnist      # after --config.data.name=binarized_mnist:path/to/the/file.npz
+    fovea reproduce made_binarized_mnist      # with --config.data.name=binarized_mnist:path/to/the/file.npz
     fovea sample --workdir runs/made_binarized_mnist/seed0 --given image=upper_half.png --set keep=0.5
 
 One layer of 8,000 units between masks that stay the same, in batches of 100 as in the paper; Adam in place of Adagrad.

@@ -1,6 +1,6 @@
 """PixelCNN on binarised MNIST, fixed pixels. Van den Oord et al. 2016, table 4: 81.30 nats.
 
-    fovea reproduce pixelcnn_binarized_mnist          # after --config.data.name=binarized_mnist:path/to/the/file.npz
+    fovea reproduce pixelcnn_binarized_mnist          # with --config.data.name=binarized_mnist:path/to/the/file.npz
     fovea reproduce pixelcnn_binarized_mnist:small    # for two cores, in three hours
 
 The paper's hidden layers for MNIST are 32 wide; it gives no width of the blocks. The best checkpoint by the validation
