@@ -105,6 +105,7 @@ MODELS: dict[str, str | tuple[str, dict]] = {
     "autoencoder": "models.generative.autoencoder:Autoencoder",
     "glow": "models.generative.glow:Glow",
     "cvae": "models.generative.cvae:CVAE",
+    "mae": "models.generative.mae:MAE",
     # metric
     "embedding": "models.metric.embedding:Embedding",
     # transfer

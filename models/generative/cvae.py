@@ -1,4 +1,4 @@
-"""CVAE: what is missing of an image, from what is seen and from a code (Sohn et al. 2015).
+"""CVAE: the missing part of an image, from the visible part and a code (Sohn et al. 2015).
 
 Sohn, Lee & Yan, "Learning Structured Output Representation using Deep Conditional Generative Models", NeurIPS 2015. It
 is the paper's recurrent form: a first guess is what the prior is conditioned on. The losses are in

@@ -23,7 +23,7 @@ def gate(x):
 
 
 class VerticalStack(nn.Module):
-    """What the rows above say of each pixel, layer by layer: n×n convolutions of which the rows below are cut off."""
+    """Features of each pixel from the rows above it, layer by layer: n×n convolutions without the rows below."""
 
     width: int
     depth: int
@@ -120,7 +120,7 @@ class GatedPixelCNN(nn.Module):
     def _answer(self, x, maps, label, channels: int, place: Place | None = None):
         """The horizontal stack over x, to which `maps` are added, and the output [B, H, W, C·outputs]."""
         types, own = dict(dtype=self.dtype, param_dtype=self.param_dtype), partial(owners, channels=channels)
-        halves = np.tile(own(self.width), 2)  # of what becomes tanh and what becomes its gate
+        halves = np.tile(own(self.width), 2)  # the half for tanh, then its gates
 
         def pointwise(x, features, name):
             mask = may_read(own(x.shape[-1]), own(features), True)[None, None]

@@ -129,7 +129,7 @@ class VQVAE(nn.Module):
         if not self.levels:
             kept = partial(self.variable, "buffers")
             self.book = kept("book", self._first_book)
-            # Exponential averages of how often a vector was used, and of the sum of what it was used for.
+            # Exponential averages: how often each vector was used, and the sum of the z that it was used for.
             self.uses = kept("uses", jnp.ones, self.entries, self._exact)
             self.sums = kept("sums", lambda: self.book.value)
 

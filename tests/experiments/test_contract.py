@@ -34,8 +34,16 @@ FOLDER = pathlib.Path(tempfile.mkdtemp(prefix="fovea-contract-"))
 atexit.register(shutil.rmtree, FOLDER, ignore_errors=True)
 PROGRAMS = programs(FOLDER)
 
-# Batch statistics, several players with second derivatives, noise of each example, a loss over the whole batch.
-ON_DEVICES = ("resnet20_cifar10", "wgan_gp_gaussians", "ddpm_mnist_small", "unet_scenes", "triplet_digits")
+# Batch statistics, several players with second derivatives, noise of each example, a loss over the whole batch, and a
+# code book.
+ON_DEVICES = (
+    "resnet20_cifar10",
+    "wgan_gp_gaussians",
+    "ddpm_mnist_small",
+    "unet_scenes",
+    "triplet_digits",
+    "vqvae_cifar10",
+)
 
 # The first program of each combination of networks: the others differ in what surrounds them.
 ONE_OF_EACH = list({networks(name): name for name in reversed(PROGRAMS)}.values())[::-1]

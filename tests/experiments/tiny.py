@@ -107,6 +107,9 @@ NETWORKS: dict[str, Callable[[Mapping[str, Any]], dict[str, Any]]] = {
     # An affine one is that of one hidden layer here: the affine one has a test of its own.
     "autoencoder": lambda fields: dict(hidden=(8,), widths=(2, 3)[: len(fields["widths"])], latent=2),
     "pixelrnn": lambda fields: dict(width=2, depth=1, first=3, hidden=4),
+    "mae": lambda fields: dict(
+        patch=2, width=8, depth=1, heads=2, mlp=8, decoder_width=8, decoder_depth=1, decoder_heads=2
+    ),
     "glow": lambda fields: dict(levels=2, steps=1, hidden=3),
     "cvae": lambda fields: dict(hidden=(8,), dim=2),
     "vqvae": lambda fields: {
@@ -145,6 +148,7 @@ TASKS: dict[str, dict[str, Any]] = {
     "diffusion": dict(sampling_steps=2, bound_terms=2),
     "flow": {},
     "gan": {},
+    "mae": {},
     "metric_learning": {},
     "restoration": {},
     "segmentation": {},

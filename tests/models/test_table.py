@@ -101,6 +101,7 @@ SMALL = {
     "igpt": dict(width=8, depth=1, heads=2),
     "vqvae": dict(width=4, depth=1),
     "pixelrnn": dict(width=2, depth=1),
+    "mae": dict(patch=8, width=8, depth=1, heads=2, mlp=8, decoder_width=8, decoder_depth=1, decoder_heads=2),
     "glow": dict(shape=(28, 28, 1), levels=2, steps=1, hidden=4),
     "fcn": dict(width=2, hidden=4, border=1),
     "fcn_dilated": dict(backbone=FEATURES, level="stage3"),
@@ -151,6 +152,7 @@ INPUTS = {
     "made": [(1, 28, 28, 1)],
     "autoencoder": [(1, 28, 28, 1)],
     "glow": [(1, 28, 28, 1)],
+    "mae": [(1, 32, 32, 3), (1, 16)],
     "cvae": [(1, 28, 28, 1), (1, 28, 28, 1)],
 }
 

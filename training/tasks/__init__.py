@@ -11,6 +11,7 @@ TASKS = {
     "diffusion": "training.tasks.diffusion:diffusion",
     "flow": "training.tasks.flow:flow",
     "gan": "training.tasks.gan:gan",
+    "mae": "training.tasks.mae:mae",
     "metric_learning": "training.tasks.metric_learning:metric_learning",
     "restoration": "training.tasks.restoration:restoration",
     "segmentation": "training.tasks.segmentation:segmentation",

@@ -43,7 +43,7 @@ def autoregressive(
     Args:
       shape: (H, W, C) of an image.
       scale: of the data; a likelihood has its own, which codes always have.
-      likelihood: of PIXEL_LIKELIHOODS; it says how many numbers F the network gives. "categorical" quantises x to as
+      likelihood: of PIXEL_LIKELIHOODS; it sets how many numbers F the network gives. "categorical" quantises x to as
         many levels as there are logits.
 
     Raises TrainingError where the data or the network do not fit the likelihood.

@@ -1,6 +1,6 @@
 """Gated PixelCNN on binarised MNIST, fixed pixels: a set that its paper does not use. PixelCNN has 81.30 nats.
 
-    fovea reproduce gated_pixelcnn_binarized_mnist          # after --config.data.name=binarized_mnist:path/to/the/file
+    fovea reproduce gated_pixelcnn_binarized_mnist          # with --config.data.name=binarized_mnist:path/to/the/file
     fovea reproduce gated_pixelcnn_binarized_mnist:small    # for two cores, in three hours
     fovea sample --workdir DIR --given image=upper_half.png --set keep=0.5 --set temperature=0.9
 

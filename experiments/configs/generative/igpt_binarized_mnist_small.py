@@ -2,7 +2,7 @@
 
     fovea reproduce igpt_binarized_mnist_small
 
-Every one of the 784 pixels is a word. The paper measures what the features are worth and prints no likelihoods.
+Every one of the 784 pixels is a word. The paper evaluates the features and prints no likelihoods.
 """
 
 from experiments.pages import page

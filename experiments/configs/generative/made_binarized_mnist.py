@@ -1,6 +1,6 @@
 """MADE on binarised MNIST, fixed pixels. Germain et al. 2015, table 6 (one hidden layer, one mask): 88.40 nats.
 
-    fovea reproduce made_binarized_mnist      # after --config.data.name=binarized_mnist:path/to/the/file.npz
+    fovea reproduce made_binarized_mnist      # with --config.data.name=binarized_mnist:path/to/the/file.npz
     fovea sample --workdir runs/made_binarized_mnist/seed0 --given image=upper_half.png --set keep=0.5
 
 One layer of 8,000 units between masks that stay the same, in batches of 100 as in the paper; Adam in place of Adagrad.
@@ -19,7 +19,6 @@ def get_config():
             metric="test/nll",
             published=88.40,
             tolerance=0.5,
-            steps=10_000,
             parameters=12_552_784,
             note="The paper trains until 30 passes bring nothing; here 20 passes in all, and Adam.",
         ),

@@ -17,7 +17,6 @@ def get_config():
             metric="test/bits_per_dim",
             published=3.14,
             tolerance=0.03,
-            steps=500_000,
             note="The paper gives no number of updates.",
         ),
         model=dict(name="pixelcnn", width=128, depth=15, hidden=1024, outputs=256),

@@ -18,7 +18,6 @@ def get_config():
             metric="test/bits_per_dim",
             published=2.92,
             tolerance=0.02,
-            steps=600_000,
             parameters=53_659_080,
             note="The paper gives no number of updates.",
         ),

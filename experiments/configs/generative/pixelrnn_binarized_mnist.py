@@ -1,6 +1,6 @@
 """PixelRNN on binarised MNIST, fixed pixels. Van den Oord et al. 2016, table 4: 79.20 nats (7 layers, h = 16).
 
-    fovea reproduce pixelrnn_binarized_mnist         # after --config.data.name=binarized_mnist:path/to/the/file.npz
+    fovea reproduce pixelrnn_binarized_mnist         # with --config.data.name=binarized_mnist:path/to/the/file.npz
     fovea reproduce pixelrnn_binarized_mnist:row     # Row LSTM, 80.54 nats
 
 A step goes along 28 rows or 55 diagonals one after the other: for an accelerator. Batches of 16, as in the paper.
@@ -20,7 +20,6 @@ def get_config(size="diagonal"):
             metric="test/nll",
             published=SIZES[size],
             tolerance=0.5,
-            steps=200_000,
             note="The paper gives no number of updates, and no width of the Row LSTM.",
         ),
         model=dict(name="pixelrnn", variant=size, width=16, depth=7, hidden=32, outputs=1),

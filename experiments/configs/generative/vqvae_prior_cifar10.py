@@ -4,7 +4,7 @@
     fovea reproduce vqvae_prior_cifar10
     fovea sample --workdir runs/vqvae_prior_cifar10/seed0 --given label=horse --set temperature=0.9
 
-`nll` is that of the 8 × 8 codes of an image, in nats: log 512 of each, 399 in all, is what knows nothing.
+`nll` is that of the 8 × 8 codes of an image, in nats. Codes drawn uniformly have log 512 each, 399 in all.
 """
 
 from experiments.pages import page
