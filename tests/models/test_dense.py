@@ -260,6 +260,22 @@ def test_an_atrous_resnet_gives_the_map_of_the_plain_one_between_its_pixels(stri
     np.testing.assert_allclose(found, maps["stage4"], rtol=1e-4)
 
 
+@pytest.mark.parametrize(
+    ("fields", "dilations"),
+    [
+        (dict(output_stride=16), [1] * 13 + [1, 2, 2]),  # the first block of a stage is as dilated as the one before it
+        (dict(output_stride=8), [1] * 7 + [1, 2, 2, 2, 2, 2] + [2, 4, 4]),
+        (dict(output_stride=16, multi_grid=(1, 2, 4)), [1] * 13 + [2, 4, 8]),  # Chen et al. 2017, section 3.1
+    ],
+)
+def test_the_dilations_of_an_atrous_resnet(fields, dilations):
+    network, image = ResNet(50, width=4, num_classes=0, **fields), jnp.zeros((1, 64, 64, 3))
+    jaxpr = jax.make_jaxpr(partial(network.init_with_output, train=False))(jax.random.key(0), image)
+    convolutions = [e for e in jaxpr.eqns if e.primitive.name == "conv_general_dilated"]
+    found = [e.params["rhs_dilation"][0] for e in convolutions if e.invars[1].aval.shape[:2] == (3, 3)]
+    assert found == dilations
+
+
 @pytest.mark.parametrize("kind", ["v1", "v2"])
 def test_a_deformable_resnet_starts_as_the_plain_one(kind):
     """Its offsets are 0; the samples of v2 weigh a half, for which its kernels make up here."""
