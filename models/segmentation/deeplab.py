@@ -34,7 +34,9 @@ class DeepLab(nn.Module):
     level: str = "stage5"
     dilations: tuple[int, ...] = (6, 12, 18, 24)  # of the heads: ASPP-L of v2; (12,) is the LargeFOV of v1
     hidden: int = 1024  # channels of the two hidden layers of a head; 0: a classifier alone, as over the ResNet of v2
-    pooled: bool = True  # the map is pooled over 3×3 without stride, as the last pooling of VGG does
+    # The map is pooled over 3×3 without stride, as the last pooling of the authors' VGG does. (Their first three have
+    # windows of 3×3 too, where those of vgg have 2×2.)
+    pooled: bool = True
     dropout_rate: float = 0.5  # after each hidden layer
     num_classes: int = 21
     headless: bool = False  # True: the maps of the backbone are the answer

@@ -37,8 +37,9 @@ AT_ONCE = {"pool4": 1e-2, "pool3": 1e-4}
 class FCN(nn.Module):
     """VGG-16 with convolutions of 7×7 and 1×1 for its dense layers, scores, and transposed convolutions.
 
-    Staged training: train stride=32; begin stride=16 with its parameters (`train.init_from`), and stride=8 with those.
-    The scores of a stream that is new are 0, so that it first answers as the network it begins with.
+    Staged training: train stride=32; begin stride=16 with its parameters (`train.init_from`, with the new layers in
+    `train.init_except`), and stride=8 with those. The scores of a stream that is new are 0, so that it first answers as
+    the network it begins with.
     """
 
     conditions: ClassVar[tuple[str, ...]] = ()

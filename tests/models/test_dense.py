@@ -260,11 +260,52 @@ def test_an_atrous_resnet_gives_the_map_of_the_plain_one_between_its_pixels(stri
     np.testing.assert_allclose(found, maps["stage4"], rtol=1e-4)
 
 
+@pytest.mark.parametrize(
+    ("fields", "dilations"),
+    [
+        (dict(output_stride=16), [1] * 13 + [1, 2, 2]),  # the first block of a stage is as dilated as the one before it
+        (dict(output_stride=8), [1] * 7 + [1, 2, 2, 2, 2, 2] + [2, 4, 4]),
+        (dict(output_stride=16, multi_grid=(1, 2, 4)), [1] * 13 + [2, 4, 8]),  # Chen et al. 2017, section 3.1
+    ],
+)
+def test_the_dilations_of_an_atrous_resnet(fields, dilations):
+    network, image = ResNet(50, width=4, num_classes=0, **fields), jnp.zeros((1, 64, 64, 3))
+    jaxpr = jax.make_jaxpr(partial(network.init_with_output, train=False))(jax.random.key(0), image)
+    convolutions = [e for e in jaxpr.eqns if e.primitive.name == "conv_general_dilated"]
+    found = [e.params["rhs_dilation"][0] for e in convolutions if e.invars[1].aval.shape[:2] == (3, 3)]
+    assert found == dilations
+
+
+@pytest.mark.parametrize("kind", ["v1", "v2"])
+def test_a_deformable_resnet_starts_as_the_plain_one(kind):
+    """Its offsets are 0; the samples of v2 weigh a half, for which its kernels make up here."""
+    images = seeded_images(1, 33, 33, 3)
+    plain = ResNet(14, width=4, num_classes=0)
+    deformable = plain.clone(deformable=kind, deformable_stages=2)
+    variables = filled(abstract(plain, images, train=False))
+    variables["batch_stats"] = jax.tree.map(abs, variables["batch_stats"])
+    params = dict(variables["params"])
+    for stage in (3, 4):
+        block = dict(params[f"layer{stage}_0"])
+        channels = 3 * 9 if kind == "v2" else 2 * 9
+        offset = {"kernel": np.zeros((3, 3, 4 << (stage - 1), channels)), "bias": np.zeros(channels)}
+        factor = 2 if kind == "v2" else 1
+        block["conv2"] = {"kernel": factor * block["conv2"]["kernel"], "offset": offset}
+        params[f"layer{stage}_0"] = block
+    like = abstract(deformable, images, train=False)["params"]
+    assert jax.tree.map(jnp.shape, params) == jax.tree.map(jnp.shape, like)
+    maps = quickly(partial(plain.apply, train=False))(variables, images)
+    found = quickly(partial(deformable.apply, train=False))({**variables, "params": params}, images)
+    np.testing.assert_allclose(found["stage4"], maps["stage4"], rtol=1e-3, atol=1e-4 * np.abs(maps["stage4"]).max())
+
+
 def test_fields_that_do_not_fit_are_one_clear_line():
     image = jnp.zeros((1, 64, 64, 3))
     for network, message in (
         (ResNet(14, output_stride=12), "output_stride=12 is not a power of 2 from 4 to 32"),
         (ResNet(14, output_stride=8, blur=True), "exclude blur"),
+        (ResNet(14, deformable="v2", groups=2, base_width=32), "one group of channels, not groups=2"),
+        (ResNet(14, deformable="v3"), "deformable='v3' is not one of"),
         (VGG(output_stride=5), "output_stride=5 is not a power of 2"),
         (fcn.FCN(stride=4), "stride=4 is not one of 32, 16, 8"),
         (deeplab.DeepLabV3(SMALL, level="stage5"), "did you mean 'stage"),

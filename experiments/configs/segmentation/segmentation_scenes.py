@@ -11,7 +11,7 @@ quarter or less of the published ones.
 from experiments.pages import page
 
 # Stages at strides 1, 2, 4 and 4.
-RESNET = dict(name="resnet", depth=18, stem="cifar", width=16, output_stride=4)
+RESNET = dict(name="resnet", depth=18, stem="cifar", width=12, output_stride=4)
 
 SIZES = {
     "unet": dict(
@@ -43,7 +43,7 @@ SIZES = {
         year=2017,
         peak=5e-3,
         model=dict(
-            name="fcn_dilated", level="stage8", hidden=False, backbone=dict(name="drn", variant="D-22", width=8)
+            name="fcn_dilated", level="stage8", hidden=False, backbone=dict(name="drn", variant="D-22", width=6)
         ),
     ),
     "deformable": dict(
