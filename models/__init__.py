@@ -91,6 +91,7 @@ MODELS: dict[str, str | tuple[str, dict]] = {
     "ddpm_unet": "models.generative.ddpm_unet:DDPMUNet",
     "cyclegan_generator": "models.generative.cyclegan:Generator",
     "cyclegan_discriminator": "models.generative.cyclegan:Discriminator",
+    "dit": "models.generative.dit:DiT",
     "random_filters": "models.generative.random_filters:RandomFilters",
     "pixels": "models.pixels:Pixels",
     "made": "models.generative.made:MADE",

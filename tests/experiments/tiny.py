@@ -127,6 +127,7 @@ NETWORKS: dict[str, Callable[[Mapping[str, Any]], dict[str, Any]]] = {
     "residual_unet": lambda fields: dict(width=2, depth=2),
     "transunet": lambda fields: dict(width=8, depth=1, heads=2, mlp=8, grid=2, bridge=4, decoder=(4, 4, 4)),
     "semantic_fpn": lambda fields: dict(pyramid=4, width=4, groups=2),
+    "dit": lambda fields: dict(variant="S", width=8, depth=1, heads=2),
 }
 
 # task -> what its numbers cost nothing with.
@@ -320,11 +321,15 @@ def programs(folder: pathlib.Path) -> dict[str, list[str]]:
 def program(page: ConfigDict) -> str:
     """What the compiled program of a page depends on: pages of one text share it.
 
-    The augmentation, the schedule and the optimizer's options are left out: they have tests of their own.
+    The augmentation, the schedule and the optimizer's options are left out: they have tests of their own. So have the
+    processes of diffusion and their samplers.
     """
     sections = {key: value for key, value in canonical(page).items() if key not in ("paper", "track")}
     sections["data"] = {k: v for k, v in sections["data"].items() if k not in ("augment", *ROLES)}
     del sections["schedule"]
+    if sections["task"]["name"] == "diffusion":
+        of_process = ("schedule", "target", "sampler", "spacing", "sampling_steps")
+        sections["task"] = {k: v for k, v in sections["task"].items() if k not in of_process}
     optimizer = sections["optimizer"]
     sections["optimizer"] = [part["name"] for part in ([optimizer] if "name" in optimizer else optimizer.values())]
     return repr(_without_numbers(sections))

@@ -127,6 +127,7 @@ SMALL = {
         backbone=FEATURES, levels=("stage1", "stage2", "stage3"), pyramid=4, width=4, groups=2, num_classes=3
     ),
     "segformer": dict(widths=(4, 4, 10, 8), depths=(1, 1, 1, 1), decoder=4),
+    "dit": dict(width=8, depth=1, heads=2),
 }
 INPUTS = {
     "alexnet": [(1, 67, 67, 3)],
@@ -148,6 +149,7 @@ INPUTS = {
     "autoencoder": [(1, 28, 28, 1)],
     "glow": [(1, 28, 28, 1)],
     "cvae": [(1, 28, 28, 1), (1, 28, 28, 1)],
+    "dit": [(1, 32, 32, 3), (1,)],
 }
 
 

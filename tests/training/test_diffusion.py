@@ -387,9 +387,22 @@ def test_learned_variance_is_between_the_fixed_ones():
         np.testing.assert_allclose(found, process.bound_term(start, estimate, x, index, schedule, variance), rtol=1e-4)
 
 
-@pytest.mark.parametrize("schedule", ["edm", "rectified_flow", "variance_exploding", "ncsn"])
-def test_every_process_trains_predicts_and_samples(schedule):
-    task, params, stats = make(schedule=schedule, target="preconditioned", sampler="heun", flow_steps=5)
+@pytest.mark.parametrize(
+    ("schedule", "keys"),
+    {
+        "linear": {},
+        "cosine": dict(target="velocity", sampler="unipc"),
+        "variance_preserving": dict(sampler="dpm_solver"),
+        "sub_variance_preserving": dict(sampler="ddim", spacing="linspace"),
+        "variance_exploding": dict(sampler="predictor_corrector", spacing="karras"),
+        "edm": dict(target="preconditioned", sampler="heun", spacing="karras", churn=2.0),
+        "rectified_flow": dict(target="flow", sampler="euler", spacing="trailing"),
+        "ncsn": dict(sampler="langevin", weighting="min_snr"),
+        "scaled_linear": dict(sampler="reverse_sde"),
+    }.items(),
+)
+def test_every_process_trains_predicts_and_samples(schedule, keys):
+    task, params, stats = make(schedule=schedule, flow_steps=5, **keys)
     value, weight, _ = task.loss("model", params, stats, BATCH, jax.random.key(0), {}, {"task": {"drop_label": 0.1}})
     assert 0.01 < value / weight < 5
     outputs = jax.jit(lambda batch: task.predict(params, stats, batch, jax.random.key(0), {}))(BATCH)
