@@ -255,6 +255,17 @@ def diffuse(start, noise, a, s):
     return a * start + s * noise
 
 
+def scales_of(level: Level, x) -> tuple:
+    """a and s of levels [B], [B, 1, ...] like x [B, ...]."""
+    return tuple(v.reshape(-1, *[1] * (x.ndim - 1)) for v in (level.mean, level.noise))
+
+
+def noised(keys: jax.Array, level: Level, start: jax.Array) -> tuple:
+    """(x_t, ε) of examples x_0 [B, ...] at their levels [B], each with its own key of `keys` [B]."""
+    noise = jax.vmap(lambda key: jax.random.normal(key, start.shape[1:], start.dtype))(keys)
+    return diffuse(start, noise, *scales_of(level, start)), noise
+
+
 def noise_of(x, start, a, s):
     """ε, which turned x_0 into x_t."""
     return (x - a * start) / s

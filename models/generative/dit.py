@@ -87,6 +87,7 @@ class DiT(nn.Module):
     outputs: int = 1  # for each channel of the image; 2: with the mixture of a learned variance, as in the paper
     dropout_rate: float = 0.0
     conditional: bool = False
+    spans: bool = False  # it is told how far a step goes, too, as MeanFlow needs
     remat: bool = False  # compute each block again in the backward pass instead of keeping it
     num_classes: int = 1000  # read when conditional
     dtype: Any = None
@@ -102,8 +103,11 @@ class DiT(nn.Module):
         return ("label",) if self.conditional else ()
 
     @nn.compact
-    def __call__(self, x, time, train: bool, label=None):
-        """x: [B, H, W, C], H and W multiples of `patch`; time: [B]; label: [B] int -> [B, H, W, outputs·C]."""
+    def __call__(self, x, time, train: bool, label=None, span=None):
+        """x: [B, H, W, C], H and W multiples of `patch`; time, span: [B]; label: [B] int -> [B, H, W, outputs·C].
+
+        A missing span is 0.
+        """
         if label is not None and not self.conditional:
             raise ModelError("the network is not conditional, so it takes no label")
         size, types = resolve(self, VARIANTS), dict(dtype=self.dtype, param_dtype=self.param_dtype)
@@ -112,6 +116,9 @@ class DiT(nn.Module):
         channels, embed = self.outputs * x.shape[-1], partial(nn.Dense, size.width, kernel_init=small, **types)
 
         t = embed(name="time2")(nn.swish(embed(name="time1")(time_features(time, 256))))
+        if self.spans:
+            waves = time_features(jnp.zeros_like(time) if span is None else span, 256)
+            t += embed(name="span2")(nn.swish(embed(name="span1")(waves)))
         if self.conditional:
             label = jnp.full(x.shape[0], self.null) if label is None else label
             t += nn.Embed(self.num_classes + 1, size.width, embedding_init=small, name="label", **types)(label)

@@ -136,7 +136,7 @@ def diffusion(
         """The network's output [B, H, W, 1 or 2 times C], not in training; a label where it is conditional."""
         label = {"label": label} if conditional else {}
         variables = {"params": params["model"], **stats["model"]}
-        return model.apply(variables, predicted.read(x, *_scales(level, x)), level.told, train=False, **label)
+        return model.apply(variables, predicted.read(x, *process.scales_of(level, x)), level.told, train=False, **label)
 
     def labels(batch):
         """Labels for a conditional network; the null label where an example has none."""
@@ -144,7 +144,7 @@ def diffusion(
 
     def start_of(output, x, level):
         """(x_0, the mixture of the variance or nothing) of the network's output."""
-        return predicted.start(output[..., :channels], x, *_scales(level, x)), output[..., channels:]
+        return predicted.start(output[..., :channels], x, *process.scales_of(level, x)), output[..., channels:]
 
     def init(key, batch):
         image, time = batch["image"][:1], jnp.zeros(1)
@@ -162,13 +162,13 @@ def diffusion(
     def loss(player, params, stats, batch, key, frozen, hyper):
         start, keys = batch["image"], lambda name: example_keys(stream(key, name), batch)
         index, level = full.draw(keys("step"), start.dtype)
-        x, noise = noised(keys("noise"), level, start)
+        x, noise = process.noised(keys("noise"), level, start)
         label = {}
         if conditional:
             share = hyper["task"]["drop_label"]
             drop = jax.vmap(lambda key: jax.random.bernoulli(key, share))(keys("drop"))
             label = {"label": jnp.where(drop, model.null, labels(batch))}
-        network, scales = trained(networks, hyper)["model"], _scales(level, x)
+        network, scales = trained(networks, hyper)["model"], process.scales_of(level, x)
         inputs = predicted.read(x, *scales), level.told
         output, moved = apply_in_training(network, params["model"], stats["model"], key, batch, *inputs, **label)
         values = per_example(squared_error(output[..., :channels], predicted.of(start, noise, *scales)))
@@ -189,9 +189,11 @@ def diffusion(
             low, high = number * steps // bound_terms, (number + 1) * steps // bound_terms
             index = jax.vmap(lambda key: jax.random.randint(stream(key, "step"), (), low, high))(own)
             level = process.picked(full.levels, index, start.dtype)
-            x, noise = noised(jax.vmap(partial(stream, name="noise"))(own), level, start)
+            x, noise = process.noised(jax.vmap(partial(stream, name="noise"))(own), level, start)
             output = evaluate(params, stats, x, level, label)
-            simple = per_example(squared_error(output[..., :channels], predicted.of(start, noise, *_scales(level, x))))
+            simple = per_example(
+                squared_error(output[..., :channels], predicted.of(start, noise, *process.scales_of(level, x)))
+            )
             if not clip:
                 return simple, jnp.zeros_like(simple)
             estimate, mixture = start_of(output, x, level)
@@ -268,7 +270,7 @@ def diffusion(
             few = few.until(max(1, round(strength * steps)))
             if not edits or strength < 1:
                 level = jax.tree.map(lambda v: jnp.full(len(image), v[-1], image.dtype), few.levels)
-                initial, _ = noised(jax.vmap(partial(stream, name="image"))(keys), level, image)
+                initial, _ = process.noised(jax.vmap(partial(stream, name="image"))(keys), level, image)
         start = lambda x, level: outputs(x, level)[0]
         return {"image": samplers.sample(start, chosen, few, keys, shape, initial=initial, learned=outputs)}
 
@@ -308,12 +310,6 @@ def diffusion(
     )
 
 
-def noised(keys: jax.Array, level: process.Level, start: jax.Array) -> tuple:
-    """(x_t, ε) of examples x_0 [B, ...] at their levels [B], each with its own key of `keys` [B]."""
-    noise = jax.vmap(lambda key: jax.random.normal(key, start.shape[1:], start.dtype))(keys)
-    return process.diffuse(start, noise, *_scales(level, start)), noise
-
-
 def guided(evaluate, x, level, label, weight, model) -> jax.Array:
     """f(∅) + w (f(label) − f(∅)) of x [B, ..., C] in one pass over both; `evaluate`: (x, level, label) -> output.
 
@@ -327,11 +323,6 @@ def guided(evaluate, x, level, label, weight, model) -> jax.Array:
     conditional, free = jnp.split(outputs, 2)
     guided = free + weight * (conditional - free)
     return jnp.concatenate([guided[..., : x.shape[-1]], conditional[..., x.shape[-1] :]], -1)
-
-
-def _scales(level, x):
-    """a and s of levels [B], [B, 1, ...] like x."""
-    return tuple(v.reshape(-1, *[1] * (x.ndim - 1)) for v in (level.mean, level.noise))
 
 
 def _of_all(level, x):
