@@ -92,6 +92,7 @@ MODELS: dict[str, str | tuple[str, dict]] = {
     "cyclegan_generator": "models.generative.cyclegan:Generator",
     "cyclegan_discriminator": "models.generative.cyclegan:Discriminator",
     "dit": "models.generative.dit:DiT",
+    "uvit": "models.generative.uvit:UViT",
     "random_filters": "models.generative.random_filters:RandomFilters",
     "pixels": "models.pixels:Pixels",
     "made": "models.generative.made:MADE",

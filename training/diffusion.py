@@ -350,7 +350,8 @@ VARIANCES = ("large", "small", "learned")
 def log_variances(schedule: Schedule) -> tuple[np.ndarray, np.ndarray]:
     """log β̃ and log β [S]. β̃ of the first step would be 0 and is that of the second, as in the authors' code."""
     small = schedule.posterior_variance
-    return np.log(np.append(small[1:2], small[1:])), np.log(schedule.moves.variance)
+    with np.errstate(divide="ignore"):  # of a single step
+        return np.log(np.append(small[min(1, len(small) - 1)], small[1:])), np.log(schedule.moves.variance)
 
 
 def mixed(mixture, small, large):

@@ -128,6 +128,7 @@ NETWORKS: dict[str, Callable[[Mapping[str, Any]], dict[str, Any]]] = {
     "transunet": lambda fields: dict(width=8, depth=1, heads=2, mlp=8, grid=2, bridge=4, decoder=(4, 4, 4)),
     "semantic_fpn": lambda fields: dict(pyramid=4, width=4, groups=2),
     "dit": lambda fields: dict(variant="S", width=8, depth=1, heads=2),
+    "uvit": lambda fields: dict(variant="S", width=8, depth=3, heads=2),
 }
 
 # task -> what its numbers cost nothing with.

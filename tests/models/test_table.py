@@ -128,6 +128,7 @@ SMALL = {
     ),
     "segformer": dict(widths=(4, 4, 10, 8), depths=(1, 1, 1, 1), decoder=4),
     "dit": dict(width=8, depth=1, heads=2),
+    "uvit": dict(width=8, depth=3, heads=2),
 }
 INPUTS = {
     "alexnet": [(1, 67, 67, 3)],
@@ -150,6 +151,7 @@ INPUTS = {
     "glow": [(1, 28, 28, 1)],
     "cvae": [(1, 28, 28, 1), (1, 28, 28, 1)],
     "dit": [(1, 32, 32, 3), (1,)],
+    "uvit": [(1, 32, 32, 3), (1,)],
 }
 
 
@@ -261,7 +263,7 @@ def test_networks_that_read_an_image_alone_give_their_maps_without_a_head(name, 
 
 def test_cropping_and_adaptable_networks_are_those(name, network):
     assert isinstance(network, Cropping) == (name == "unet")
-    assert isinstance(network, Adaptable) == (name == "vit")
+    assert isinstance(network, Adaptable) == (name in ("vit", "uvit"))
     if isinstance(network, Cropping):
         assert network.sides(32) == (32, 32)
         into, out = network.clone(padding="valid").sides(388)

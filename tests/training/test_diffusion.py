@@ -425,8 +425,9 @@ def test_images_are_edited():
     assert np.abs(painted[:, :2] - image[:, :2]).max() > 0.1
     low = lambda x: np.reshape(x, (6, 2, 2, 2, 2)).mean((2, 4))
     np.testing.assert_allclose(low(draw(condition, factor=2)), low(image), atol=1e-5)
-    away = [np.abs(draw(condition, steps=20, strength=strength) - image).mean() for strength in (0.05, 1.0)]
-    assert away[0] < 0.5 * away[1]
+    away = lambda **options: np.abs(draw(condition, steps=20, **options) - image).mean()
+    assert away(strength=0.05) < 0.5 * away(strength=1.0)
+    assert away(sampler="ddim", invert=True) < 0.5 * away(sampler="ddim")
 
 
 @pytest.mark.parametrize(

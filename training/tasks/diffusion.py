@@ -74,7 +74,8 @@ def diffusion(
     Samples are noise that was denoised, or made from an image by what is asked for: `image` alone is drawn again from
     the noise level at the share `strength` of the steps (SDEdit, Meng et al. 2022); with a `mask` [H, W], what it marks
     with 1 is painted in; with the option `factor` the means of its squares of `factor` pixels are kept
-    (super-resolution); with `grey` its means over the channels (colourisation).
+    (super-resolution); with `grey` its means over the channels (colourisation). `repeats` of each step make what is kept
+    and what is new fit. With `invert` sampling starts at the image's own noise, found by DDIM's steps backwards.
 
     Args:
       shape: (H, W, C) of what is denoised, as the network sees it.
@@ -230,6 +231,7 @@ def diffusion(
         factor: int = 1,
         grey: bool = False,
         repeats: int = 1,
+        invert: bool = False,
     ):
         """Images of the classes `condition["label"]` where given, in `steps` steps, guided by the weight `guidance`."""
         if not 1 <= steps <= len(full.t):
@@ -268,7 +270,9 @@ def diffusion(
                 }[edits[0]]()
                 chosen = samplers.edited(chosen, merge, image, repeats)
             few = few.until(max(1, round(strength * steps)))
-            if not edits or strength < 1:
+            if invert:
+                initial = samplers.encode(lambda x, level: outputs(x, level)[0], few, image)
+            elif not edits or strength < 1:
                 level = jax.tree.map(lambda v: jnp.full(len(image), v[-1], image.dtype), few.levels)
                 initial, _ = process.noised(jax.vmap(partial(stream, name="image"))(keys), level, image)
         start = lambda x, level: outputs(x, level)[0]
@@ -304,6 +308,7 @@ def diffusion(
                 "factor": 1,
                 "grey": False,
                 "repeats": 1,
+                "invert": False,
             },
         ),
         views=(views.image(), views.label()),
