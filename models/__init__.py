@@ -93,6 +93,7 @@ MODELS: dict[str, str | tuple[str, dict]] = {
     "cyclegan_discriminator": "models.generative.cyclegan:Discriminator",
     "dit": "models.generative.dit:DiT",
     "uvit": "models.generative.uvit:UViT",
+    "ncsnpp": "models.generative.ncsnpp:NCSNpp",
     "random_filters": "models.generative.random_filters:RandomFilters",
     "pixels": "models.pixels:Pixels",
     "made": "models.generative.made:MADE",

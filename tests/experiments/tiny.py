@@ -129,6 +129,7 @@ NETWORKS: dict[str, Callable[[Mapping[str, Any]], dict[str, Any]]] = {
     "semantic_fpn": lambda fields: dict(pyramid=4, width=4, groups=2),
     "dit": lambda fields: dict(variant="S", width=8, depth=1, heads=2),
     "uvit": lambda fields: dict(variant="S", width=8, depth=3, heads=2),
+    "ncsnpp": lambda fields: dict(width=8, multipliers=(1, 1), blocks=1, attention=(4,)),
 }
 
 # task -> what its numbers cost nothing with.

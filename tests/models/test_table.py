@@ -129,6 +129,7 @@ SMALL = {
     "segformer": dict(widths=(4, 4, 10, 8), depths=(1, 1, 1, 1), decoder=4),
     "dit": dict(width=8, depth=1, heads=2),
     "uvit": dict(width=8, depth=3, heads=2),
+    "ncsnpp": dict(width=8, multipliers=(1, 2), blocks=1),
 }
 INPUTS = {
     "alexnet": [(1, 67, 67, 3)],
@@ -152,6 +153,7 @@ INPUTS = {
     "cvae": [(1, 28, 28, 1), (1, 28, 28, 1)],
     "dit": [(1, 32, 32, 3), (1,)],
     "uvit": [(1, 32, 32, 3), (1,)],
+    "ncsnpp": [(1, 32, 32, 3), (1,)],
 }
 
 

@@ -74,8 +74,8 @@ def diffusion(
     Samples are noise that was denoised, or made from an image by what is asked for: `image` alone is drawn again from
     the noise level at the share `strength` of the steps (SDEdit, Meng et al. 2022); with a `mask` [H, W], what it marks
     with 1 is painted in; with the option `factor` the means of its squares of `factor` pixels are kept
-    (super-resolution); with `grey` its means over the channels (colourisation). `repeats` of each step make what is kept
-    and what is new fit. With `invert` sampling starts at the image's own noise, found by DDIM's steps backwards.
+    (super-resolution); with `grey` its means over the channels (colourisation). `repeats` of each step make what is
+    kept and what is new fit. With `invert` sampling starts at the image's own noise, by DDIM's steps backwards.
 
     Args:
       shape: (H, W, C) of what is denoised, as the network sees it.
