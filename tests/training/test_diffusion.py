@@ -462,6 +462,7 @@ def test_bad_requests_are_one_clear_line(condition, options, message):
         (dict(spacing="karas"), "did you mean 'karras'"),
         (dict(spacing="karras", schedule="rectified_flow", target="flow"), "ends with some of the image"),
         (dict(weighting="min-snr"), "did you mean 'min_snr'"),
+        (dict(sampler="reverse_sde", schedule="rectified_flow", target="flow"), "needs a drift, which is infinite"),
         (dict(guidance=2.0), "not conditional, so nothing guides it"),
         (dict(steps=10, sampling_steps=11), "task.sampling_steps=11 is not between 1 and the 10 steps of training"),
         (dict(bound_terms=0), "task.bound_terms=0"),

@@ -110,6 +110,7 @@ def diffusion(
     predicted = choose(process.TARGETS, "task.target", target)
     weight = choose(process.WEIGHTINGS, "task.weighting", weighting)
     check(samplers.SAMPLERS, "task.sampler", sampler)
+    _check_sde(sampler, full)
     check(process.SPACINGS, "task.spacing", spacing)
     check(process.VARIANCES, "task.variance", variance)
     full.respaced(1, spacing)  # refuses a spacing that the schedule cannot have
@@ -238,6 +239,7 @@ def diffusion(
             raise TrainingError(f"{steps} sampling steps are not between 1 and the {len(full.t)} of training")
         _check_guidance(guidance, drop_label, conditional)
         chosen = choose(samplers.SAMPLERS, "sampler", sampler)(given)
+        _check_sde(sampler, full)
         label = sample_labels(model, condition)
         few = full.respaced(steps, spacing)
 
@@ -342,6 +344,13 @@ def _mask(mask, shape, dtype):
         sides = "×".join(map(str, mask.shape[1:3]))
         raise TrainingError(f"the mask is of {sides} pixels, the image of {shape[0]}×{shape[1]}")
     return (mask != 0).astype(dtype)
+
+
+def _check_sde(sampler, schedule):
+    if sampler == "reverse_sde" and not schedule.mean[-1]:
+        raise TrainingError(
+            "sampler='reverse_sde' needs a drift, which is infinite where only noise is left: 'ancestral' or 'euler'"
+        )
 
 
 def _check_guidance(guidance, drop_label, conditional):
