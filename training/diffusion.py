@@ -343,7 +343,7 @@ def posterior_mean(start, x, move: Move):
     return weighted / move.noise**2
 
 
-# What variance p(x_t' | x_t) may have: β, β̃, or between them as the network says.
+# What variance p(x_t' | x_t) may have: β, β̃, or between them, as the network predicts.
 VARIANCES = ("large", "small", "learned")
 
 

@@ -52,7 +52,7 @@ class UViTBlock(nn.Module):
 
 
 class UViT(nn.Module):
-    """Tokens of time, class and patches, `depth` blocks of which the first half is joined to the last, a convolution.
+    """Tokens of time, class and patches, `depth` blocks with the first half joined to the last, a convolution.
 
     The variant sets the three fields below it, unless they are given. A conditional one has one label more than
     classes: `null` means "any" and replaces a missing label.

@@ -45,7 +45,7 @@ def test_fewer_steps():
 
 
 @pytest.mark.parametrize("target", process.TARGETS)
-def test_targets_know_each_other(target):
+def test_targets_give_x_0_and_noise_and_move_by_their_slope(target):
     start, noise = np.random.default_rng(0).normal(size=(2, 5))
     target_of, start_of, slope, _ = process.TARGETS[target]
     for alpha_bar in (0.999, 0.5, 0.01):

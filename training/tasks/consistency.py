@@ -148,7 +148,7 @@ def consistency(
 
 
 def skips(sigma, smallest: float):
-    """c_skip, c_out and c_in, of which f(x, `smallest`) = x: Song et al. 2023, appendix C."""
+    """c_skip, c_out and c_in, with which f(x, `smallest`) = x: Song et al. 2023, appendix C."""
     total = jnp.sqrt(sigma**2 + DATA_STD**2)
     away = sigma - smallest
     return DATA_STD**2 / (away**2 + DATA_STD**2), DATA_STD * away / total, 1 / total
