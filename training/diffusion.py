@@ -255,6 +255,17 @@ def diffuse(start, noise, a, s):
     return a * start + s * noise
 
 
+def scales_of(level: Level, x) -> tuple:
+    """a and s of levels [B], [B, 1, ...] like x [B, ...]."""
+    return tuple(v.reshape(-1, *[1] * (x.ndim - 1)) for v in (level.mean, level.noise))
+
+
+def noised(keys: jax.Array, level: Level, start: jax.Array) -> tuple:
+    """(x_t, ε) of examples x_0 [B, ...] at their levels [B], each with its own key of `keys` [B]."""
+    noise = jax.vmap(lambda key: jax.random.normal(key, start.shape[1:], start.dtype))(keys)
+    return diffuse(start, noise, *scales_of(level, start)), noise
+
+
 def noise_of(x, start, a, s):
     """ε, which turned x_0 into x_t."""
     return (x - a * start) / s
@@ -332,14 +343,15 @@ def posterior_mean(start, x, move: Move):
     return weighted / move.noise**2
 
 
-# What variance p(x_t' | x_t) may have: β, β̃, or between them as the network says.
+# What variance p(x_t' | x_t) may have: β, β̃, or between them, as the network predicts.
 VARIANCES = ("large", "small", "learned")
 
 
 def log_variances(schedule: Schedule) -> tuple[np.ndarray, np.ndarray]:
     """log β̃ and log β [S]. β̃ of the first step would be 0 and is that of the second, as in the authors' code."""
     small = schedule.posterior_variance
-    return np.log(np.append(small[1:2], small[1:])), np.log(schedule.moves.variance)
+    with np.errstate(divide="ignore"):  # of a single step
+        return np.log(np.append(small[min(1, len(small) - 1)], small[1:])), np.log(schedule.moves.variance)
 
 
 def mixed(mixture, small, large):

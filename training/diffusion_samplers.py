@@ -68,12 +68,13 @@ def sample(
       initial: x_t [B, *shape] at the last step of the schedule; None: noise of the prior.
       denoise, learned: of Context.
     """
-    normal = lambda key: jax.random.normal(key, shape)
+    fold = jax.vmap(jax.random.fold_in, (0, None))
 
     def draw(number, part=0):
-        own = jax.vmap(jax.random.fold_in, (0, None))(keys, number)
-        inner = own if isinstance(part, int) and part == 0 else jax.vmap(jax.random.fold_in, (0, None))(own, part)
-        return jax.vmap(normal)(inner)
+        own = fold(keys, number)
+        if not (isinstance(part, int) and part == 0):  # part 0 has the key of the step itself
+            own = fold(own, part)
+        return jax.vmap(lambda key: jax.random.normal(key, shape))(own)
 
     def body(carry, move):
         x, memory = carry

@@ -1,6 +1,8 @@
 """The U-Net of denoising diffusion, which predicts the noise in a noisy image (Ho et al. 2020).
 
-Ho, Jain, Abbeel, "Denoising Diffusion Probabilistic Models", NeurIPS 2020, appendix B and the authors' code.
+Ho, Jain, Abbeel, "Denoising Diffusion Probabilistic Models", NeurIPS 2020, appendix B and the authors' code. The fields
+`heads`, `scale_shift` and `outputs` make the network of Nichol & Dhariwal, "Improved Denoising Diffusion Probabilistic
+Models", ICML 2021, but for its waves of time.
 """
 
 from functools import partial
@@ -39,6 +41,7 @@ class ResBlock(nn.Module):
     features: int
     dropout_rate: float
     groups: int
+    scale_shift: bool
     dtype: Any
     param_dtype: Any
 
@@ -50,8 +53,14 @@ class ResBlock(nn.Module):
         conv = partial(nn.Conv, self.features, **types)
 
         y = conv((3, 3), kernel_init=uniform, name="conv1")(nn.swish(norm(name="norm1")(x)))
-        y += nn.Dense(self.features, kernel_init=uniform, name="time", **types)(nn.swish(time))[:, None, None]
-        y = Dropout(self.dropout_rate)(nn.swish(norm(name="norm2")(y)), train)
+        numbers = self.features * (1 + self.scale_shift)
+        time = nn.Dense(numbers, kernel_init=uniform, name="time", **types)(nn.swish(time))[:, None, None]
+        if self.scale_shift:
+            scale, shift = jnp.split(time, 2, -1)
+            y = norm(name="norm2")(y) * (1 + scale) + shift
+        else:
+            y = norm(name="norm2")(y + time)
+        y = Dropout(self.dropout_rate)(nn.swish(y), train)
         y = conv((3, 3), kernel_init=zeros, name="conv2")(y)
         if x.shape[-1] != self.features:
             x = conv((1, 1), kernel_init=uniform, name="shortcut")(x)
@@ -59,9 +68,10 @@ class ResBlock(nn.Module):
 
 
 class AttentionBlock(nn.Module):
-    """x + attention(norm(x)) over all pixels, with one head; the identity at initialisation."""
+    """x + attention(norm(x)) over all pixels; the identity at initialisation."""
 
     groups: int
+    heads: int
     dtype: Any
     param_dtype: Any
 
@@ -71,7 +81,7 @@ class AttentionBlock(nn.Module):
         types = dict(dtype=self.dtype, param_dtype=self.param_dtype)
         y = group_norm(self.groups, **types)(name="norm")(x)
         y = y.reshape(x.shape[0], -1, x.shape[-1])
-        y = SelfAttention(1, kernel_init=uniform, out_init=zeros, name="attention", **types)(y)
+        y = SelfAttention(self.heads, kernel_init=uniform, out_init=zeros, name="attention", **types)(y)
         return x + y.reshape(x.shape)
 
 
@@ -90,6 +100,9 @@ class DDPMUNet(nn.Module):
     attention: tuple[int, ...] = (16,)  # the resolutions whose every block is followed by attention
     dropout_rate: float = 0.1
     groups: int = 32  # of the normalisations; divides every width
+    heads: int = 1  # of the attention
+    scale_shift: bool = False  # the time scales and shifts the second normalisation of a block, instead of being added
+    outputs: int = 1  # for each channel of the image; 2: with the mixture of a learned variance
     conditional: bool = False
     remat: bool = False  # compute each block again in the backward pass instead of keeping it
     num_classes: int = 10  # read when conditional
@@ -107,7 +120,7 @@ class DDPMUNet(nn.Module):
 
     @nn.compact
     def __call__(self, x, time, train: bool, label=None):
-        """x: [B, H, W, C], H and W multiples of 2^(levels - 1); time: [B]; label: [B] int -> [B, H, W, C]."""
+        """x: [B, H, W, C], H and W multiples of 2^(levels - 1); time: [B]; label: [B] int -> [B, H, W, outputs·C]."""
         channels, scale = x.shape[-1], 2 ** (len(self.multipliers) - 1)
         if x.shape[1] % scale or x.shape[2] % scale:
             raise ModelError(f"{x.shape[1]}×{x.shape[2]} cannot be halved {len(self.multipliers) - 1} times")
@@ -117,8 +130,9 @@ class DDPMUNet(nn.Module):
         dense = partial(nn.Dense, 4 * self.width, kernel_init=uniform, **types)
         conv = partial(nn.Conv, kernel_size=(3, 3), kernel_init=uniform, **types)
         Block = nn.remat(ResBlock, static_argnums=(3,)) if self.remat else ResBlock
-        block = partial(Block, dropout_rate=self.dropout_rate, groups=self.groups, **types)
-        attention = partial(AttentionBlock, self.groups, **types)
+        fields = dict(dropout_rate=self.dropout_rate, groups=self.groups, scale_shift=self.scale_shift)
+        block = partial(Block, **fields, **types)
+        attention = partial(AttentionBlock, self.groups, self.heads, **types)
 
         t = dense(name="time1")(time_embedding(time, self.width))
         t = dense(name="time2")(nn.swish(t))
@@ -154,7 +168,7 @@ class DDPMUNet(nn.Module):
                 x = conv(x.shape[-1], name=f"upsample{level}")(x)
 
         x = nn.swish(group_norm(self.groups, **types)(name="norm_out")(x))
-        x = conv(channels, kernel_init=zeros, name="conv_out")(x)
+        x = conv(channels * self.outputs, kernel_init=zeros, name="conv_out")(x)
         return exact(x)
 
 

@@ -134,6 +134,9 @@ NETWORKS: dict[str, Callable[[Mapping[str, Any]], dict[str, Any]]] = {
     "residual_unet": lambda fields: dict(width=2, depth=2),
     "transunet": lambda fields: dict(width=8, depth=1, heads=2, mlp=8, grid=2, bridge=4, decoder=(4, 4, 4)),
     "semantic_fpn": lambda fields: dict(pyramid=4, width=4, groups=2),
+    "dit": lambda fields: dict(variant="S", width=8, depth=1, heads=2),
+    "uvit": lambda fields: dict(variant="S", width=8, depth=3, heads=2),
+    "ncsnpp": lambda fields: dict(width=8, multipliers=(1, 1), blocks=1, attention=(4,)),
 }
 
 # task -> what its numbers cost nothing with.
@@ -142,6 +145,7 @@ TASKS: dict[str, dict[str, Any]] = {
     "autoregressive": {},
     "classification": {},
     "compound_segmentation": {},
+    "consistency": {},
     "captioning": {},
     "cvae": dict(quadrants=1, importance_samples=2),
     "detection": dict(max_detections=10),
@@ -149,6 +153,7 @@ TASKS: dict[str, dict[str, Any]] = {
     "flow": {},
     "gan": {},
     "mae": {},
+    "mean_flow": {},
     "metric_learning": {},
     "restoration": {},
     "segmentation": {},
@@ -338,11 +343,15 @@ def programs(folder: pathlib.Path) -> dict[str, list[str]]:
 def program(page: ConfigDict) -> str:
     """What the compiled program of a page depends on: pages of one text share it.
 
-    The augmentation, the schedule and the optimizer's options are left out: they have tests of their own.
+    The augmentation, the schedule and the optimizer's options are left out: they have tests of their own. So have the
+    processes of diffusion and their samplers.
     """
     sections = {key: value for key, value in canonical(page).items() if key not in ("paper", "track")}
     sections["data"] = {k: v for k, v in sections["data"].items() if k not in ("augment", *ROLES)}
     del sections["schedule"]
+    if sections["task"]["name"] == "diffusion":
+        of_process = ("schedule", "target", "sampler", "spacing", "sampling_steps")
+        sections["task"] = {k: v for k, v in sections["task"].items() if k not in of_process}
     optimizer = sections["optimizer"]
     sections["optimizer"] = [part["name"] for part in ([optimizer] if "name" in optimizer else optimizer.values())]
     return repr(_without_numbers(sections))

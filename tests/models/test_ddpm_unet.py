@@ -15,6 +15,7 @@ from tests.models.parity import abstract, assert_parity, filled, quickly
 
 TINY = DDPMUNet(width=8, multipliers=(1, 2), blocks=1, attention=(4,), dropout_rate=0.0, groups=4)
 PAPER_256 = {"multipliers": (1, 1, 2, 2, 4, 4)}
+IMPROVED = {"blocks": 3, "attention": (16, 8), "heads": 4, "scale_shift": True, "outputs": 2}
 
 
 @pytest.mark.parametrize(
@@ -23,6 +24,8 @@ PAPER_256 = {"multipliers": (1, 1, 2, 2, 4, 4)}
         ({}, 32, 35_746_307),
         ({"conditional": True, "num_classes": 10}, 32, 35_746_307 + 11 * 512),
         (PAPER_256, 256, 113_673_219),
+        (IMPROVED, 32, 52_546_438),
+        (IMPROVED | {"multipliers": (1, 2, 3, 4)}, 64, 121_063_942),
     ],
 )
 def test_parameters(fields, size, parameters):
@@ -36,15 +39,22 @@ def test_multiply_adds():
     assert count_macs(partial(model.apply, train=False), like, *inputs) == pytest.approx(6.222e9, rel=1e-3)
 
 
-def test_diffusers_parity():
-    model = DDPMUNet(width=32, attention=(8,), groups=16, conditional=True)
+@pytest.mark.parametrize(
+    ("file", "fields"),
+    [
+        ("ddpm_unet", {}),
+        ("iddpm_unet", dict(multipliers=(1, 2), blocks=1, heads=4, scale_shift=True, outputs=2)),
+    ],
+)
+def test_diffusers_parity(file, fields):
+    model = DDPMUNet(width=32, attention=(8,), groups=16, conditional=True, **fields)
     images, time, label = seeded_images(2, 16, 16, 3), jnp.array([3, 700]), jnp.array([4, model.null])
 
     def forward(variables):
         return model.apply(variables, images, time, train=False, label=label), {}
 
     like = abstract(model, images, time, train=False)
-    assert_parity("ddpm_unet", forward, like, PORTS["diffusers"])
+    assert_parity(file, forward, like, PORTS["diffusers"])
 
 
 def test_a_missing_label_is_any_label():

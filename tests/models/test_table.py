@@ -132,6 +132,9 @@ SMALL = {
     ),
     "segformer": dict(widths=(4, 4, 10, 8), depths=(1, 1, 1, 1), decoder=4),
     "lora": dict(backbone=ViT(width=24, depth=1, heads=3, mlp=48, patch=8, num_classes=0)),
+    "dit": dict(width=8, depth=1, heads=2),
+    "uvit": dict(width=8, depth=3, heads=2),
+    "ncsnpp": dict(width=8, multipliers=(1, 2), blocks=1),
 }
 INPUTS = {
     "alexnet": [(1, 67, 67, 3)],
@@ -154,6 +157,9 @@ INPUTS = {
     "glow": [(1, 28, 28, 1)],
     "mae": [(1, 32, 32, 3), (1, 16)],
     "cvae": [(1, 28, 28, 1), (1, 28, 28, 1)],
+    "dit": [(1, 32, 32, 3), (1,)],
+    "uvit": [(1, 32, 32, 3), (1,)],
+    "ncsnpp": [(1, 32, 32, 3), (1,)],
 }
 
 
@@ -265,7 +271,7 @@ def test_networks_that_read_an_image_alone_give_their_maps_without_a_head(name, 
 
 def test_cropping_and_adaptable_networks_are_those(name, network):
     assert isinstance(network, Cropping) == (name == "unet")
-    assert isinstance(network, Adaptable) == (name == "vit")
+    assert isinstance(network, Adaptable) == (name in ("vit", "uvit"))
     if isinstance(network, Cropping):
         assert network.sides(32) == (32, 32)
         into, out = network.clone(padding="valid").sides(388)

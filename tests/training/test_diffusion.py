@@ -45,7 +45,7 @@ def test_fewer_steps():
 
 
 @pytest.mark.parametrize("target", process.TARGETS)
-def test_targets_know_each_other(target):
+def test_targets_give_x_0_and_noise_and_move_by_their_slope(target):
     start, noise = np.random.default_rng(0).normal(size=(2, 5))
     target_of, start_of, slope, _ = process.TARGETS[target]
     for alpha_bar in (0.999, 0.5, 0.01):
@@ -387,9 +387,22 @@ def test_learned_variance_is_between_the_fixed_ones():
         np.testing.assert_allclose(found, process.bound_term(start, estimate, x, index, schedule, variance), rtol=1e-4)
 
 
-@pytest.mark.parametrize("schedule", ["edm", "rectified_flow", "variance_exploding", "ncsn"])
-def test_every_process_trains_predicts_and_samples(schedule):
-    task, params, stats = make(schedule=schedule, target="preconditioned", sampler="heun", flow_steps=5)
+@pytest.mark.parametrize(
+    ("schedule", "keys"),
+    {
+        "linear": {},
+        "cosine": dict(target="velocity", sampler="unipc"),
+        "variance_preserving": dict(sampler="dpm_solver"),
+        "sub_variance_preserving": dict(sampler="ddim", spacing="linspace"),
+        "variance_exploding": dict(sampler="predictor_corrector", spacing="karras"),
+        "edm": dict(target="preconditioned", sampler="heun", spacing="karras", churn=2.0),
+        "rectified_flow": dict(target="flow", sampler="euler", spacing="trailing"),
+        "ncsn": dict(sampler="langevin", weighting="min_snr"),
+        "scaled_linear": dict(sampler="reverse_sde"),
+    }.items(),
+)
+def test_every_process_trains_predicts_and_samples(schedule, keys):
+    task, params, stats = make(schedule=schedule, flow_steps=5, **keys)
     value, weight, _ = task.loss("model", params, stats, BATCH, jax.random.key(0), {}, {"task": {"drop_label": 0.1}})
     assert 0.01 < value / weight < 5
     outputs = jax.jit(lambda batch: task.predict(params, stats, batch, jax.random.key(0), {}))(BATCH)
@@ -412,8 +425,9 @@ def test_images_are_edited():
     assert np.abs(painted[:, :2] - image[:, :2]).max() > 0.1
     low = lambda x: np.reshape(x, (6, 2, 2, 2, 2)).mean((2, 4))
     np.testing.assert_allclose(low(draw(condition, factor=2)), low(image), atol=1e-5)
-    away = [np.abs(draw(condition, steps=20, strength=strength) - image).mean() for strength in (0.05, 1.0)]
-    assert away[0] < 0.5 * away[1]
+    away = lambda **options: np.abs(draw(condition, steps=20, **options) - image).mean()
+    assert away(strength=0.05) < 0.5 * away(strength=1.0)
+    assert away(sampler="ddim", invert=True) < 0.5 * away(sampler="ddim")
 
 
 @pytest.mark.parametrize(
@@ -448,6 +462,7 @@ def test_bad_requests_are_one_clear_line(condition, options, message):
         (dict(spacing="karas"), "did you mean 'karras'"),
         (dict(spacing="karras", schedule="rectified_flow", target="flow"), "ends with some of the image"),
         (dict(weighting="min-snr"), "did you mean 'min_snr'"),
+        (dict(sampler="reverse_sde", schedule="rectified_flow", target="flow"), "needs a drift, which is infinite"),
         (dict(guidance=2.0), "not conditional, so nothing guides it"),
         (dict(steps=10, sampling_steps=11), "task.sampling_steps=11 is not between 1 and the 10 steps of training"),
         (dict(bound_terms=0), "task.bound_terms=0"),

@@ -209,8 +209,8 @@ def test_encoding_and_decoding_meet_as_steps_grow(float64):
     np.testing.assert_allclose(noise.std(0), 1, atol=0.3)
 
 
-def test_what_is_known_of_an_image_is_kept_and_the_rest_follows():
-    """For two dependent numbers, of which one is given, the other has the conditional mean."""
+def test_inpainting_keeps_its_part_and_the_rest_follows():
+    """Of two dependent numbers one is given: the other has the conditional mean."""
     covariance = np.array([[0.25, 0.2], [0.2, 0.25]])
     values, vectors = np.linalg.eigh(covariance)
 
@@ -235,7 +235,7 @@ def test_what_is_known_of_an_image_is_kept_and_the_rest_follows():
     assert abs(often - 0.48) < abs(once - 0.48)
 
 
-def test_super_resolution_and_colourisation_keep_what_they_know():
+def test_super_resolution_and_colourisation_keep_their_means():
     x, known = np.random.default_rng(0).normal(size=(2, 3, 4, 4, 3))
     low = samplers.low_frequencies(2)(x, known)
     blocks = lambda x: x.reshape(3, 2, 2, 2, 2, 3).mean((2, 4))

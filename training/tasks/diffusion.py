@@ -74,7 +74,8 @@ def diffusion(
     Samples are noise that was denoised, or made from an image by what is asked for: `image` alone is drawn again from
     the noise level at the share `strength` of the steps (SDEdit, Meng et al. 2022); with a `mask` [H, W], what it marks
     with 1 is painted in; with the option `factor` the means of its squares of `factor` pixels are kept
-    (super-resolution); with `grey` its means over the channels (colourisation).
+    (super-resolution); with `grey` its means over the channels (colourisation). `repeats` of each step make what is
+    kept and what is new fit. With `invert` sampling starts at the image's own noise, by DDIM's steps backwards.
 
     Args:
       shape: (H, W, C) of what is denoised, as the network sees it.
@@ -109,6 +110,7 @@ def diffusion(
     predicted = choose(process.TARGETS, "task.target", target)
     weight = choose(process.WEIGHTINGS, "task.weighting", weighting)
     check(samplers.SAMPLERS, "task.sampler", sampler)
+    _check_sde(sampler, full)
     check(process.SPACINGS, "task.spacing", spacing)
     check(process.VARIANCES, "task.variance", variance)
     full.respaced(1, spacing)  # refuses a spacing that the schedule cannot have
@@ -136,7 +138,7 @@ def diffusion(
         """The network's output [B, H, W, 1 or 2 times C], not in training; a label where it is conditional."""
         label = {"label": label} if conditional else {}
         variables = {"params": params["model"], **stats["model"]}
-        return model.apply(variables, predicted.read(x, *_scales(level, x)), level.told, train=False, **label)
+        return model.apply(variables, predicted.read(x, *process.scales_of(level, x)), level.told, train=False, **label)
 
     def labels(batch):
         """Labels for a conditional network; the null label where an example has none."""
@@ -144,7 +146,7 @@ def diffusion(
 
     def start_of(output, x, level):
         """(x_0, the mixture of the variance or nothing) of the network's output."""
-        return predicted.start(output[..., :channels], x, *_scales(level, x)), output[..., channels:]
+        return predicted.start(output[..., :channels], x, *process.scales_of(level, x)), output[..., channels:]
 
     def init(key, batch):
         image, time = batch["image"][:1], jnp.zeros(1)
@@ -162,13 +164,13 @@ def diffusion(
     def loss(player, params, stats, batch, key, frozen, hyper):
         start, keys = batch["image"], lambda name: example_keys(stream(key, name), batch)
         index, level = full.draw(keys("step"), start.dtype)
-        x, noise = noised(keys("noise"), level, start)
+        x, noise = process.noised(keys("noise"), level, start)
         label = {}
         if conditional:
             share = hyper["task"]["drop_label"]
             drop = jax.vmap(lambda key: jax.random.bernoulli(key, share))(keys("drop"))
             label = {"label": jnp.where(drop, model.null, labels(batch))}
-        network, scales = trained(networks, hyper)["model"], _scales(level, x)
+        network, scales = trained(networks, hyper)["model"], process.scales_of(level, x)
         inputs = predicted.read(x, *scales), level.told
         output, moved = apply_in_training(network, params["model"], stats["model"], key, batch, *inputs, **label)
         values = per_example(squared_error(output[..., :channels], predicted.of(start, noise, *scales)))
@@ -189,9 +191,11 @@ def diffusion(
             low, high = number * steps // bound_terms, (number + 1) * steps // bound_terms
             index = jax.vmap(lambda key: jax.random.randint(stream(key, "step"), (), low, high))(own)
             level = process.picked(full.levels, index, start.dtype)
-            x, noise = noised(jax.vmap(partial(stream, name="noise"))(own), level, start)
+            x, noise = process.noised(jax.vmap(partial(stream, name="noise"))(own), level, start)
             output = evaluate(params, stats, x, level, label)
-            simple = per_example(squared_error(output[..., :channels], predicted.of(start, noise, *_scales(level, x))))
+            simple = per_example(
+                squared_error(output[..., :channels], predicted.of(start, noise, *process.scales_of(level, x)))
+            )
             if not clip:
                 return simple, jnp.zeros_like(simple)
             estimate, mixture = start_of(output, x, level)
@@ -228,12 +232,14 @@ def diffusion(
         factor: int = 1,
         grey: bool = False,
         repeats: int = 1,
+        invert: bool = False,
     ):
         """Images of the classes `condition["label"]` where given, in `steps` steps, guided by the weight `guidance`."""
         if not 1 <= steps <= len(full.t):
             raise TrainingError(f"{steps} sampling steps are not between 1 and the {len(full.t)} of training")
         _check_guidance(guidance, drop_label, conditional)
         chosen = choose(samplers.SAMPLERS, "sampler", sampler)(given)
+        _check_sde(sampler, full)
         label = sample_labels(model, condition)
         few = full.respaced(steps, spacing)
 
@@ -266,9 +272,11 @@ def diffusion(
                 }[edits[0]]()
                 chosen = samplers.edited(chosen, merge, image, repeats)
             few = few.until(max(1, round(strength * steps)))
-            if not edits or strength < 1:
+            if invert:
+                initial = samplers.encode(lambda x, level: outputs(x, level)[0], few, image)
+            elif not edits or strength < 1:
                 level = jax.tree.map(lambda v: jnp.full(len(image), v[-1], image.dtype), few.levels)
-                initial, _ = noised(jax.vmap(partial(stream, name="image"))(keys), level, image)
+                initial, _ = process.noised(jax.vmap(partial(stream, name="image"))(keys), level, image)
         start = lambda x, level: outputs(x, level)[0]
         return {"image": samplers.sample(start, chosen, few, keys, shape, initial=initial, learned=outputs)}
 
@@ -302,16 +310,11 @@ def diffusion(
                 "factor": 1,
                 "grey": False,
                 "repeats": 1,
+                "invert": False,
             },
         ),
         views=(views.image(), views.label()),
     )
-
-
-def noised(keys: jax.Array, level: process.Level, start: jax.Array) -> tuple:
-    """(x_t, ε) of examples x_0 [B, ...] at their levels [B], each with its own key of `keys` [B]."""
-    noise = jax.vmap(lambda key: jax.random.normal(key, start.shape[1:], start.dtype))(keys)
-    return process.diffuse(start, noise, *_scales(level, start)), noise
 
 
 def guided(evaluate, x, level, label, weight, model) -> jax.Array:
@@ -329,11 +332,6 @@ def guided(evaluate, x, level, label, weight, model) -> jax.Array:
     return jnp.concatenate([guided[..., : x.shape[-1]], conditional[..., x.shape[-1] :]], -1)
 
 
-def _scales(level, x):
-    """a and s of levels [B], [B, 1, ...] like x."""
-    return tuple(v.reshape(-1, *[1] * (x.ndim - 1)) for v in (level.mean, level.noise))
-
-
 def _of_all(level, x):
     """The level [] of all examples x [B, ...], [B]."""
     return jax.tree.map(lambda v: jnp.full(len(x), v, x.dtype), level)
@@ -346,6 +344,13 @@ def _mask(mask, shape, dtype):
         sides = "×".join(map(str, mask.shape[1:3]))
         raise TrainingError(f"the mask is of {sides} pixels, the image of {shape[0]}×{shape[1]}")
     return (mask != 0).astype(dtype)
+
+
+def _check_sde(sampler, schedule):
+    if sampler == "reverse_sde" and not schedule.mean[-1]:
+        raise TrainingError(
+            "sampler='reverse_sde' needs a drift, which is infinite where only noise is left: 'ancestral' or 'euler'"
+        )
 
 
 def _check_guidance(guidance, drop_label, conditional):

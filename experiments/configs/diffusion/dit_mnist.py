@@ -1,0 +1,41 @@
+"""A small DiT on MNIST, beside the U-Net of diffusion_mnist:v at equal compute. Peebles & Xie 2023.
+
+    fovea reproduce dit_mnist
+
+44 million multiply-adds for an image of 28×28, where the U-Net has 48; process, data, steps and judge are the same.
+"""
+
+from experiments.pages import page
+
+
+def get_config():
+    return page(
+        paper=dict(
+            title="Scalable Diffusion Models with Transformers",
+            year=2023,
+            metric="test/recognised",
+            note="beside diffusion_mnist:v at equal compute; no published figure",
+        ),
+        model=dict(name="dit", variant="S", width=64, depth=3, heads=4, patch=2, conditional=True),
+        task=dict(
+            name="diffusion",
+            schedule="cosine",
+            target="velocity",
+            sampler="ddim",
+            sampling_steps=50,
+            guidance=1.5,
+        ),
+        data=dict(name="tfds:mnist", train="train[:58000]", validation="train[58000:]", scale="symmetric"),
+        optimizer=dict(name="adam", clip_norm=1.0),
+        schedule=dict(name="cosine", peak=2e-3, warmup_steps=200),
+        train=dict(
+            batch_size=64,
+            steps=4_000,
+            ema=0.999,
+            log_every=100,
+            evaluate_every=1_000,
+            checkpoint_every=500,
+            judge="runs/lenet5_mnist/seed0",
+            judge_samples=2_000,
+        ),
+    )
