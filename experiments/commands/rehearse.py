@@ -162,9 +162,13 @@ def _print(row: Row, where: Place) -> None:
     print(f"  {'peak':24} {row['peak'] / 2**20:12,.2f} MiB {_fitting(row, where)}")
     macs = sum(row["compiled_macs"].values())
     print(f"multiply-adds              {macs:,} a call and device{_types(row['compiled_macs'])}")
-    if row["macs"] and macs > 1.05 * row["macs"]:
-        share = f"{macs / row['macs']:.2f} of the mathematics"
-        print(f"{'':26} {share}: products are computed more than once (remat, sharding)")
+    if row["macs"] and not 0.95 < macs / row["macs"] < 1.05:
+        why = (
+            "computed twice: remat, sharding"
+            if macs > row["macs"]
+            else "with padding, and what XLA computes elementwise"
+        )
+        print(f"{'':26} by the mathematics {row['macs']:,.0f} ({why})")
     for name, one in row["collectives"].items():
         print(f"{name:26} {one['count']:,} a call, {one['bytes'] / MB:,.2f} MB of each device")
     if not row["collectives"]:
