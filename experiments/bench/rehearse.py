@@ -35,7 +35,7 @@ PAGES: dict[str, list[tuple[str, str]]] = {
     "resnet50_imagenet": [],
     "ddpm_cifar10": [],
 }
-# At batch sizes at which the step and not the process has most of the memory. The convolutions of the CPU's runtime take
+# At batch sizes at which the step has most of the memory of the process. The convolutions of the CPU's runtime take
 # scratch of their own, which XLA does not plan: a fifth of ResNet-20 and of U-Net.
 MEASURED: dict[str, list[tuple[str, str]]] = {
     "mlp_digits": [("train.batch_size", "32768"), ("model.hidden", "(512,512)")],

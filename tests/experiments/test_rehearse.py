@@ -425,6 +425,14 @@ def test_samples_and_evaluation_compile_too(h100):
     assert np.isfinite(check(h100, "mlp_digits", program="evaluate")["images_per_s_at_most"])
 
 
+def test_remat_is_suggested_where_it_makes_a_page_fit(fovea):
+    needs("gpu")
+    small = {"data.name": "digits", "model.depth": 4, "train.batch_size": 2048}
+    found = fovea("rehearse", "--config", "vit_fashion_mnist_small", "--on", "h100:1", "--memory", "0.25", **small)
+    assert found.code == 0 and "does not fit" in found.out
+    assert found.out.rstrip().endswith("it fits with --config.model.remat=true")
+
+
 def test_xla_counts_the_products_that_we_count(v5e):
     """Where products are most of what a step computes."""
     large = [("model.hidden", "(2048,2048)"), ("train.batch_size", "1024")]
