@@ -137,12 +137,13 @@ def _largest(options, where: Place, changes, compiler, alone: bool) -> Iterator[
 
 def _suggested(options, where: Place, compiler) -> Iterator[Row]:
     """The alternatives of a page that does not fit, up to the first one that does."""
-    from experiments.rehearse.search import suggestions
+    from experiments.rehearse.search import BATCH, suggestions
 
     for changes in suggestions(options.page, where):
         row = _rehearsed(options, where, changes, compiler)
         yield row
-        if row["fits"]:
+        fixed = sum(size for kind, size in row.get("sizes", {}).items() if kind != "batch")
+        if row["fits"] or (BATCH in dict(changes) and fixed > row["limit"]):  # a smaller batch leaves that as it is
             return
 
 
@@ -153,7 +154,7 @@ def _print(row: Row, where: Place) -> None:
         print(f"does not compile: {row['reason']}")
         return
     if "memory" not in row:
-        print(f"does not fit: XLA needs {row['peak'] / GIB:,.2f} GiB of {row['exceeds'] / GIB:,.2f} GiB")
+        print(f"does not fit: XLA needs at least {row['peak'] / GIB:,.2f} GiB of {row['exceeds'] / GIB:,.2f} GiB")
         return
     print(f"compiles, in {row['seconds']:.0f} s")
     for name, size in memory_by_kind(row).items():

@@ -92,17 +92,21 @@ def measured(compiled, where, gathered: int = 0) -> dict[str, Any]:
 
 
 _UNITS = {"": 1, "K": 2**10, "M": 2**20, "G": 2**30, "T": 2**40}
+_SIZE = r"([\d.]+)([KMGT]?)"
+# How a TPU's compiler says that a program does not fit: the whole of it, of what the chip has.
+_REFUSALS = (
+    rf"Used {_SIZE} of {_SIZE} hbm",
+    rf"memory required for [\w ]+\({_SIZE}\) exceeds available HBM \({_SIZE}\)",
+)
 
 
 def refusal(text: str) -> dict[str, Any]:
-    """XLA's reason; where it is a lack of memory also the `peak` that the program would have.
-
-    A TPU's compiler refuses what does not fit: "Used 25.18G of 15.75G hbm".
-    """
-    used = re.search(r"Used ([\d.]+)([KMGT]?) of ([\d.]+)([KMGT]?) hbm", text)
-    if used:
-        return {"peak": int(float(used[1]) * _UNITS[used[2]]), "exceeds": int(float(used[3]) * _UNITS[used[4]])}
-    return {"reason": one_line(text)[:300]}
+    """XLA's reason; where it is a lack of memory, the `peak` that the program needs at least and what it `exceeds`."""
+    found = next(filter(None, (re.search(pattern, text) for pattern in _REFUSALS)), None)
+    if found is None:
+        return {"reason": one_line(text)[:300]}
+    size = lambda number, unit: int(float(number) * _UNITS[unit])
+    return {"peak": size(*found.groups()[:2]), "exceeds": size(*found.groups()[2:])}
 
 
 if __name__ == "__main__":

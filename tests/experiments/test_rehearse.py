@@ -25,6 +25,7 @@ from experiments.rehearse.picture import memory_picture
 from experiments.rehearse.programs import Rehearsal
 from experiments.rehearse.search import alternatives, largest_batch, suggestions
 from experiments.rehearse.verdict import memory_by_kind, verdict
+from experiments.rehearse.worker import refusal
 from models.counting import count_macs
 
 
@@ -173,6 +174,22 @@ def test_convolutions_of_a_compiled_program_have_the_multiply_adds_of_the_jaxpr(
     found = read(jax.jit(convolve).lower(x, kernel).compile().as_text(), 1)
     assert sum(found.macs.values()) == count_macs(convolve, x, kernel)
     assert (sum(found.valid_macs.values()) < sum(found.macs.values())) == (padding == "SAME")
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "RESOURCE_EXHAUSTED: Ran out of memory in memory space hbm. Used 25.50G of 15.75G hbm. Exceeded by 9.75G.",
+        "RESOURCE_EXHAUSTED: E1000: Ran out of memory on HBM, the total memory required for HLO temporaries (25.50G)"
+        " exceeds available HBM (15.75G). HLO module: jit_f.",
+    ],
+)
+def test_a_lack_of_memory_is_read_off_the_compilers_refusal(text):
+    found = refusal(text)
+    assert found == {"peak": int(25.5 * 2**30), "exceeds": int(15.75 * 2**30)}
+    assert verdict(found, place("tpu:v5e:2x4"))["fits"] is False
+    other = verdict(refusal("INTERNAL: no tile sizes\nfor this"), place("h100"))
+    assert other["fits"] is None and other["reason"] == "INTERNAL: no tile sizes\\nfor this"
 
 
 # Bounds.
@@ -431,6 +448,12 @@ def test_remat_is_suggested_where_it_makes_a_page_fit(fovea):
     found = fovea("rehearse", "--config", "vit_fashion_mnist_small", "--on", "h100:1", "--memory", "0.25", **small)
     assert found.code == 0 and "does not fit" in found.out
     assert found.out.rstrip().endswith("it fits with --config.model.remat=true")
+
+
+def test_what_a_tpu_refuses_says_how_much_it_needs(fovea):
+    needs("tpu")
+    found = fovea("rehearse", "--config", "mlp_digits", "--on", "tpu:v5e:1x1", **{"model.hidden": "(40000,40000)"})
+    assert "does not fit: XLA needs at least 23.92 GiB of 15.75 GiB" in found.out
 
 
 def test_xla_counts_the_products_that_we_count(v5e):
