@@ -42,6 +42,8 @@ def run(options: argparse.Namespace) -> int:
     from experiments.rehearse.search import alternatives, named
 
     where = place(options.on, options.memory)
+    if options.largest_batch and options.also:
+        raise PageError("--largest-batch searches with the train step alone: leave --also out")
     tried = alternatives(options.tries)
     for changes in tried:  # a misspelt key is an error before the first program is compiled
         _page(options, changes)

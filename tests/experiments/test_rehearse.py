@@ -161,6 +161,20 @@ ENTRY %main (x: f32[4,8]) -> (f32[4,8]) {
     assert endless.endless == 1 and endless.macs == {"f32": 4 * 16 * 8}
 
 
+def test_traffic_is_what_kernels_read_and_write_in_the_devices_memory():
+    """Not what lies on the chip, a cache may keep, or an asynchronous copy names a second time."""
+    text = """  %x = f32[1000]{0} parameter(0)
+  %s = (f32[1000]{0:T(8)S(1)}, f32[1000]{0}, u32[]{:S(2)}) copy-start(%x)
+  %d = f32[1000]{0:T(8)S(1)} copy-done(%s)
+  %n = f32[1000]{0:T(8)S(1)} negate(%d)
+  %y = f32[1000]{0} add(%n, %x)
+  ROOT %z = f32[10]{0} slice(%y), slice={[0:10]}"""
+    copied, added, sliced = 4000, 8000, 80
+    assert program(text).traffic == copied + added + sliced
+    cached = read(f"HloModule m\n\nENTRY %main () -> f32[] {{\n{text}\n}}\n", 1, cache=3000)
+    assert cached.traffic == 1000 + 2 * 1000 + 40
+
+
 @pytest.mark.parametrize("padding", ["SAME", "VALID"])
 @pytest.mark.parametrize(("stride", "dilation", "groups"), [(1, 1, 1), (2, 1, 1), (1, 2, 1), (1, 1, 4)])
 def test_convolutions_of_a_compiled_program_have_the_multiply_adds_of_the_jaxpr(padding, stride, dilation, groups):
