@@ -11,6 +11,7 @@ import json
 import os
 import re
 import sys
+import threading
 import time
 from typing import Any
 
@@ -24,6 +25,7 @@ from training.errors import TrainingError
 
 
 def main() -> None:
+    threading.Thread(target=_end_with, args=(os.getppid(),), daemon=True).start()
     out = os.fdopen(os.dup(1), "w", buffering=1)
     os.dup2(2, 1)  # what libraries print is not an answer
     tell = lambda **fields: print(json.dumps(fields), file=out)
@@ -32,6 +34,13 @@ def main() -> None:
             tell(result=answer(json.loads(line), lambda stage: tell(stage=stage)))
         except (PageError, DataError, ModelError, TrainingError) as error:
             tell(error=one_line(str(error)))
+
+
+def _end_with(parent: int) -> None:
+    """Ends this process once its parent has ended: a compilation would go on for minutes, for nobody."""
+    while os.getppid() == parent:
+        time.sleep(1)
+    os._exit(1)
 
 
 def answer(asked: dict[str, Any], tell) -> dict[str, Any]:

@@ -288,6 +288,7 @@ def test_the_arguments_are_those_of_a_run(kind, monkeypatch):
         ("mlp_digits", []),
         ("unet_scenes", [("data.resident", "no")]),
         ("wgan_gp_gaussians:small", []),
+        ("cyclegan_tinted_digits", []),
     ):
         config = override(load(page), [("devices.kind", kind), *overrides])
         parts = Parts(config)
