@@ -5,7 +5,7 @@ import json
 import pathlib
 from collections.abc import Iterator
 
-from rich.table import Table
+from rich.table import Column, Table
 
 from experiments.commands.page import add_config
 from experiments.commands.values import choices, output
@@ -62,7 +62,7 @@ def run(options: argparse.Namespace) -> int:
                 found.append(row)
                 _write(options, where, found)
     if options.tries or options.largest_batch or len(found) > 1 + len(options.also):
-        _tabulate(found, named)
+        _tabulate(found)
     trained = [row for row in found if row["program"] == "train"]
     if trained[0]["fits"] is False and len(trained) > 1 and trained[-1]["fits"] and not options.tries:
         print(f"it fits with {named(trained[-1]['changes'])}")
@@ -211,21 +211,22 @@ def _time(seconds: float) -> str:
     return f"{seconds / 1e-6:,.3g} µs"
 
 
-def _tabulate(found: list[Row], named) -> None:
-    table = Table(
-        "alternative", "program", "fits", "peak, GiB", "temporaries", "collectives", "MB", "step ≥", "images/s ≤"
-    )
+def _tabulate(found: list[Row]) -> None:
+    """A row for each program; a column for each key that differs."""
+    keys = list(dict.fromkeys(key for row in found for key, _ in row["changes"]))
+    measures = ("program", "fits", "peak, GiB", "temporaries", "collectives", "MB", "step ≥", "images/s ≤")
+    table = Table(*(Column(name, overflow="fold") for name in (*keys, *measures)))
     for row in found:
-        known = "memory" in row
+        known, changes = "memory" in row, dict(row["changes"])
         collectives = ", ".join(f"{one['count']} {name}" for name, one in row.get("collectives", {}).items())
         table.add_row(
-            named(row["changes"]),
+            *(changes.get(key, "") for key in keys),
             row["program"],
-            {True: "yes", False: "no", None: row.get("reason", "")[:60]}[row["fits"]],
-            f"{row['peak'] / GIB:,.2f}" if "peak" in row else "",
-            f"{row['memory']['temporaries'] / GIB:,.2f}" if known else "",
+            {True: "yes", False: "no", None: row.get("reason", "")}[row["fits"]],
+            f"{row['peak'] / GIB:,.3g}" if "peak" in row else "",
+            f"{row['memory']['temporaries'] / GIB:,.3g}" if known else "",
             collectives if known else "",
-            f"{sum(x['bytes'] for x in row['collectives'].values()) / MB:,.1f}" if known else "",
+            f"{sum(x['bytes'] for x in row['collectives'].values()) / MB:,.3g}" if known else "",
             _time(row["seconds_at_least"]) if "bound" in row else "",
             f"{row['images_per_s_at_most']:,.0f}" if "bound" in row else "",
         )
