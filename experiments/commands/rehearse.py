@@ -3,9 +3,9 @@
 import argparse
 import json
 import pathlib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
-from rich.table import Column, Table
+from rich.table import Table
 
 from experiments.commands.page import add_config
 from experiments.commands.values import choices, output
@@ -62,7 +62,7 @@ def run(options: argparse.Namespace) -> int:
                 found.append(row)
                 _write(options, where, found)
     if options.tries or options.largest_batch or len(found) > 1 + len(options.also):
-        _tabulate(found)
+        _tabulate(found, named)
     trained = [row for row in found if row["program"] == "train"]
     if trained[0]["fits"] is False and len(trained) > 1 and trained[-1]["fits"] and not options.tries:
         print(f"it fits with {named(trained[-1]['changes'])}")
@@ -212,17 +212,17 @@ def _time(seconds: float) -> str:
 
 
 def _tabulate(found: list[Row]) -> None:
-    """A row for each program; a column for each key that differs."""
+    """A row for each program; a column for each key that differs; below, why a program does not compile."""
     keys = list(dict.fromkeys(key for row in found for key, _ in row["changes"]))
-    measures = ("program", "fits", "peak, GiB", "temporaries", "collectives", "MB", "step ≥", "images/s ≤")
-    table = Table(*(Column(name, overflow="fold") for name in (*keys, *measures)))
+    measures = ("program", "fits", "GiB", "temporaries", "collectives", "MB", "step ≥", "images/s ≤")
+    table = Table(*keys, *measures)
     for row in found:
         known, changes = "memory" in row, dict(row["changes"])
         collectives = ", ".join(f"{one['count']} {name}" for name, one in row.get("collectives", {}).items())
         table.add_row(
             *(changes.get(key, "") for key in keys),
             row["program"],
-            {True: "yes", False: "no", None: row.get("reason", "")}[row["fits"]],
+            {True: "yes", False: "no", None: "–"}[row["fits"]],
             f"{row['peak'] / GIB:,.3g}" if "peak" in row else "",
             f"{row['memory']['temporaries'] / GIB:,.3g}" if known else "",
             collectives if known else "",
@@ -231,6 +231,9 @@ def _tabulate(found: list[Row]) -> None:
             f"{row['images_per_s_at_most']:,.0f}" if "bound" in row else "",
         )
     show(table)
+    for row in found:
+        if row["fits"] is None:
+            print(f"{named(row['changes'])}: {row['reason']}")
 
 
 def _write(options, where: Place, found: list[Row]) -> None:
