@@ -3,14 +3,17 @@
 import argparse
 import json
 import pathlib
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 
 from rich.table import Table
 
 from experiments.commands.page import add_config
 from experiments.commands.values import choices, output
 from experiments.errors import EXIT_FAILED, PageError, near
+from experiments.pages.overrides import override
+from experiments.rehearse.compiler import Compiler
 from experiments.rehearse.devices import EXAMPLES, GIB, KINDS, Place, place
+from experiments.rehearse.search import BATCH, alternatives, largest_batch, named, suggestions
 from experiments.rehearse.verdict import Row, memory_by_kind, verdict
 from experiments.terminal import drawing, progress, say, show
 
@@ -38,15 +41,12 @@ def arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(options: argparse.Namespace) -> int:
     """Prints what was found; the exit code is 1 where nothing fits."""
-    from experiments.rehearse.compiler import Compiler
-    from experiments.rehearse.search import alternatives, named
-
     where = place(options.on, options.memory)
     if options.largest_batch and options.also:
         raise PageError("--largest-batch searches with the train step alone: leave --also out")
     tried = alternatives(options.tries)
     for changes in tried:  # a misspelt key is an error before the first program is compiled
-        _page(options, changes)
+        override(options.page, changes)
     found: list[Row] = []
     with Compiler(where) as compiler:
         for changes in tried:
@@ -62,7 +62,7 @@ def run(options: argparse.Namespace) -> int:
                 found.append(row)
                 _write(options, where, found)
     if options.tries or options.largest_batch or len(found) > 1 + len(options.also):
-        _tabulate(found, named)
+        _tabulate(found)
     trained = [row for row in found if row["program"] == "train"]
     if trained[0]["fits"] is False and len(trained) > 1 and trained[-1]["fits"] and not options.tries:
         print(f"it fits with {named(trained[-1]['changes'])}")
@@ -91,12 +91,6 @@ def gibibytes(text: str) -> int:
     return found
 
 
-def _page(options, changes):
-    from experiments.pages.overrides import override
-
-    return override(options.page, changes)
-
-
 def _programs(options, where: Place, changes, compiler, alone: bool) -> Iterator[Row]:
     """The train step and the other programs asked for."""
     for program in ("train", *options.also):
@@ -105,8 +99,6 @@ def _programs(options, where: Place, changes, compiler, alone: bool) -> Iterator
 
 def _rehearsed(options, where: Place, changes, compiler, program="train", alone=False) -> Row:
     """A row. A page that cannot be is an error where it is `alone`, and else a row with the reason."""
-    from experiments.rehearse.search import named
-
     what = f"{program}, {named(changes)}" if changes else program
     with progress(what) as tell:
         try:
@@ -119,28 +111,18 @@ def _rehearsed(options, where: Place, changes, compiler, program="train", alone=
 
 
 def _largest(options, where: Place, changes, compiler, alone: bool) -> Iterator[Row]:
-    from experiments.rehearse.search import BATCH, largest_batch
-
-    page = _page(options, changes)
-
-    def rehearse(size: int) -> Row:
-        row = _rehearsed(options, where, (*changes, (BATCH, str(size))), compiler, alone=True)
-        rows.append(row)
-        return row
-
-    rows: list[Row] = []
-    most = largest_batch(where.count * page.train.accumulate, page.train.batch_size, rehearse)
+    """The train step at the largest batch that fits, or at the smallest where none does."""
+    train = override(options.page, changes).train
+    rehearse = lambda size: _rehearsed(options, where, (*changes, (BATCH, str(size))), compiler, alone=True)
+    most = largest_batch(where.count * train.accumulate, train.batch_size, rehearse)
     end = f"{most.exceeds} does not" if most.exceeds else "larger ones were not tried"
-    say(
-        f"the largest batch that fits: {most.size} ({end})" if most.size else f"not even a batch of {most.exceeds} fits"
-    )
+    found = f"the largest batch that fits: {most.size} ({end})"
+    say(found if most.size else f"not even a batch of {most.exceeds} fits")
     yield {**most.row, "largest_batch": most.size}
 
 
 def _suggested(options, where: Place, compiler) -> Iterator[Row]:
     """The alternatives of a page that does not fit, up to the first one that does."""
-    from experiments.rehearse.search import BATCH, suggestions
-
     for changes in suggestions(options.page, where):
         row = _rehearsed(options, where, changes, compiler)
         yield row
@@ -240,7 +222,6 @@ def _write(options, where: Place, found: list[Row]) -> None:
     """After every row: a program may take minutes."""
     if not options.out:
         return
-    from experiments.rehearse.search import named
 
     out = pathlib.Path(options.out)
     what = {"page": options.config, "given": dict(options.overrides), "on": where.text, "device": where.kind.name}
