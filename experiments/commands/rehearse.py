@@ -147,13 +147,10 @@ def _print(row: Row, where: Place) -> None:
     print(f"  {'peak':24} {row['peak'] / 2**20:12,.2f} MiB {_fitting(row, where)}")
     macs = sum(row["compiled_macs"].values())
     print(f"multiply-adds              {macs:,} a call and device{_types(row['compiled_macs'])}")
-    if row["macs"] and not 0.95 < macs / row["macs"] < 1.05:
-        why = (
-            "computed twice: remat, sharding"
-            if macs > row["macs"]
-            else "with padding, and what XLA computes elementwise"
-        )
-        print(f"{'':26} by the mathematics {row['macs']:,.0f} ({why})")
+    if row["macs"] and macs > 1.05 * row["macs"]:
+        print(f"{'':26} of {row['macs']:,.0f} by the mathematics: some are computed twice (remat, sharding)")
+    elif row["macs"] and macs < 0.95 * row["macs"]:
+        print(f"{'':26} of {row['macs']:,.0f} traced, with padding of gradients and what XLA computes elementwise")
     for name, one in row["collectives"].items():
         print(f"{name:26} {one['count']:,} a call, {one['bytes'] / MB:,.2f} MB of each device")
     if not row["collectives"]:

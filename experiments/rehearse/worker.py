@@ -13,6 +13,7 @@ import re
 import sys
 import threading
 import time
+from collections.abc import Mapping
 from typing import Any
 
 from data.errors import DataError, one_line
@@ -61,16 +62,15 @@ def answer(asked: dict[str, Any], tell) -> dict[str, Any]:
         compiled = lowered.compile()
     except Exception as error:  # of XLA: its status is all that it says
         return {**common, **refusal(str(error)), "seconds": time.perf_counter() - began}
-    gathered = program.sizes.get("resident data", 0)
-    return {**common, **measured(compiled, where, gathered), "seconds": time.perf_counter() - began}
+    return {**common, **measured(compiled, where, program.sizes), "seconds": time.perf_counter() - began}
 
 
-def measured(compiled, where, gathered: int = 0) -> dict[str, Any]:
+def measured(compiled, where, sizes: Mapping[str, int]) -> dict[str, Any]:
     """What a compiled program takes on each device, and what it does in one call.
 
-    gathered: bytes of arguments of which a call reads a few rows.
+    sizes: kind -> bytes of what a run holds for the program on each device.
 
-    memory: bytes of arguments, results that do not take the place of an argument, temporaries and code.
+    memory: bytes of what a run holds for it, results that do not take the place of an argument, temporaries and code.
     peak: their sum.
     xla_flops: as XLA counts them, where it does.
     """
@@ -79,12 +79,15 @@ def measured(compiled, where, gathered: int = 0) -> dict[str, Any]:
 
     stats = compiled.memory_analysis()
     memory = {
-        "arguments": stats.argument_size_in_bytes,
+        # XLA pads arrays to the tiles of a TPU, and leaves out what the program does not read, which a run holds too.
+        "arguments": max(stats.argument_size_in_bytes, sum(sizes.values())),
         "results": max(stats.output_size_in_bytes - stats.alias_size_in_bytes, 0),
         "temporaries": stats.temp_size_in_bytes,
         "code": stats.generated_code_size_in_bytes,
     }
     program = read(compiled.as_text(), where.count, where.kind.cache)
+    gathered = sizes.get("resident data", 0)  # of which a call reads a few rows
+    whole = max(stats.argument_size_in_bytes - gathered, 0) + stats.output_size_in_bytes
     cost = compiled.cost_analysis() or {}
     return {
         "memory": memory,
@@ -96,7 +99,7 @@ def measured(compiled, where, gathered: int = 0) -> dict[str, Any]:
         "collectives": program.by_kind(),
         "kernels": program.kernels,
         "not_counted": {**program.unknown, **({"loops of unknown length": program.endless} if program.endless else {})},
-        "bounds": bounds(program, stats.argument_size_in_bytes + stats.output_size_in_bytes - gathered, where),
+        "bounds": bounds(program, whole, where),
     }
 
 
