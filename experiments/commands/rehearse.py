@@ -10,7 +10,10 @@ from rich.table import Table
 from experiments.commands.page import add_config
 from experiments.commands.values import choices, output
 from experiments.errors import EXIT_FAILED, PageError, near
+from experiments.pages.overrides import override
+from experiments.rehearse.compiler import Compiler
 from experiments.rehearse.devices import EXAMPLES, GIB, KINDS, Place, place
+from experiments.rehearse.search import BATCH, alternatives, largest_batch, named, suggestions
 from experiments.rehearse.verdict import Row, memory_by_kind, verdict
 from experiments.terminal import drawing, progress, say, show
 
@@ -38,13 +41,12 @@ def arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(options: argparse.Namespace) -> int:
     """Prints what was found; the exit code is 1 where nothing fits."""
-    from experiments.rehearse.compiler import Compiler
-    from experiments.rehearse.search import alternatives, named
-
     where = place(options.on, options.memory)
+    if options.largest_batch and options.also:
+        raise PageError("--largest-batch searches with the train step alone: leave --also out")
     tried = alternatives(options.tries)
     for changes in tried:  # a misspelt key is an error before the first program is compiled
-        _page(options, changes)
+        override(options.page, changes)
     found: list[Row] = []
     with Compiler(where) as compiler:
         for changes in tried:
@@ -60,7 +62,7 @@ def run(options: argparse.Namespace) -> int:
                 found.append(row)
                 _write(options, where, found)
     if options.tries or options.largest_batch or len(found) > 1 + len(options.also):
-        _tabulate(found, named)
+        _tabulate(found)
     trained = [row for row in found if row["program"] == "train"]
     if trained[0]["fits"] is False and len(trained) > 1 and trained[-1]["fits"] and not options.tries:
         print(f"it fits with {named(trained[-1]['changes'])}")
@@ -89,12 +91,6 @@ def gibibytes(text: str) -> int:
     return found
 
 
-def _page(options, changes):
-    from experiments.pages.overrides import override
-
-    return override(options.page, changes)
-
-
 def _programs(options, where: Place, changes, compiler, alone: bool) -> Iterator[Row]:
     """The train step and the other programs asked for."""
     for program in ("train", *options.also):
@@ -103,8 +99,6 @@ def _programs(options, where: Place, changes, compiler, alone: bool) -> Iterator
 
 def _rehearsed(options, where: Place, changes, compiler, program="train", alone=False) -> Row:
     """A row. A page that cannot be is an error where it is `alone`, and else a row with the reason."""
-    from experiments.rehearse.search import named
-
     what = f"{program}, {named(changes)}" if changes else program
     with progress(what) as tell:
         try:
@@ -117,32 +111,23 @@ def _rehearsed(options, where: Place, changes, compiler, program="train", alone=
 
 
 def _largest(options, where: Place, changes, compiler, alone: bool) -> Iterator[Row]:
-    from experiments.rehearse.search import BATCH, largest_batch
-
-    page = _page(options, changes)
-
-    def rehearse(size: int) -> Row:
-        row = _rehearsed(options, where, (*changes, (BATCH, str(size))), compiler, alone=True)
-        rows.append(row)
-        return row
-
-    rows: list[Row] = []
-    most = largest_batch(where.count * page.train.accumulate, page.train.batch_size, rehearse)
+    """The train step at the largest batch that fits, or at the smallest where none does."""
+    train = override(options.page, changes).train
+    rehearse = lambda size: _rehearsed(options, where, (*changes, (BATCH, str(size))), compiler, alone=True)
+    most = largest_batch(where.count * train.accumulate, train.batch_size, rehearse)
     end = f"{most.exceeds} does not" if most.exceeds else "larger ones were not tried"
-    say(
-        f"the largest batch that fits: {most.size} ({end})" if most.size else f"not even a batch of {most.exceeds} fits"
-    )
+    found = f"the largest batch that fits: {most.size} ({end})"
+    say(found if most.size else f"not even a batch of {most.exceeds} fits")
     yield {**most.row, "largest_batch": most.size}
 
 
 def _suggested(options, where: Place, compiler) -> Iterator[Row]:
     """The alternatives of a page that does not fit, up to the first one that does."""
-    from experiments.rehearse.search import suggestions
-
     for changes in suggestions(options.page, where):
         row = _rehearsed(options, where, changes, compiler)
         yield row
-        if row["fits"]:
+        fixed = sum(size for kind, size in row.get("sizes", {}).items() if kind != "batch")
+        if row["fits"] or (BATCH in dict(changes) and fixed > row["limit"]):  # a smaller batch leaves that as it is
             return
 
 
@@ -153,7 +138,7 @@ def _print(row: Row, where: Place) -> None:
         print(f"does not compile: {row['reason']}")
         return
     if "memory" not in row:
-        print(f"does not fit: XLA needs {row['peak'] / GIB:,.2f} GiB of {row['exceeds'] / GIB:,.2f} GiB")
+        print(f"does not fit: XLA needs at least {row['peak'] / GIB:,.2f} GiB of {row['exceeds'] / GIB:,.2f} GiB")
         return
     print(f"compiles, in {row['seconds']:.0f} s")
     for name, size in memory_by_kind(row).items():
@@ -163,8 +148,9 @@ def _print(row: Row, where: Place) -> None:
     macs = sum(row["compiled_macs"].values())
     print(f"multiply-adds              {macs:,} a call and device{_types(row['compiled_macs'])}")
     if row["macs"] and macs > 1.05 * row["macs"]:
-        share = f"{macs / row['macs']:.2f} of the mathematics"
-        print(f"{'':26} {share}: products are computed more than once (remat, sharding)")
+        print(f"{'':26} of {row['macs']:,.0f} by the mathematics: some are computed twice (remat, sharding)")
+    elif row["macs"] and macs < 0.95 * row["macs"]:
+        print(f"{'':26} of {row['macs']:,.0f} traced, with padding of gradients and what XLA computes elementwise")
     for name, one in row["collectives"].items():
         print(f"{name:26} {one['count']:,} a call, {one['bytes'] / MB:,.2f} MB of each device")
     if not row["collectives"]:
@@ -204,32 +190,35 @@ def _time(seconds: float) -> str:
     return f"{seconds / 1e-6:,.3g} µs"
 
 
-def _tabulate(found: list[Row], named) -> None:
-    table = Table(
-        "alternative", "program", "fits", "peak, GiB", "temporaries", "collectives", "MB", "step ≥", "images/s ≤"
-    )
+def _tabulate(found: list[Row]) -> None:
+    """A row for each program; a column for each key that differs; below, why a program does not compile."""
+    keys = list(dict.fromkeys(key for row in found for key, _ in row["changes"]))
+    measures = ("program", "fits", "GiB", "temporaries", "collectives", "MB", "step ≥", "images/s ≤")
+    table = Table(*keys, *measures)
     for row in found:
-        known = "memory" in row
+        known, changes = "memory" in row, dict(row["changes"])
         collectives = ", ".join(f"{one['count']} {name}" for name, one in row.get("collectives", {}).items())
         table.add_row(
-            named(row["changes"]),
+            *(changes.get(key, "") for key in keys),
             row["program"],
-            {True: "yes", False: "no", None: row.get("reason", "")[:60]}[row["fits"]],
-            f"{row['peak'] / GIB:,.2f}" if "peak" in row else "",
-            f"{row['memory']['temporaries'] / GIB:,.2f}" if known else "",
+            {True: "yes", False: "no", None: "–"}[row["fits"]],
+            f"{row['peak'] / GIB:,.3g}" if "peak" in row else "",
+            f"{row['memory']['temporaries'] / GIB:,.3g}" if known else "",
             collectives if known else "",
-            f"{sum(x['bytes'] for x in row['collectives'].values()) / MB:,.1f}" if known else "",
+            f"{sum(x['bytes'] for x in row['collectives'].values()) / MB:,.3g}" if known else "",
             _time(row["seconds_at_least"]) if "bound" in row else "",
             f"{row['images_per_s_at_most']:,.0f}" if "bound" in row else "",
         )
     show(table)
+    for row in found:
+        if row["fits"] is None:
+            print(f"{named(row['changes'])}: {row['reason']}")
 
 
 def _write(options, where: Place, found: list[Row]) -> None:
     """After every row: a program may take minutes."""
     if not options.out:
         return
-    from experiments.rehearse.search import named
 
     out = pathlib.Path(options.out)
     what = {"page": options.config, "given": dict(options.overrides), "on": where.text, "device": where.kind.name}

@@ -63,6 +63,7 @@ def environment(place: Place) -> dict[str, str]:
         "JAX_ENABLE_COMPILATION_CACHE": "false",  # its keys are of devices that are here
         "XLA_FLAGS": flags.strip(),
         "TPU_SKIP_MDS_QUERY": "1",
+        "ALLOW_MULTIPLE_LIBTPU_LOAD": "1",  # no chip is taken that another process could have
         "TF_CPP_MIN_LOG_LEVEL": "2",
     }
 

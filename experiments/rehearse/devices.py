@@ -110,10 +110,11 @@ KINDS = {
         **_GPU,
     ),
     # Google's pages on each version (docs.cloud.google.com/tpu/docs/v5e, …). Half of the bidirectional bandwidth
-    # between chips; a float32 product is one of bfloat16 unless a page asks for more. XLA keeps a 64th of the memory.
+    # between chips; a float32 product is one of bfloat16 unless a page asks for more. Memory: what XLA's compiler has
+    # of each, as it says where a program takes more.
     "v4": Kind(
         name="TPU v4",
-        memory=32 * GIB * 63 // 64,
+        memory=int(30.75 * GIB),
         peaks={"bf16": 275 * TERA, "f32": 275 * TERA},
         bandwidth=1.228e12,
         link=300e9,
@@ -121,7 +122,7 @@ KINDS = {
     ),
     "v5e": Kind(
         name="TPU v5 lite",
-        memory=16 * GIB * 63 // 64,
+        memory=int(15.75 * GIB),
         peaks={"bf16": 197 * TERA, "f32": 197 * TERA, "s8": 393 * TERA},
         bandwidth=0.819e12,
         link=200e9,
@@ -129,7 +130,7 @@ KINDS = {
     ),
     "v5p": Kind(
         name="TPU v5",
-        memory=95 * GIB * 63 // 64,
+        memory=int(95.73 * GIB),
         peaks={"bf16": 459 * TERA, "f32": 459 * TERA, "s8": 918 * TERA},
         bandwidth=2.765e12,
         link=600e9,
@@ -137,7 +138,7 @@ KINDS = {
     ),
     "v6e": Kind(
         name="TPU v6 lite",
-        memory=32 * GIB * 63 // 64,
+        memory=int(31.24 * GIB),
         peaks={"bf16": 918 * TERA, "f32": 918 * TERA, "s8": 1_836 * TERA},
         bandwidth=1.638e12,
         link=400e9,

@@ -221,8 +221,8 @@ class _Reader:
         if operand.op == "constant":
             return 0
         whole = sum(self._beyond_cache(array) for array in operand.results)
-        if one.op in ("dynamic-slice", "slice", "gather") and i == 0:
-            return min(whole, sum(array.bytes for array in one.results))
+        if one.op.removesuffix("-start") in ("dynamic-slice", "slice", "gather") and i == 0:
+            return min(whole, sum(array.bytes for array in _made(one, [operand])))
         if one.op in ("dynamic-update-slice", "scatter") and i == 0:
             return 0
         users = list(_users(body, i))
@@ -233,7 +233,7 @@ class _Reader:
         return whole
 
     def _written(self, one: Instruction, own: dict[str, Instruction], body: dict[str, Instruction]) -> int:
-        whole = sum(self._beyond_cache(array) for array in one.results)
+        whole = sum(self._beyond_cache(array) for array in _made(one, [own[name] for name in one.operands]))
         updates = [x for x in body.values() if x.op == "dynamic-update-slice"]
         if one.op == "dynamic-update-slice":
             return min(whole, sum(array.bytes for array in own[one.operands[1]].results))
@@ -243,6 +243,17 @@ class _Reader:
 
     def _beyond_cache(self, array: Array) -> int:
         return max(array.bytes - self.cache, 0) if array.space == 0 else 0
+
+
+def _made(one: Instruction, operands: Iterable[Instruction]) -> list[Array]:
+    """The results that an instruction writes: not its operands, which it may name too, nor a library's scratch."""
+    if one.op == "custom-call":
+        return list(one.results[:1])
+    found = list(one.results)
+    if one.op.endswith("-start") and one.op != "all-reduce-start":
+        for array in (array for operand in operands for array in operand.results):
+            found.remove(array) if array in found else None
+    return found
 
 
 def _collective(op: str) -> str | None:

@@ -14,7 +14,7 @@ from jax.sharding import AxisType, NamedSharding, PartitionSpec
 from ml_collections import ConfigDict
 
 from data.errors import one_line
-from data.pipeline import EvaluationFeed, Feed
+from data.pipeline import EvaluationFeed, examples, in_order
 from data.source import blank_source
 from experiments.build.parts import Parts
 from experiments.errors import PageError
@@ -152,11 +152,16 @@ class Rehearsal:
         return Lowerable(placed, arguments, {kind: size for kind, size in sizes.items() if size}, images)
 
     def _feed(self, size: int, resident: Mapping[str, Any], evaluates: bool) -> dict[str, jax.ShapeDtypeStruct]:
-        """The shapes of what the host hands over for one batch."""
-        source = blank_source(self.data.info)
-        kind = EvaluationFeed if evaluates else Feed
-        one = kind(source, 1, resident=bool(resident))
-        return {name: jax.ShapeDtypeStruct((size, *x.shape[1:]), x.dtype) for name, x in one[0].items()}
+        """The shapes of what the host hands over for one batch: those of the feeds of data.pipeline."""
+        source, held = blank_source(self.data.info), bool(resident)
+        if evaluates:
+            one = EvaluationFeed(source, 1, resident=held)[0]
+        else:  # whatever the sampler
+            ids = in_order(source, np.arange(1))
+            uses = {f"use{name.removeprefix('id')}": x for name, x in ids.items()}
+            numbers = {name: x.astype(np.int32) for name, x in {**ids, **uses}.items()}
+            one = {**({} if held else examples(source, ids)), **numbers}
+        return {name: jax.ShapeDtypeStruct((size, *x.shape[1:]), x.dtype) for name, x in one.items()}
 
     def _frozen(self, role: str):
         """Shapes: the weights need not be here."""

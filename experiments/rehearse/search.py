@@ -28,7 +28,7 @@ def suggestions(page: ConfigDict, place: Place) -> Iterator[Changes]:
 
     lighter = with_remat(page)
     remat = tuple((key, "true") for key in _switched(page, lighter)) if lighter else ()
-    whole = place.count > 1 and page.devices.fsdp == 1
+    whole = place.per_host > 1 and page.devices.fsdp == 1
     shared = (("devices.kind", "mesh"), ("devices.fsdp", str(place.per_host))) if whole else ()
     tried = list(dict.fromkeys(x for x in (remat, shared, remat + shared) if x))
     yield from tried

@@ -38,12 +38,10 @@ def memory_by_kind(row: Row) -> dict[str, int]:
     if "memory" not in row:
         return {}
     sizes, memory = row["sizes"], row["memory"]
-    # XLA pads arrays to the tiles of a TPU; what a program does not read is not among its arguments.
-    rest = memory["arguments"] - sum(sizes.values())
     return {
         **sizes,
-        "padding of arrays": max(rest, 0),
+        "padding of arrays": memory["arguments"] - sum(sizes.values()),
         "results": memory["results"],
         "code": memory["code"],
-        "temporaries": memory["temporaries"] + min(rest, 0),
+        "temporaries": memory["temporaries"],
     }

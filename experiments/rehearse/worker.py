@@ -11,7 +11,9 @@ import json
 import os
 import re
 import sys
+import threading
 import time
+from collections.abc import Mapping
 from typing import Any
 
 from data.errors import DataError, one_line
@@ -24,6 +26,7 @@ from training.errors import TrainingError
 
 
 def main() -> None:
+    threading.Thread(target=_end_with, args=(os.getppid(),), daemon=True).start()
     out = os.fdopen(os.dup(1), "w", buffering=1)
     os.dup2(2, 1)  # what libraries print is not an answer
     tell = lambda **fields: print(json.dumps(fields), file=out)
@@ -32,6 +35,13 @@ def main() -> None:
             tell(result=answer(json.loads(line), lambda stage: tell(stage=stage)))
         except (PageError, DataError, ModelError, TrainingError) as error:
             tell(error=one_line(str(error)))
+
+
+def _end_with(parent: int) -> None:
+    """Ends this process once its parent has ended: a compilation would go on for minutes, for nobody."""
+    while os.getppid() == parent:
+        time.sleep(1)
+    os._exit(1)
 
 
 def answer(asked: dict[str, Any], tell) -> dict[str, Any]:
@@ -52,16 +62,15 @@ def answer(asked: dict[str, Any], tell) -> dict[str, Any]:
         compiled = lowered.compile()
     except Exception as error:  # of XLA: its status is all that it says
         return {**common, **refusal(str(error)), "seconds": time.perf_counter() - began}
-    gathered = program.sizes.get("resident data", 0)
-    return {**common, **measured(compiled, where, gathered), "seconds": time.perf_counter() - began}
+    return {**common, **measured(compiled, where, program.sizes), "seconds": time.perf_counter() - began}
 
 
-def measured(compiled, where, gathered: int = 0) -> dict[str, Any]:
+def measured(compiled, where, sizes: Mapping[str, int]) -> dict[str, Any]:
     """What a compiled program takes on each device, and what it does in one call.
 
-    gathered: bytes of arguments of which a call reads a few rows.
+    sizes: kind -> bytes of what a run holds for the program on each device.
 
-    memory: bytes of arguments, results that do not take the place of an argument, temporaries and code.
+    memory: bytes of what a run holds for it, results that do not take the place of an argument, temporaries and code.
     peak: their sum.
     xla_flops: as XLA counts them, where it does.
     """
@@ -70,12 +79,15 @@ def measured(compiled, where, gathered: int = 0) -> dict[str, Any]:
 
     stats = compiled.memory_analysis()
     memory = {
-        "arguments": stats.argument_size_in_bytes,
+        # XLA pads arrays to the tiles of a TPU, and leaves out what the program does not read, which a run holds too.
+        "arguments": max(stats.argument_size_in_bytes, sum(sizes.values())),
         "results": max(stats.output_size_in_bytes - stats.alias_size_in_bytes, 0),
         "temporaries": stats.temp_size_in_bytes,
         "code": stats.generated_code_size_in_bytes,
     }
     program = read(compiled.as_text(), where.count, where.kind.cache)
+    gathered = sizes.get("resident data", 0)  # of which a call reads a few rows
+    whole = max(stats.argument_size_in_bytes - gathered, 0) + stats.output_size_in_bytes
     cost = compiled.cost_analysis() or {}
     return {
         "memory": memory,
@@ -87,22 +99,26 @@ def measured(compiled, where, gathered: int = 0) -> dict[str, Any]:
         "collectives": program.by_kind(),
         "kernels": program.kernels,
         "not_counted": {**program.unknown, **({"loops of unknown length": program.endless} if program.endless else {})},
-        "bounds": bounds(program, stats.argument_size_in_bytes + stats.output_size_in_bytes - gathered, where),
+        "bounds": bounds(program, whole, where),
     }
 
 
 _UNITS = {"": 1, "K": 2**10, "M": 2**20, "G": 2**30, "T": 2**40}
+_SIZE = r"([\d.]+)([KMGT]?)"
+# How a TPU's compiler says that a program does not fit: the whole of it, of what the chip has.
+_REFUSALS = (
+    rf"Used {_SIZE} of {_SIZE} hbm",
+    rf"memory required for [\w ]+\({_SIZE}\) exceeds available HBM \({_SIZE}\)",
+)
 
 
 def refusal(text: str) -> dict[str, Any]:
-    """XLA's reason; where it is a lack of memory also the `peak` that the program would have.
-
-    A TPU's compiler refuses what does not fit: "Used 25.18G of 15.75G hbm".
-    """
-    used = re.search(r"Used ([\d.]+)([KMGT]?) of ([\d.]+)([KMGT]?) hbm", text)
-    if used:
-        return {"peak": int(float(used[1]) * _UNITS[used[2]]), "exceeds": int(float(used[3]) * _UNITS[used[4]])}
-    return {"reason": one_line(text)[:300]}
+    """XLA's reason; where it is a lack of memory, the `peak` that the program needs at least and what it `exceeds`."""
+    found = next(filter(None, (re.search(pattern, text) for pattern in _REFUSALS)), None)
+    if found is None:
+        return {"reason": one_line(text)[:300]}
+    size = lambda number, unit: int(float(number) * _UNITS[unit])
+    return {"peak": size(*found.groups()[:2]), "exceeds": size(*found.groups()[2:])}
 
 
 if __name__ == "__main__":
