@@ -103,6 +103,8 @@ MODELS: dict[str, str | tuple[str, dict]] = {
     "autoencoder": "models.generative.autoencoder:Autoencoder",
     "glow": "models.generative.glow:Glow",
     "cvae": "models.generative.cvae:CVAE",
+    "resnet_gan_generator": "models.generative.resnet_gan:Generator",
+    "resnet_gan_discriminator": "models.generative.resnet_gan:Discriminator",
     # metric
     "embedding": "models.metric.embedding:Embedding",
 }

@@ -16,6 +16,7 @@ OPTIMIZERS = {
     "lion": "optax:lion",
     "lbfgs": "optax:lbfgs",
     "muon": "training.muon:muon",
+    "clipped_rmsprop": "training.clipped:clipped_rmsprop",
 }
 
 SCHEDULES = {

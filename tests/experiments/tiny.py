@@ -127,6 +127,12 @@ NETWORKS: dict[str, Callable[[Mapping[str, Any]], dict[str, Any]]] = {
     "residual_unet": lambda fields: dict(width=2, depth=2),
     "transunet": lambda fields: dict(width=8, depth=1, heads=2, mlp=8, grid=2, bridge=4, decoder=(4, 4, 4)),
     "semantic_fpn": lambda fields: dict(pyramid=4, width=4, groups=2),
+    "resnet_gan_generator": lambda fields: dict(
+        width=4, latent=4, blocks=1, attention=(8,) if fields["attention"] else ()
+    ),
+    "resnet_gan_discriminator": lambda fields: dict(
+        width=4, blocks=2, halvings=1, attention=(4,) if fields["attention"] else ()
+    ),
 }
 
 # task -> what its numbers cost nothing with.

@@ -127,6 +127,8 @@ SMALL = {
         backbone=FEATURES, levels=("stage1", "stage2", "stage3"), pyramid=4, width=4, groups=2, num_classes=3
     ),
     "segformer": dict(widths=(4, 4, 10, 8), depths=(1, 1, 1, 1), decoder=4),
+    "resnet_gan_generator": dict(width=8),
+    "resnet_gan_discriminator": dict(width=8),
 }
 INPUTS = {
     "alexnet": [(1, 67, 67, 3)],
@@ -148,6 +150,7 @@ INPUTS = {
     "autoencoder": [(1, 28, 28, 1)],
     "glow": [(1, 28, 28, 1)],
     "cvae": [(1, 28, 28, 1), (1, 28, 28, 1)],
+    "resnet_gan_generator": [(1, 128)],
 }
 
 
@@ -219,7 +222,7 @@ def test_declared_rates_and_no_other_fields_make_a_network_random(network, input
 
 
 def test_generators_have_a_width_of_codes(name, network):
-    of_codes = ("gan_generator", "dcgan_generator", "vae", "vae_conv", "autoencoder", "glow")
+    of_codes = ("gan_generator", "dcgan_generator", "vae", "vae_conv", "autoencoder", "glow", "resnet_gan_generator")
     assert isinstance(network, Generator) == (name in of_codes)
     if isinstance(network, Generator) and not isinstance(network, Codec):
         codes = jnp.zeros((3, network.latent))
