@@ -105,6 +105,8 @@ MODELS: dict[str, str | tuple[str, dict]] = {
     "cvae": "models.generative.cvae:CVAE",
     "resnet_gan_generator": "models.generative.resnet_gan:Generator",
     "resnet_gan_discriminator": "models.generative.resnet_gan:Discriminator",
+    "pix2pix_generator": "models.generative.pix2pix:Generator",
+    "pix2pix_discriminator": "models.generative.pix2pix:Discriminator",
     # metric
     "embedding": "models.metric.embedding:Embedding",
 }

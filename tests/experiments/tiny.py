@@ -133,6 +133,8 @@ NETWORKS: dict[str, Callable[[Mapping[str, Any]], dict[str, Any]]] = {
     "resnet_gan_discriminator": lambda fields: dict(
         width=4, blocks=2, halvings=1, attention=(4,) if fields["attention"] else ()
     ),
+    "pix2pix_generator": lambda fields: dict(width=2, depth=3),
+    "pix2pix_discriminator": lambda fields: dict(width=2, layers=1),
 }
 
 # task -> what its numbers cost nothing with.
@@ -160,6 +162,7 @@ TASKS: dict[str, dict[str, Any]] = {
     "faster_rcnn": dict(max_detections=10, anchors=32, regions=16, candidates=10, proposals=8),
     "detr": dict(max_detections=5),
     "vq": dict(restart=0.1),
+    "pix2pix": {},
 }
 
 # What a network needs of an image: the least side that gives it every stage that the page's images give it.
@@ -241,6 +244,16 @@ def _pairs(page: ConfigDict, argument: str, folder: pathlib.Path) -> dict[str, A
     return dict(name=f"pairs:{root}", size=(), **_splits(page, *map(split, ("train", "validation", "test"))))
 
 
+def _side_by_side(page: ConfigDict, argument: str, folder: pathlib.Path) -> dict[str, Any]:
+    """Files of two noisy images, in splits that are named as the page's."""
+    random, root = np.random.default_rng(0), folder / argument
+    for name in {page.data[role].partition("[")[0] for role in ROLES} - {""}:
+        (root / name).mkdir(parents=True, exist_ok=True)
+        for i in range(TRAIN):
+            Image.fromarray(random.integers(0, 256, (16, 32, 3)).astype(np.uint8)).save(root / name / f"{i:02d}.png")
+    return dict(name=f"side_by_side:{root}", size=(16, 16), **_splits(page, page.data.train, "", page.data.test))
+
+
 # kind of source -> (page, argument, folder to write in) -> keys of `data` that make the page read the stand-in.
 SOURCES: dict[str, Callable[[ConfigDict, str, pathlib.Path], dict[str, Any]]] = {
     "binarized_mnist": _binarized_mnist,
@@ -251,6 +264,7 @@ SOURCES: dict[str, Callable[[ConfigDict, str, pathlib.Path], dict[str, Any]]] = 
     "scenes": _scenes,
     "tfds": _tfds,
     "tinted_digits": _digits,
+    "side_by_side": _side_by_side,
 }
 
 TRAINING = dict(

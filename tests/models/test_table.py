@@ -129,6 +129,8 @@ SMALL = {
     "segformer": dict(widths=(4, 4, 10, 8), depths=(1, 1, 1, 1), decoder=4),
     "resnet_gan_generator": dict(width=8),
     "resnet_gan_discriminator": dict(width=8),
+    "pix2pix_generator": dict(width=2, depth=5),
+    "pix2pix_discriminator": dict(width=2),
 }
 INPUTS = {
     "alexnet": [(1, 67, 67, 3)],

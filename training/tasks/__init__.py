@@ -26,4 +26,5 @@ TASKS = {
     "detr": "training.tasks.detr:detr",
     "vae": "training.tasks.vae:vae",
     "vq": "training.tasks.vq:vq",
+    "pix2pix": "training.tasks.pix2pix:pix2pix",
 }
