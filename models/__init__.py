@@ -107,6 +107,8 @@ MODELS: dict[str, str | tuple[str, dict]] = {
     "resnet_gan_discriminator": "models.generative.resnet_gan:Discriminator",
     "pix2pix_generator": "models.generative.pix2pix:Generator",
     "pix2pix_discriminator": "models.generative.pix2pix:Discriminator",
+    "stylegan2_generator": "models.generative.stylegan2:Generator",
+    "stylegan2_discriminator": "models.generative.stylegan2:Discriminator",
     # metric
     "embedding": "models.metric.embedding:Embedding",
 }

@@ -135,6 +135,8 @@ NETWORKS: dict[str, Callable[[Mapping[str, Any]], dict[str, Any]]] = {
     ),
     "pix2pix_generator": lambda fields: dict(width=2, depth=3),
     "pix2pix_discriminator": lambda fields: dict(width=2, layers=1),
+    "stylegan2_generator": lambda fields: dict(width=2, latent=4, blocks=1, mapping=1),
+    "stylegan2_discriminator": lambda fields: dict(width=2, blocks=1),
 }
 
 # task -> what its numbers cost nothing with.
@@ -163,6 +165,7 @@ TASKS: dict[str, dict[str, Any]] = {
     "detr": dict(max_detections=5),
     "vq": dict(restart=0.1),
     "pix2pix": {},
+    "stylegan": {},
 }
 
 # What a network needs of an image: the least side that gives it every stage that the page's images give it.

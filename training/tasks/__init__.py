@@ -27,4 +27,5 @@ TASKS = {
     "vae": "training.tasks.vae:vae",
     "vq": "training.tasks.vq:vq",
     "pix2pix": "training.tasks.pix2pix:pix2pix",
+    "stylegan": "training.tasks.stylegan:stylegan",
 }
