@@ -17,6 +17,7 @@ SOURCES = {
     "tinted_digits": "data.tinted_digits:tinted_digits",
     "unpaired": "data.unpaired:unpaired",
     "voc": "data.voc:voc",
+    "side_by_side": "data.side_by_side:side_by_side",
 }
 
 SAMPLERS = {

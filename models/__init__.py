@@ -109,6 +109,12 @@ MODELS: dict[str, str | tuple[str, dict]] = {
     "glow": "models.generative.glow:Glow",
     "cvae": "models.generative.cvae:CVAE",
     "mae": "models.generative.mae:MAE",
+    "resnet_gan_generator": "models.generative.resnet_gan:Generator",
+    "resnet_gan_discriminator": "models.generative.resnet_gan:Discriminator",
+    "pix2pix_generator": "models.generative.pix2pix:Generator",
+    "pix2pix_discriminator": "models.generative.pix2pix:Discriminator",
+    "stylegan2_generator": "models.generative.stylegan2:Generator",
+    "stylegan2_discriminator": "models.generative.stylegan2:Discriminator",
     # metric
     "embedding": "models.metric.embedding:Embedding",
     # transfer

@@ -17,6 +17,7 @@ OPTIMIZERS = {
     "lbfgs": "optax:lbfgs",
     "muon": "training.muon:muon",
     "adamw_layerwise": "training.layerwise:adamw_layerwise",
+    "clipped_rmsprop": "training.clipped:clipped_rmsprop",
 }
 
 SCHEDULES = {

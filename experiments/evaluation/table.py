@@ -7,4 +7,5 @@ needs the run; it returns a training.metrics.Metric or an Evaluator.
 MEASURES = {
     "judge": "experiments.evaluation.samples:judge",
     "top_k": "experiments.evaluation.top:top_k",
+    "coverage": "experiments.evaluation.coverage:coverage",
 }

@@ -137,6 +137,16 @@ NETWORKS: dict[str, Callable[[Mapping[str, Any]], dict[str, Any]]] = {
     "dit": lambda fields: dict(variant="S", width=8, depth=1, heads=2),
     "uvit": lambda fields: dict(variant="S", width=8, depth=3, heads=2),
     "ncsnpp": lambda fields: dict(width=8, multipliers=(1, 1), blocks=1, attention=(4,)),
+    "resnet_gan_generator": lambda fields: dict(
+        width=4, latent=4, blocks=1, attention=(8,) if fields["attention"] else ()
+    ),
+    "resnet_gan_discriminator": lambda fields: dict(
+        width=4, blocks=2, halvings=1, attention=(4,) if fields["attention"] else ()
+    ),
+    "pix2pix_generator": lambda fields: dict(width=2, depth=3),
+    "pix2pix_discriminator": lambda fields: dict(width=2, layers=1),
+    "stylegan2_generator": lambda fields: dict(width=2, latent=4, blocks=1, mapping=1),
+    "stylegan2_discriminator": lambda fields: dict(width=2, blocks=1),
 }
 
 # task -> what its numbers cost nothing with.
@@ -170,6 +180,8 @@ TASKS: dict[str, dict[str, Any]] = {
     ),
     "detr": dict(max_detections=5),
     "vq": dict(restart=0.1),
+    "pix2pix": {},
+    "stylegan": {},
 }
 
 # What a network needs of an image: the least side that gives it every stage that the page's images give it.
@@ -256,6 +268,16 @@ def _pairs(page: ConfigDict, argument: str, folder: pathlib.Path) -> dict[str, A
     return dict(name=f"pairs:{root}", size=(), **_splits(page, *map(split, ("train", "validation", "test"))))
 
 
+def _side_by_side(page: ConfigDict, argument: str, folder: pathlib.Path) -> dict[str, Any]:
+    """Files of two noisy images, in splits that are named as the page's."""
+    random, root = np.random.default_rng(0), folder / argument
+    for name in {page.data[role].partition("[")[0] for role in ROLES} - {""}:
+        (root / name).mkdir(parents=True, exist_ok=True)
+        for i in range(TRAIN):
+            Image.fromarray(random.integers(0, 256, (16, 32, 3)).astype(np.uint8)).save(root / name / f"{i:02d}.png")
+    return dict(name=f"side_by_side:{root}", size=(16, 16), **_splits(page, page.data.train, "", page.data.test))
+
+
 # kind of source -> (page, argument, folder to write in) -> keys of `data` that make the page read the stand-in.
 SOURCES: dict[str, Callable[[ConfigDict, str, pathlib.Path], dict[str, Any]]] = {
     "binarized_mnist": _binarized_mnist,
@@ -268,6 +290,7 @@ SOURCES: dict[str, Callable[[ConfigDict, str, pathlib.Path], dict[str, Any]]] = 
     "tfds": _tfds,
     "tinted_digits": _digits,
     "voc": _boxes,
+    "side_by_side": _side_by_side,
 }
 
 TRAINING = dict(

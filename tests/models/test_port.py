@@ -46,6 +46,7 @@ from models.detection import detr, faster_rcnn, fcos, retinanet, ssd
 from models.detection.fpn import FPN
 from models.errors import ModelError
 from models.generative import cyclegan, dcgan, ddpm_unet, igpt
+from models.generative import cyclegan, dcgan, ddpm_unet, pix2pix
 from models.port import Port, Slice, from_torch, to_torch
 from models.restoration import dncnn
 from models.segmentation import deeplab, fcn, segformer, unet
@@ -154,6 +155,9 @@ CASES = {
         [(1, 32, 32, 3)],
     ),
     (deeplab, "torchvision"): (deeplab.DeepLabV3(ATROUS, width=3, auxiliary=0.5), [(1, 32, 32, 3)]),
+    (pix2pix, "junyanz_unet_256"): (pix2pix.Generator(width=2), [(1, 256, 256, 3)]),
+    (pix2pix, "junyanz_unet_128"): (pix2pix.Generator(width=2, depth=7), [(1, 128, 128, 3)]),
+    (pix2pix, "junyanz_basic"): (pix2pix.Discriminator(width=2), [(1, 32, 32, 6)]),
 }
 # The names that the other library gives, where a golden has recorded them.
 GOLDENS = {
@@ -167,6 +171,8 @@ GOLDENS = {
     (dcgan, "examples_generator"): "dcgan_generator",
     (dcgan, "examples_discriminator"): "dcgan_discriminator",
     (ddpm_unet, "diffusers"): "ddpm_unet",
+    (pix2pix, "junyanz_unet_128"): "pix2pix_generator",
+    (pix2pix, "junyanz_basic"): "pix2pix_discriminator",
 }
 
 

@@ -135,6 +135,12 @@ SMALL = {
     "dit": dict(width=8, depth=1, heads=2),
     "uvit": dict(width=8, depth=3, heads=2),
     "ncsnpp": dict(width=8, multipliers=(1, 2), blocks=1),
+    "resnet_gan_generator": dict(width=8),
+    "resnet_gan_discriminator": dict(width=8),
+    "pix2pix_generator": dict(width=2, depth=5),
+    "pix2pix_discriminator": dict(width=2),
+    "stylegan2_generator": dict(width=2, latent=4, mapping=1),
+    "stylegan2_discriminator": dict(width=2),
 }
 INPUTS = {
     "alexnet": [(1, 67, 67, 3)],
@@ -160,6 +166,8 @@ INPUTS = {
     "dit": [(1, 32, 32, 3), (1,)],
     "uvit": [(1, 32, 32, 3), (1,)],
     "ncsnpp": [(1, 32, 32, 3), (1,)],
+    "resnet_gan_generator": [(1, 128)],
+    "stylegan2_generator": [(1, 4)],
 }
 
 
@@ -231,7 +239,16 @@ def test_declared_rates_and_no_other_fields_make_a_network_random(network, input
 
 
 def test_generators_have_a_width_of_codes(name, network):
-    of_codes = ("gan_generator", "dcgan_generator", "vae", "vae_conv", "autoencoder", "glow")
+    of_codes = (
+        "gan_generator",
+        "dcgan_generator",
+        "vae",
+        "vae_conv",
+        "autoencoder",
+        "glow",
+        "resnet_gan_generator",
+        "stylegan2_generator",
+    )
     assert isinstance(network, Generator) == (name in of_codes)
     if isinstance(network, Generator) and not isinstance(network, Codec):
         codes = jnp.zeros((3, network.latent))

@@ -39,6 +39,7 @@ def test_losses():
         "non_saturating": (-np.log(sigmoid(real)) - np.log(1 - sigmoid(fake)), -np.log(sigmoid(fake))),
         "hinge": (np.maximum(0, 1 - real) + np.maximum(0, 1 + fake), -fake),
         "wasserstein": (fake - real, -fake),
+        "least_squares": (((1 - real) ** 2 + fake**2) / 2, (1 - fake) ** 2 / 2),
     }
     for name, (adversary, generator) in LOSSES.items():
         np.testing.assert_allclose(adversary(real, fake), expected[name][0], rtol=1e-5)

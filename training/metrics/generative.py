@@ -68,3 +68,58 @@ def _distances(a, b):
     for start in range(0, len(a), BLOCK):
         rows = a[start : start + BLOCK]
         yield np.maximum((rows**2).sum(1)[:, None] + lengths - 2 * rows @ b.T, 0)
+
+
+def kernel_distance_of_blocks(x: np.ndarray, y: np.ndarray, size: int = 1000) -> tuple[float, float]:
+    """(kernel distance, its standard error): the mean over blocks of `size` rows that share none, so that their
+    estimates are independent; Zaremba et al. 2013, section 2.
+
+    The kernel is that of `kernel_distance`. The standard error is NaN where there are fewer than two blocks.
+    """
+    count = max(min(len(x), len(y)) // size, 1)
+    order = [np.random.default_rng(seed).permutation(len(points)) for seed, points in enumerate((x, y))]
+    blocks = [np.array_split(ids[: count * size], count) for ids in order]
+    values = [kernel_distance(x[i], y[j], 1, min(len(i), len(j))) for i, j in zip(*blocks, strict=True)]
+    error = np.std(values, ddof=1) / len(values) ** 0.5 if len(values) > 1 else np.nan
+    return float(np.mean(values)), float(error)
+
+
+def density_and_coverage(samples: np.ndarray, real: np.ndarray, k: int = 5) -> tuple[float, float]:
+    """How many of the real points' k-neighbourhoods hold a sample, over k; the share of them that hold one.
+
+    Naeem et al. 2020, equation 3: unlike precision and recall, the neighbourhoods are those of the real points alone,
+    so outliers among the samples count for nothing. Of two sets of one distribution the expected density is 1, and the
+    coverage near 1 − 2^−k.
+    """
+    radii = np.concatenate([np.partition(d, k, axis=1)[:, k] for d in _distances(real, real)])
+    inside = [d <= radii for d in _distances(samples, real)]
+    density = sum(block.sum() for block in inside) / (k * len(samples))
+    return float(density), float(np.any([block.any(0) for block in inside], axis=0).mean())
+
+
+def two_sample_accuracy(x: np.ndarray, y: np.ndarray) -> float:
+    """How often a point of either set has its nearest other point in its own set: Lopez-Paz & Oquab 2017, section 4.
+
+    ½ where both sets, of equal size, are of one distribution; 1 where they are apart; below ½ where one repeats the
+    other. Of equal distances the point of the other set counts.
+    """
+    points, own = np.concatenate([x, y]), np.arange(len(x) + len(y)) < len(x)
+    hits, start = 0, 0
+    for d in _distances(points, points):
+        rows = np.arange(start, start + len(d))
+        d[np.arange(len(d)), rows] = np.inf
+        nearest = [np.where(own == side, d, np.inf).min(1) for side in (True, False)]
+        hits += np.where(own[rows], nearest[0] < nearest[1], nearest[1] < nearest[0]).sum()
+        start += len(d)
+    return float(hits / len(points))
+
+
+def inception_score(probabilities: np.ndarray) -> float:
+    """exp of the mean KL(p(y|x) ‖ p(y)) of probabilities [N, K] of classes: Salimans et al. 2016, section 4.
+
+    Only with the probabilities of Inception v3 it is the score that the literature prints.
+    """
+    p = np.asarray(probabilities, np.float64)
+    logs = np.log(np.maximum(p, np.finfo(np.float64).tiny))
+    marginal = np.log(np.maximum(p.mean(0), np.finfo(np.float64).tiny))
+    return float(np.exp((p * (logs - marginal)).sum(1).mean()))

@@ -30,4 +30,6 @@ TASKS = {
     "cornernet": "training.tasks.cornernet:cornernet",
     "vae": "training.tasks.vae:vae",
     "vq": "training.tasks.vq:vq",
+    "pix2pix": "training.tasks.pix2pix:pix2pix",
+    "stylegan": "training.tasks.stylegan:stylegan",
 }

@@ -6,6 +6,7 @@ With r = D(x) for data and f = D(G(z)) for samples, z from a prior, an example c
     non_saturating   softplus(−r) + softplus(f)                 softplus(−f)     Goodfellow et al. 2014
     hinge            max(0, 1 − r) + max(0, 1 + f)              −f               Lim & Ye 2017
     wasserstein      f − r                                      −f               Arjovsky et al. 2017
+    least_squares    ½ (r − 1)² + ½ f²                          ½ (f − 1)²       Mao et al. 2017, eq. 9
 
 and with a gradient penalty the adversary also λ (‖∇D(x̂)‖ − 1)², x̂ = ε x + (1 − ε) G(z), ε uniform and the norm taken
 for each example (Gulrajani et al. 2017, algorithm 1).
@@ -35,6 +36,7 @@ LOSSES = {
     "non_saturating": (lambda r, f: jax.nn.softplus(-r) + jax.nn.softplus(f), lambda f: jax.nn.softplus(-f)),
     "hinge": (lambda r, f: jax.nn.relu(1 - r) + jax.nn.relu(1 + f), lambda f: -f),
     "wasserstein": (lambda r, f: f - r, lambda f: -f),
+    "least_squares": (lambda r, f: ((r - 1) ** 2 + f**2) / 2, lambda f: (f - 1) ** 2 / 2),
 }
 PRIORS = {
     "normal": lambda key, size: jax.random.normal(key, (size,)),
