@@ -45,8 +45,7 @@ from models.classification.mlp import MLP
 from models.detection import detr, faster_rcnn, fcos, retinanet, ssd
 from models.detection.fpn import FPN
 from models.errors import ModelError
-from models.generative import cyclegan, dcgan, ddpm_unet, igpt
-from models.generative import cyclegan, dcgan, ddpm_unet, pix2pix
+from models.generative import cyclegan, dcgan, ddpm_unet, igpt, pix2pix
 from models.port import Port, Slice, from_torch, to_torch
 from models.restoration import dncnn
 from models.segmentation import deeplab, fcn, segformer, unet
