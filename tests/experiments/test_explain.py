@@ -172,7 +172,9 @@ def test_replacing_relu_by_itself_changes_nothing(network, side):
 @pytest.fixture(scope="module")
 def resnet():
     network = CifarResNet(8)
-    variables = network.init(jax.random.key(0), np.zeros((1, 16, 16, 3)), train=False)
+    variables = quickly(lambda key: network.init(key, np.zeros((1, 16, 16, 3), np.float32), train=False))(
+        jax.random.key(0)
+    )
     return functools.partial(network.apply, train=False), variables
 
 
