@@ -47,12 +47,17 @@ def equation_macs(equation) -> int:
 
 
 def conv_macs(equation) -> int:
+    """The smaller of two counts: every tap of every output, and every tap of every input.
+
+    The second is that of a transposed convolution, and of the gradient by the image where there is no padding. Of a
+    dilated image an output meets one pixel in as many taps as the dilation says; the others meet holes.
+    """
     image, kernel = (v.aval for v in equation.invars)
     params = equation.params
     out_axis, in_axis = params["dimension_numbers"].rhs_spec[:2]
-    if prod(params["lhs_dilation"]) > 1:  # a transposed convolution spreads every input over the kernel
-        return image.size * kernel.size // kernel.shape[in_axis] // params["feature_group_count"]
-    return equation.outvars[0].aval.size * kernel.size // kernel.shape[out_axis]
+    of_outputs = equation.outvars[0].aval.size * kernel.size // kernel.shape[out_axis] // prod(params["lhs_dilation"])
+    of_inputs = image.size * kernel.size // kernel.shape[in_axis] // params["feature_group_count"]
+    return min(of_outputs, of_inputs)
 
 
 def jaxprs_in(value) -> list[Jaxpr]:

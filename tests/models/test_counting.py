@@ -1,5 +1,6 @@
 """Multiply-adds by hand."""
 
+import flax.linen as nn
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -36,6 +37,26 @@ def test_transposed_convolution_counts_the_inputs():
         return jax.lax.conv_transpose(x, kernel, (2, 2), "SAME", dimension_numbers=("NHWC", "HWIO", "NHWC"))
 
     assert count_macs(up, jnp.zeros((1, 8, 8, 6)), jnp.zeros((4, 4, 6, 5))) == 64 * 16 * 6 * 5
+
+
+@pytest.mark.parametrize(
+    "layer",
+    [
+        nn.Conv(16, (5, 5), padding="VALID"),
+        nn.Conv(16, (3, 3), strides=2, padding=1),
+        nn.Conv(8, (3, 3), kernel_dilation=2),
+        nn.Conv(6, (3, 3), feature_group_count=6),
+        nn.ConvTranspose(16, (2, 2), strides=(2, 2)),
+        nn.ConvTranspose(16, (4, 4), strides=(2, 2)),
+    ],
+    ids=["valid", "strided", "dilated", "depthwise", "transposed", "transposed, overlapping"],
+)
+def test_the_gradients_of_a_convolution_cost_two_more(layer):
+    """One by the kernel, one by the image, whatever form JAX gives them."""
+    image = jnp.zeros((2, 14, 14, 6))
+    variables = jax.eval_shape(layer.init, jax.random.key(0), image)
+    gradients = jax.grad(lambda variables, image: layer.apply(variables, image).sum(), (0, 1))
+    assert count_macs(gradients, variables, image) == 3 * count_macs(layer.apply, variables, image) > 0
 
 
 def test_batched_products():
