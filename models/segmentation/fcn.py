@@ -45,6 +45,7 @@ class FCN(nn.Module):
     conditions: ClassVar[tuple[str, ...]] = ()
     rates: ClassVar[tuple[str, ...]] = ("dropout_rate",)
 
+    norm: str = "none"  # "batch": before each ReLU of the stages, where nothing is pretrained
     stride: int = 8  # 32: FCN-32s, the last map alone | 16: with pool4 | 8: with pool4 and pool3
     width: int = 64  # channels of the first stage; they double up to eight times as many
     hidden: int = 4096  # channels of fc6 and fc7
@@ -55,6 +56,7 @@ class FCN(nn.Module):
     num_classes: int = 21
     dtype: Any = None
     param_dtype: Any = jnp.float32
+    axis_name: str | None = None
 
     @nn.compact
     def __call__(self, x, train: bool):
@@ -68,6 +70,7 @@ class FCN(nn.Module):
         types = dict(dtype=self.dtype, param_dtype=self.param_dtype)
         he = nn.initializers.variance_scaling(2.0, "fan_out", "normal")
         conv = partial(nn.Conv, kernel_init=he, **types)
+        norm = normalisation(self.norm, train, self.axis_name, **types)
         score = partial(nn.Conv, self.num_classes, (1, 1), kernel_init=nn.initializers.zeros, **types)
         up = partial(TransposedConv, use_bias=False, kernel_init=bilinear_init, **types)
         dropout, (height, width) = Dropout(self.dropout_rate), x.shape[1:3]
@@ -78,7 +81,8 @@ class FCN(nn.Module):
         for stage, count in enumerate(STAGES, 1):
             for i in range(1, count + 1):
                 channels = self.width * min(2 ** (stage - 1), 8)
-                x = nn.relu(conv(channels, (3, 3), padding=1, name=f"conv{stage}_{i}")(x))
+                x = conv(channels, (3, 3), padding=1, name=f"conv{stage}_{i}")(x)
+                x = nn.relu(norm(name=f"norm{stage}_{i}")(x))
             maps[f"stage{stage}"] = x
             pooled[f"pool{stage}"] = x = max_pool_ceil(x, 2, 2)
         x = nn.relu(conv(self.hidden, (7, 7), padding=0 if self.border == 100 else 3, name="fc6")(x))

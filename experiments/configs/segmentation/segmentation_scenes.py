@@ -23,8 +23,8 @@ SIZES = {
     "fcn8s": dict(
         title="Fully Convolutional Networks for Semantic Segmentation",
         year=2015,
-        peak=1e-3,
-        model=dict(name="fcn", width=16, hidden=128, border=1, at_once=False, dropout_rate=0.0),
+        peak=2e-3,
+        model=dict(name="fcn", norm="batch", width=16, hidden=128, border=1, at_once=False, dropout_rate=0.0),
     ),
     "segnet": dict(
         title="SegNet: A Deep Convolutional Encoder-Decoder Architecture for Image Segmentation",
