@@ -106,7 +106,7 @@ NETWORKS: dict[str, Callable[[Mapping[str, Any]], dict[str, Any]]] = {
     "igpt": lambda fields: dict(width=8, depth=1, heads=2),
     # An affine one is that of one hidden layer here: the affine one has a test of its own.
     "autoencoder": lambda fields: dict(hidden=(8,), widths=(2, 3)[: len(fields["widths"])], latent=2),
-    "pixelrnn": lambda fields: dict(width=2, depth=1, first=3, hidden=4),
+    "pixelrnn": lambda fields: dict(variant="diagonal", width=2, depth=1, first=3, hidden=4),
     "mae": lambda fields: dict(
         patch=2, width=8, depth=1, heads=2, mlp=8, decoder_width=8, decoder_depth=1, decoder_heads=2
     ),
