@@ -29,8 +29,8 @@ def log_likelihood(denoise: Callable, schedule: Schedule, x, probe):
 
     def fields(x, level):
         """x_0 and ε at x, and their divergences [B]."""
-        start, along = jax.jvp(lambda x: denoise(x, level), (x,), (probe,))
-        divergence = summed(along * probe)
+        start, back = jax.vjp(lambda x: denoise(x, level), x)
+        divergence = summed(back(probe)[0] * probe)
         noise = noise_of(x, start, level.mean, level.noise)
         return start, noise, divergence, (size - level.mean * divergence) / level.noise
 

@@ -8,6 +8,7 @@ from functools import partial
 from typing import Any, ClassVar
 
 import flax.linen as nn
+import jax
 import jax.numpy as jnp
 
 from models.errors import ModelError
@@ -123,7 +124,9 @@ class DiT(nn.Module):
             label = jnp.full(x.shape[0], self.null) if label is None else label
             t += nn.Embed(self.num_classes + 1, size.width, embedding_init=small, name="label", **types)(label)
 
-        x = embed_patches(x, size.width, self.patch, kernel_init=xavier, name="embedding", **types)
+        # JAX's own convolution: MeanFlow differentiates the network in forward mode.
+        plain = dict(kernel_init=xavier, conv_general_dilated=jax.lax.conv_general_dilated)
+        x = embed_patches(x, size.width, self.patch, name="embedding", **plain, **types)
         rows, columns = x.shape[1:3]
         x = x.reshape(x.shape[0], rows * columns, size.width)
         x += grid_waves(rows, columns, size.width).astype(x.dtype)
