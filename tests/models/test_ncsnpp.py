@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from models.errors import ModelError
-from models.generative.ncsnpp import PORTS, BigGANBlock, NCSNpp, smooth, smooth_down, smooth_up
+from models.generative.ncsnpp import BLOCK, BigGANBlock, NCSNpp, smooth, smooth_down, smooth_up
 from models.port import from_torch
 from tests.goldens.make_classification import seeded_images, seeded_tensor, seeded_weights
 from tests.models.parity import abstract, filled, golden, golden_shapes, quickly
@@ -44,7 +44,7 @@ def test_a_block_is_that_of_diffusers():
     stored, block = golden("smooth"), BigGANBlock(24, 0.0, None, jnp.float32, resize=smooth_down)
     inputs = seeded_images(2, 8, 8, 16), seeded_tensor("time", (2, 12))
     like = abstract(block, *inputs, train=False)
-    variables = from_torch(seeded_weights(golden_shapes(stored)), like, PORTS["diffusers"])
+    variables = from_torch(seeded_weights(golden_shapes(stored)), like, BLOCK)
     output = quickly(partial(block.apply, train=False))(variables, *inputs)
     np.testing.assert_allclose(output, stored["output"], rtol=1e-4, atol=1e-4)
 

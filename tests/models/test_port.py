@@ -45,7 +45,7 @@ from models.classification.mlp import MLP
 from models.detection import detr, faster_rcnn, fcos, retinanet, ssd
 from models.detection.fpn import FPN
 from models.errors import ModelError
-from models.generative import cyclegan, dcgan, ddpm_unet, igpt, pix2pix
+from models.generative import cyclegan, dcgan, ddpm_unet, dit, igpt, mae, pix2pix
 from models.port import Port, Slice, from_torch, to_torch
 from models.restoration import dncnn
 from models.segmentation import deeplab, fcn, segformer, unet
@@ -157,6 +157,11 @@ CASES = {
     (pix2pix, "junyanz_unet_256"): (pix2pix.Generator(width=2), [(1, 256, 256, 3)]),
     (pix2pix, "junyanz_unet_128"): (pix2pix.Generator(width=2, depth=7), [(1, 128, 128, 3)]),
     (pix2pix, "junyanz_basic"): (pix2pix.Discriminator(width=2), [(1, 32, 32, 6)]),
+    (mae, "transformers"): (
+        mae.MAE(8, 8, 1, 2, 8, decoder_width=8, decoder_depth=1, decoder_heads=2),
+        [(1, 32, 32, 3), (1, 16)],
+    ),
+    (dit, "diffusers"): (dit.DiT(width=8, depth=1, heads=2), [(1, 32, 32, 3), (1,)]),
 }
 # The names that the other library gives, where a golden has recorded them.
 GOLDENS = {
