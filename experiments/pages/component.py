@@ -113,6 +113,11 @@ def _hints(target) -> dict[str, Any]:
         return {}
 
 
+def as_tuples(value):
+    """Lists, which JSON and pages may have, as tuples, at any depth: fields of networks have to be hashable."""
+    return tuple(map(as_tuples, value)) if isinstance(value, list | tuple) else value
+
+
 def _is_network(hint) -> bool:
     """Whether a type is a module of flax, told by name so that nothing is imported for the question."""
     return any(
@@ -123,6 +128,6 @@ def _is_network(hint) -> bool:
 def _key(value, hint):
     """The value of a key; None becomes a placeholder of the annotated type, which a ConfigDict lets be overridden."""
     if value is not None:
-        return tuple(value) if isinstance(value, list) else value
+        return as_tuples(value)
     types = [t for t in typing.get_args(hint) if t is not type(None)]
     return config_dict.placeholder(types[0] if types and isinstance(types[0], type) else float)

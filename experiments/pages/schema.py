@@ -11,7 +11,7 @@ from typing import Any
 from ml_collections import ConfigDict, FieldReference, config_dict
 
 from experiments.errors import PageError, near
-from experiments.pages.component import Component, find
+from experiments.pages.component import Component, as_tuples, find
 
 # Sections that name a component. Any but `task` and `data` may instead be keyed by player or network:
 # model=dict(generator=dict(name=...), critic=dict(name=...)); `frozen` always is, by the role of each network.
@@ -195,7 +195,7 @@ def _fill(where, defaults, given):
 
 def set_key(node, key, value, what):
     """node[key] = value; raises PageError unless it has the type of the default. An int is accepted for a float."""
-    value = tuple(value) if isinstance(value, list) else value
+    value = as_tuples(value)
     kind = node.get_type(key)
     if kind is ConfigDict:
         raise PageError(f"{what}: {key} is a section: set its name, or one of its keys")
