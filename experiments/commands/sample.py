@@ -16,7 +16,7 @@ PATHS = ("plane", "interpolation")  # of latent codes
 def arguments(parser: argparse.ArgumentParser) -> None:
     add_workdir(parser)
     parser.add_argument("--num", type=positive, default=80, metavar="N", help="number of samples")
-    given = f"what is asked for: label=3 (or a class's name), latent={' or '.join(PATHS)}, NAME=FILE.npy"
+    given = f"what is asked for: label=3 (or a class's name), latent={' or '.join(PATHS)}, image=FILE, NAME=FILE.npy"
     parser.add_argument("--given", action="append", type=pair, default=[], metavar="NAME=VALUE", help=given)
     options = "an option of the task, such as steps=20"
     parser.add_argument("--set", action="append", type=pair, default=[], metavar="KEY=VALUE", help=options)
@@ -81,6 +81,8 @@ def run(options: argparse.Namespace) -> None:
 def asked(text: str, kind: str, parts, number: int) -> np.ndarray:
     """What --given NAME=TEXT means, [N or 1, ...]: a class by its name or number, a picture, the arrays of a file.
 
+    A mask is a picture, which marks where it is not black, or an array, [H, W] or one for each sample.
+
     Raises PageError for an unknown class, or a file that does not hold one row for each sample.
     """
     classes = parts.info.classes
@@ -88,6 +90,10 @@ def asked(text: str, kind: str, parts, number: int) -> np.ndarray:
         from experiments.evaluation.answers import preparation
 
         return preparation(parts).read(pathlib.Path(text))[0][None]
+    if kind == "mask" and not text.endswith(".npy"):
+        from data.decode import load
+
+        return (np.asarray(load(text).image.convert("L")) > 0).astype(np.int32)[None]
     if kind == "label":
         if text in classes:
             return np.full(number, classes.index(text), np.int32)
@@ -98,6 +104,7 @@ def asked(text: str, kind: str, parts, number: int) -> np.ndarray:
         rows = np.load(text, allow_pickle=False)
     except (OSError, ValueError) as error:
         raise PageError(f"cannot read {text!r} as an .npy file of arrays: {error}") from error
+    rows = rows[None] if kind == "mask" and rows.ndim == 2 else rows  # one for all samples
     if len(rows) not in (1, number):
         raise PageError(f"{text} has {len(rows)} rows for {number} samples (--num)")
     return rows

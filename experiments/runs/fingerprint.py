@@ -60,7 +60,9 @@ def fingerprint(page: ConfigDict, root: pathlib.Path = ROOT) -> str:
     }
     digest = hashlib.sha256(json.dumps(recipe, sort_keys=True).encode())
     words = frozenset(re.findall(r"\w+", " ".join(map(str, recipe.values()))))
-    idle = frozenset(module for module, section in _OF_SECTION.items() if not any(key.startswith(section) for key in recipe))
+    idle = frozenset(
+        module for module, section in _OF_SECTION.items() if not any(key.startswith(section) for key in recipe)
+    )
     for (module, name), text in sorted(reached(_entries(page), words, root, idle).items()):
         digest.update(f"{module}:{name}\n{text}".encode())
     return digest.hexdigest()[:10]

@@ -48,7 +48,5 @@ def head_of(parts: Parts) -> list[str]:
         for name, field in info.fields.items()
     }
     more = Parts(parts.page, Memory(opening(parts.page.data), dataclasses.replace(info, fields=fields), {}))
-    one, other = (
-        leaves({"params": x.params, "stats": x.stats}) for x in (state, more.abstract_state)
-    )
+    one, other = (leaves({"params": x.params, "stats": x.stats}) for x in (state, more.abstract_state))
     return [path for path, leaf in one.items() if leaf.shape != other[path].shape]
