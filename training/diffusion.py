@@ -234,7 +234,7 @@ def _of_betas(beta: np.ndarray) -> Schedule:
     return Schedule(chain(alpha_bar), steps, t, told, np.sqrt(alpha_bar), np.sqrt(1 - alpha_bar), discrete=True)
 
 
-# name -> (number of steps -> Schedule). "ncsn": Song & Ermon 2019, 10 levels; "ncsnv2": Song & Ermon 2020, 232 levels.
+# name -> (number of steps -> Schedule). "ncsn": Song & Ermon 2019, 10 steps; "ncsnv2": Song & Ermon 2020, 232.
 SCHEDULES = {
     "linear": linear,
     "scaled_linear": scaled_linear,

@@ -373,6 +373,7 @@ def encode(denoise: Callable, schedule: Schedule, x):
 
 
 # name -> (options of the task) -> Sampler.
+REMEMBERING = ("dpm_solver", "unipc")  # they extrapolate from their earlier steps
 SAMPLERS: dict[str, Callable[[Any], Sampler]] = {
     "ancestral": lambda o: (
         learned_ancestral() if o.variance == "learned" else markov(partial(ancestral_step, variance=o.variance))

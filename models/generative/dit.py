@@ -29,6 +29,9 @@ VARIANTS = {
 }
 
 xavier = nn.initializers.xavier_uniform()
+# Of a patch as a vector [p²C], and of queries, keys and values as one layer of 3C outputs: the authors' code.
+xavier_of_patches = nn.initializers.variance_scaling(1.0, "fan_avg", "uniform", in_axis=(0, 1, 2))
+xavier_of_three = nn.initializers.variance_scaling(0.5, "fan_avg", "uniform")
 zeros = nn.initializers.zeros
 small = nn.initializers.normal(0.02)
 
@@ -64,7 +67,9 @@ class DiTBlock(nn.Module):
         numbers = nn.Dense(6 * channels, kernel_init=zeros, name="modulation", **types)(nn.swish(condition))
         shift1, scale1, gate1, shift2, scale2, gate2 = jnp.split(numbers, 6, -1)
 
-        y = SelfAttention(self.heads, name="attention", **types)(modulate(norm(name="norm1")(x), shift1, scale1))
+        y = SelfAttention(self.heads, kernel_init=xavier_of_three, name="attention", **types)(
+            modulate(norm(name="norm1")(x), shift1, scale1)
+        )
         x = x + gate1[:, None] * y
         y = nn.gelu(dense(4 * channels, name="mlp1")(modulate(norm(name="norm2")(x), shift2, scale2)), approximate=True)
         y = dense(channels, name="mlp2")(Dropout(self.dropout_rate)(y, train))
@@ -111,6 +116,8 @@ class DiT(nn.Module):
         """
         if label is not None and not self.conditional:
             raise ModelError("the network is not conditional, so it takes no label")
+        if span is not None and not self.spans:
+            raise ModelError("the network takes no span: spans=True")
         size, types = resolve(self, VARIANTS), dict(dtype=self.dtype, param_dtype=self.param_dtype)
         if size.width % 4:
             raise ModelError(f"width={size.width} is not a multiple of 4: sines and cosines of rows and columns")
@@ -125,7 +132,7 @@ class DiT(nn.Module):
             t += nn.Embed(self.num_classes + 1, size.width, embedding_init=small, name="label", **types)(label)
 
         # JAX's own convolution: MeanFlow differentiates the network in forward mode.
-        plain = dict(kernel_init=xavier, conv_general_dilated=jax.lax.conv_general_dilated)
+        plain = dict(kernel_init=xavier_of_patches, conv_general_dilated=jax.lax.conv_general_dilated)
         x = embed_patches(x, size.width, self.patch, name="embedding", **plain, **types)
         rows, columns = x.shape[1:3]
         x = x.reshape(x.shape[0], rows * columns, size.width)

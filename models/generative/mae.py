@@ -37,7 +37,7 @@ def pick(x, index):
 
 
 class MAE(nn.Module):
-    """The encoder sees the patches with the least noise; the decoder has a learnt token in place of each other one.
+    """The encoder sees the patches with the least noise; the decoder has a learnt token in place of every hidden one.
 
     The positions of both are fixed in the paper: a page freezes them (optimizer.freeze=("positions",)).
     """

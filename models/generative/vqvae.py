@@ -34,8 +34,8 @@ def nearest(z, book):
 def bounded(z, levels):
     """z: [..., D] -> numbers that round to one of levels[i] integers around 0. Mentzer et al., section 3.1 and A.1."""
     levels = jnp.asarray(levels, z.dtype)
-    half, offset = (levels - 1) * (1 + 1e-3) / 2, jnp.where(levels % 2 == 0, 0.5, 0.0)
-    return jnp.tanh(z + jnp.arctanh(offset / half)) * half - offset
+    half, offset = (levels - 1) * (1 - 1e-3) / 2, jnp.where(levels % 2 == 0, 0.5, 0.0)
+    return jnp.tanh(z + jnp.tan(offset / half)) * half - offset
 
 
 class Residual(nn.Module):

@@ -1,8 +1,7 @@
 """Convolutions over the pixels above and to the left, of a whole image or at one place of it.
 
-In the order of reading a place comes after those above it and to its left, so in a pass from place to place a layer
-needs what it was given there, which it keeps in the collection "cache". The first layer is given the whole image, in
-which the value at a place is known only after it was answered for.
+When an image is generated pixel by pixel, each layer keeps its inputs in the collection "cache". The first layer reads
+the whole image, in which the current pixel is not known yet.
 """
 
 from typing import Any, NamedTuple

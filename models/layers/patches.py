@@ -38,7 +38,7 @@ def interpolate_positions(positions, old, new):
 def adapt_positions(positions, shape, tokens: int):
     """Position embeddings [1, N, C] of a square image -> [1, N', C] = `shape` of another square image.
 
-    the first `tokens` are not part of the grid. Returned unchanged where the widths differ or a grid is not square.
+    The first `tokens` are not part of the grid. Returned unchanged where the widths differ or a grid is not square.
     """
     old, new = (math.isqrt(x[1] - tokens) for x in (positions.shape, shape))
     square = (old**2 + tokens, new**2 + tokens) == (positions.shape[1], shape[1])

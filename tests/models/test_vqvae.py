@@ -61,3 +61,10 @@ def test_bad_fields_are_one_clear_line():
     for fields, message in ((dict(levels=(1, 3)), "each is at least 2"), (dict(shape=(6, 8, 3)), "6×8 cannot be")):
         with pytest.raises(ModelError, match=message):
             abstract(VQVAE(**{**SMALL, **fields}), jnp.zeros((1, 8, 8, 3)), train=False)
+
+
+@pytest.mark.parametrize("levels", range(2, 10))
+def test_every_level_is_reached(levels):
+    z = jnp.linspace(-6, 6, 2001)[:, None]
+    found = np.unique(np.round(bounded(z, (levels,))))
+    assert len(found) == levels and found.max() - found.min() == levels - 1

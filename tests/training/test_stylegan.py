@@ -48,13 +48,13 @@ def test_path_length_of_a_linear_generator():
 
 @pytest.fixture(scope="module")
 def start():
-    task = stylegan(NETWORKS)
+    task = stylegan(NETWORKS, gather=lambda x: x)
     return task, *jax.jit(task.init)(jax.random.key(0), BATCH)
 
 
 def test_penalties_count_as_the_equations_say(start):
     task, params, stats = start
-    plain = stylegan(NETWORKS, r1=0.0, path=0.0)
+    plain = stylegan(NETWORKS, gather=lambda x: x, r1=0.0, path=0.0)
     assert task.numbers == ("r1", "path") and plain.numbers == ()
     play = lambda task, player: jax.jit(
         lambda params: task.loss(player, params, stats, BATCH, jax.random.key(1), {}, HYPER)
@@ -75,7 +75,7 @@ def test_each_player_has_only_its_own_gradient(start):
     """The discriminator's loss moves the discriminator with the generator as it is, and the reverse: R1 does not reach
     the generator, nor do path lengths the discriminator."""
     task, params, stats = start
-    plain = stylegan(NETWORKS, r1=0.0, path=0.0)
+    plain = stylegan(NETWORKS, gather=lambda x: x, r1=0.0, path=0.0)
 
     def gradients(task, player):
         loss = lambda params: task.loss(player, params, stats, BATCH, jax.random.key(1), {}, HYPER)[0]
@@ -132,4 +132,4 @@ def test_bad_fields_are_one_clear_line():
     with pytest.raises(TrainingError, match="did you mean 'color'"):
         augmentation(("colour",))
     with pytest.raises(TrainingError, match=r"needs model.discriminator; the page has generator"):
-        stylegan({"generator": NETWORKS["generator"]})
+        stylegan({"generator": NETWORKS["generator"]}, gather=lambda x: x)

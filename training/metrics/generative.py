@@ -92,9 +92,12 @@ def density_and_coverage(samples: np.ndarray, real: np.ndarray, k: int = 5) -> t
     coverage near 1 − 2^−k.
     """
     radii = np.concatenate([np.partition(d, k, axis=1)[:, k] for d in _distances(real, real)])
-    inside = [d <= radii for d in _distances(samples, real)]
-    density = sum(block.sum() for block in inside) / (k * len(samples))
-    return float(density), float(np.any([block.any(0) for block in inside], axis=0).mean())
+    held, covered = 0, np.zeros(len(real), bool)
+    for d in _distances(samples, real):
+        inside = d <= radii
+        held += inside.sum()
+        covered |= inside.any(0)
+    return float(held / (k * len(samples))), float(covered.mean())
 
 
 def two_sample_accuracy(x: np.ndarray, y: np.ndarray) -> float:

@@ -122,6 +122,15 @@ def diffusion(
             f"diffusion clips images to [-1, 1]: data.scale='symmetric', not {scale!r}, or task.clip=False"
         )
     _check_guidance(guidance, drop_label, conditional)
+    low, high = guidance_interval
+    if not 0 <= low < high:
+        raise TrainingError(
+            f"task.guidance_interval={guidance_interval} is not an interval of times, such as (0.2, 0.8)"
+        )
+    if flow_steps and flow_steps < 2:
+        raise TrainingError(f"task.flow_steps={flow_steps} is neither 0 nor at least 2, the ends of the path")
+    if corrections < 0:
+        raise TrainingError(f"task.corrections={corrections} is less than 0")
     for name, number in (("sampling_steps", sampling_steps), ("bound_terms", bound_terms)):
         if not 1 <= number <= steps:
             raise TrainingError(f"task.{name}={number} is not between 1 and the {steps} steps of training")
@@ -245,7 +254,6 @@ def diffusion(
 
         def outputs(x, level):
             level = _of_all(level, x)
-            low, high = guidance_interval
             inside = jnp.logical_and(level.t[0] >= low, level.t[0] <= high)
             weight = guidance if (low, high) == (0, 1) else jnp.where(inside, guidance, 1.0)
             apply = lambda x, level, label: evaluate(params, stats, x, level, label)
@@ -261,6 +269,19 @@ def diffusion(
             raise TrainingError(f"{edits[0]} and {edits[1]} keep different parts of the image: choose one")
         if not 0 < strength <= 1:
             raise TrainingError(f"strength={strength} is not above 0 and at most 1")
+        if repeats < 1:
+            raise TrainingError(f"repeats={repeats} is less than 1")
+        if image is None and (invert or strength != 1):
+            raise TrainingError("strength and invert begin with an image: give one (--given image=FILE)")
+        if repeats > 1 and not edits:
+            raise TrainingError("repeats undoes steps that keep a part of an image: give a mask, factor or grey")
+        if edits and sampler in samplers.REMEMBERING:
+            raise TrainingError(
+                f"sampler={sampler!r} goes on from its own earlier steps, which a kept part of an image breaks: take"
+                " 'ancestral', 'ddim' or 'heun'"
+            )
+        if image is not None and image.shape[1:] != tuple(shape):
+            raise TrainingError(f"the image is {_times(image.shape[1:])}, and the network takes {_times(shape)}")
         if image is not None:
             if factor < 1 or shape[0] % factor or shape[1] % factor:
                 raise TrainingError(f"factor={factor} does not divide the sides of {shape[0]}×{shape[1]}")
@@ -332,6 +353,10 @@ def guided(evaluate, x, level, label, weight, model) -> jax.Array:
     return jnp.concatenate([guided[..., : x.shape[-1]], conditional[..., x.shape[-1] :]], -1)
 
 
+def _times(shape):
+    return "×".join(map(str, shape))
+
+
 def _of_all(level, x):
     """The level [] of all examples x [B, ...], [B]."""
     return jax.tree.map(lambda v: jnp.full(len(x), v, x.dtype), level)
@@ -356,5 +381,5 @@ def _check_sde(sampler, schedule):
 def _check_guidance(guidance, drop_label, conditional):
     if guidance != 1 and not conditional:
         raise TrainingError(f"task.guidance={guidance}: the network is not conditional, so nothing guides it")
-    if guidance not in (0, 1) and not drop_label:
+    if guidance != 1 and not drop_label:
         raise TrainingError(f"task.guidance={guidance} needs task.drop_label > 0, to train the network without classes")

@@ -66,8 +66,8 @@ def gan(
     `discriminator` or `critic`: (image, train, label) -> [B].
 
     Every update sees its own batch and noise. Where the networks are conditional, samples have the labels of the
-    batch. Statistics of a player's batches move in its own updates alone; data and samples are batches apart.
-    Predictions are `real` and `fake`, the scores of each example and of one sample for it.
+    batch. Statistics of a player's batches move in its own updates alone; real and generated images are
+    separate batches. Predictions are `real` and `fake`, the scores of each example and of one sample for it.
 
     Args:
       loss: of LOSSES.

@@ -8,6 +8,8 @@ whose right side, without gradient, is the target; d/dt is a product with a Jaco
 z_r = z_t − (t − r) u(z_t, r, t).
 """
 
+import inspect
+
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
@@ -71,6 +73,12 @@ def mean_flow(
         z, v = (1 - of_all(t)) * start + of_all(t) * noise, noise - start
         u, slope = jax.jvp(velocity, (z, r, t), (v, jnp.zeros_like(r), jnp.ones_like(t)))
         return u - jax.lax.stop_gradient(v - of_all(t - r) * slope)
+
+    if "span" not in inspect.signature(type(model).__call__).parameters:
+        raise TrainingError(
+            f"task 'mean_flow' needs a network that is told a span, such as dit with spans=True, and not"
+            f" {type(model).__name__}"
+        )
 
     def init(key, batch):
         params, stats = init_network(model, key, batch["image"][:1], jnp.zeros(1), span=jnp.zeros(1))

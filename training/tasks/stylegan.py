@@ -10,6 +10,8 @@ where J is the derivative of the image by w, y ~ N(0, 1/HW), and a the moving av
 penalties every 16 and 8 steps with weights as much larger; here they are in every step.
 """
 
+from collections.abc import Callable
+
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
@@ -42,6 +44,7 @@ def path_lengths(paint, style: jax.Array, keys: jax.Array) -> jax.Array:
 def stylegan(
     networks: dict[str, nn.Module],
     *,
+    gather: Callable,
     r1: float = 10.0,
     path: float = 2.0,
     augment: tuple[str, ...] = (),
@@ -53,6 +56,7 @@ def stylegan(
     sample for it. Samples have the option `truncation`, ψ in w̄ + ψ (w − w̄), w̄ the mean style.
 
     Args:
+      gather: the rows of all devices, [B, ...] -> [global B, ...].
       r1: γ.
       path: λ.
       augment: names of training.differentiable_augment.POLICIES.
@@ -110,7 +114,7 @@ def stylegan(
             length = stats["generator"]["path"]["length"]
             if path:
                 lengths = path_lengths(lambda style: paint(own, params, style), style, keys("path"))
-                length = DECAY * length + (1 - DECAY) * jax.lax.stop_gradient(lengths.mean())
+                length = DECAY * length + (1 - DECAY) * jax.lax.stop_gradient(gather(lengths).mean())
                 values += weights["path"] * jnp.square(lengths - length)
                 sums["path"] = lengths.sum()
             moved = {"batch_stats": moved["batch_stats"], "path": {"length": length}}

@@ -4,6 +4,8 @@
 
 62.8 and 61.8 M parameters, 1.3 M steps, the predictor-corrector sampler: for accelerators. FID needs Inception's
 weights (train.judge); without them the row of NCSN++ has the bound. That of DDPM++ has the likelihood of the ODE.
+The noise of VE, from 0.01 to 50, is that of images in [-1, 1]. The authors' images are in [0, 1], so beside them their
+noise is twice as large.
 """
 
 from experiments.pages import page

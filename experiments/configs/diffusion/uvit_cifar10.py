@@ -21,7 +21,7 @@ def get_config():
         model=dict(name="uvit", variant="S", patch=2),
         task=dict(name="diffusion", schedule="variance_preserving", sampler="reverse_sde", bound_terms=100),
         data=dict(name="tfds:cifar10", scale="symmetric", augment=("flip",)),
-        optimizer=dict(name="adamw", weight_decay=0.03),
+        optimizer=dict(name="adamw", b1=0.99, weight_decay=0.03),
         schedule=dict(name="constant", peak=2e-4, warmup_steps=2_500),
         train=dict(
             batch_size=128,

@@ -2,7 +2,7 @@
 
     fovea reproduce autoencoder_mnist              # affine: what 32 principal components keep
     fovea reproduce autoencoder_mnist:mlp          # 256 hidden units each way
-    fovea reproduce autoencoder_mnist:denoising    # convolutions that restore pixels: of half of them, with noise
+    fovea reproduce autoencoder_mnist:denoising    # convolutions; half of the pixels are missing, the rest noisy
     fovea reproduce autoencoder_mnist:sparse       # 256 numbers, few of them used
 
 `mse` is per pixel in [0, 1]; 32 principal components leave 0.0168 on the test set.

@@ -26,7 +26,7 @@ def get_config(size="full"):
             metric="test/l1",
             steps=STEPS["full"],
             parameters=54_413_955 + 2_768_705 if size == "full" else None,
-            note="the paper prints no figure that needs no people for maps",
+            note="For maps the paper reports judgements by people only.",
         ),
         model=dict(
             generator=dict(name="pix2pix_generator", width=of["width"], depth=of["depth"]),
