@@ -70,6 +70,8 @@ def run(options: argparse.Namespace) -> int:
     elif channels == 3 and page.data.scale == "standardise" and not near(info, found.prepared):
         own = f"mean {of(found.prepared.mean)}, std {of(found.prepared.std)}"
         print(f"fovea: the weights expect images of {own}", file=sys.stderr)
+    elif found.prepared.unless and near(info, found.prepared):
+        print(f"fovea: {found.prepared.unless}: see data.mean", file=sys.stderr)
     return 0
 
 

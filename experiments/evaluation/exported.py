@@ -13,6 +13,7 @@ from jax import export
 
 from experiments.build.parts import Parts
 from experiments.errors import PageError, near
+from experiments.evaluation.answers import preparation
 from experiments.weights import run_exported, safetensors, torch_files
 from experiments.weights.naming import ports
 from models.port import to_torch
@@ -30,7 +31,8 @@ def write_tensors(kind: str, network: Any, variables: Mapping, naming: str, out:
       kind: a key of WRITERS.
       naming: a key of the network's PORTS; "": its only one.
 
-    Raises PageError for a naming that the network does not have or that is of another variant.
+    Raises PageError for a naming that the network does not have or that is of another variant, ModelError where their
+    library would compute other numbers from the tensors.
     """
     if isinstance(network, LoRA):
         network, variables = network.backbone, merged(network, variables)
@@ -40,6 +42,7 @@ def write_tensors(kind: str, network: Any, variables: Mapping, naming: str, out:
     naming = naming or next(iter(namings))
     if naming not in namings:
         raise PageError(f"--naming {naming}{near(naming, namings)}")
+    namings[naming].check(network)
     try:
         tensors = to_torch(variables, namings[naming])
     except (KeyError, ValueError) as error:  # it numbers the layers of another variant
@@ -82,14 +85,19 @@ def program(parts: Parts, params: Mapping, stats: Mapping) -> tuple[export.Expor
 def write_program(parts: Parts, params: Mapping, stats: Mapping, out: pathlib.Path) -> None:
     """Makes a folder with the program, its weights, what it answers, and the `run.py` that answers pictures.
 
-    Raises PageError without flatbuffers, by which jax writes programs.
+    Raises PageError without flatbuffers, by which jax writes programs, and for data that are read in a way that
+    `run.py` lacks.
     """
     if not importlib.util.find_spec("flatbuffers"):
         raise PageError("jax writes programs by flatbuffers: pip install 'fovea[export]'")
+    prepared = preparation(parts)
+    if prepared.crop == "letterbox":
+        raise PageError("run.py of a program cannot place pictures by data.crop='letterbox'")
     made, weights = program(parts, params, stats)
     about = {
         "shape": parts.info.shape,
-        "crop": parts.page.data.get("crop", "resize"),
+        "crop": prepared.crop,
+        "background": prepared.background,
         "outputs": parts.task.outputs,
         "classes": parts.info.classes,
     }

@@ -108,10 +108,22 @@ def import_weights(
     else:
         match, parts = _with_data(config, tensors, given, player, naming)
     player = player or _only(parts.task.names)
-    prepared = preprocessing(config.model.get("name", ""), match.naming)
     state = parts.initial_state()
     own = {"params": state.params[player], **state.stats[player]}
+    likely = match.naming
     variables, match = convert(tensors, parts.networks[player], own, partial, naming)
+    if match.naming != likely:  # the page has the preprocessing of a naming whose shapes did not fit
+        return import_weights(
+            config,
+            file,
+            workdir,
+            given=given,
+            player=player,
+            classes=classes,
+            partial=partial,
+            naming=match.naming,
+        )
+    prepared = preprocessing(config.model.get("name", ""), match.naming, match.found)
     own = unflatten_dict({**flatten_dict(own), **flatten_dict(variables)})
     state = state.replace(
         params={**state.params, player: own.pop("params")},
@@ -140,7 +152,7 @@ def _without_data(config, tensors: Tensors, given, classes, naming: str) -> tupl
     image = np.zeros((1, size, size, channels), np.float32)
     like = shapes(network(2), image)
     match, *_ = recognise(tensors, network(2), like, naming)
-    prepared = preprocessing(name, match.naming)
+    prepared = preprocessing(name, match.naming, match.found)
     found = count_classes(tensors, like, shapes(network(3), image), match.port)
     if found is None and not classes:
         raise PageError("the file does not tell the number of classes: name them by --classes FILE")
@@ -162,7 +174,7 @@ def _with_data(config, tensors: Tensors, given, player: str, naming: str) -> tup
     player, state = player or _only(names), parts.abstract_state
     like = {"params": state.params[player], **state.stats[player]}
     match, *_ = recognise(tensors, parts.networks[player], like, naming)
-    prepared, info = preprocessing(config.model.get("name", ""), match.naming), parts.info
+    prepared, info = preprocessing(config.model.get("name", ""), match.naming, match.found), parts.info
     if prepared and config.data.scale == "standardise" and "mean" in config.data and not config.data.mean:
         config = _prepared(config, prepared, given, 0, info.shape[-1])
         info = dataclasses.replace(info, mean=tuple(config.data.mean), std=tuple(config.data.std))

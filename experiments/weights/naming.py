@@ -78,7 +78,8 @@ def matches(tensors: Tensors, like: Mapping, namings: Mapping[str, Port]) -> lis
 def recognise(tensors: Tensors, network: nn.Module, like: Mapping, naming: str = "") -> list[Match]:
     """The namings that fit the names of `plain` tensors best and equally well; `naming`: that one alone.
 
-    Raises PageError where not half of the names fit, and for an unknown naming.
+    Raises PageError where not half of the names fit, and for an unknown naming; ModelError where the network has a
+    field with which it would compute other numbers from the weights.
     """
     namings = ports(network)
     if naming:
@@ -93,7 +94,16 @@ def recognise(tensors: Tensors, network: nn.Module, like: Mapping, naming: str =
             f"the weights are not of {type(network).__name__}, whose namings are {', '.join(namings)}: the file"
             f" has {_some(tensors)}{hint}"
         )
-    return [match for match in found if match.found == best.found]
+    fitting, refusals = [], []
+    for match in (match for match in found if len(match.found) == len(best.found)):
+        try:
+            match.port.check(network)
+            fitting.append(match)
+        except ModelError as error:
+            refusals.append(error)
+    if not fitting:
+        raise refusals[0]
+    return [match for match in fitting if match.found == fitting[0].found]
 
 
 def convert(
@@ -107,7 +117,7 @@ def convert(
 
     Raises:
       PageError: another network's tensors, or two namings that fit and read them differently. ModelError: a line for
-        each name that is missing, has no place or another shape.
+        each name that is missing, has no place or another shape; a field of the network of another value.
     """
     fitting, failures = [], []
     for match in recognise(tensors, network, like, naming):

@@ -1,6 +1,7 @@
 """How the images of published weights were prepared, by the naming that the weights are in."""
 
 import dataclasses
+from collections.abc import Collection
 
 from models.published import PUBLISHED
 
@@ -13,12 +14,14 @@ class Preprocessing:
       mean, std: of the channels red, green and blue, of pixels in [0, 1].
       crop: how a picture comes onto the canvas; see data/placement.py.
       side: pixels of the canvas; 0: that of the network's published variant.
+      unless: weights that have the same names and another preprocessing, and which one; "": there are none.
     """
 
     mean: tuple[float, ...] = (0.485, 0.456, 0.406)
     std: tuple[float, ...] = (0.229, 0.224, 0.225)
     crop: str = "center"
     side: int = 0
+    unless: str = ""
 
 
 HALF = Preprocessing((0.5, 0.5, 0.5), (0.5, 0.5, 0.5))
@@ -29,6 +32,10 @@ KERAS = Preprocessing((123.68 / 255, 116.779 / 255, 103.939 / 255), (1 / 255,) *
 # Of torchvision, and of timm's and transformers' networks but those below.
 IMAGENET = Preprocessing()
 LIBRARIES = ("torchvision", "timm", "transformers")
+# DeiT without distillation has the names and the shapes of ViT.
+VIT = dataclasses.replace(
+    HALF, unless="DeiT's have ViT's names, and images of mean (0.485, 0.456, 0.406), std (0.229, 0.224, 0.225)"
+)
 
 # (network or "", naming) -> preprocessing.
 PREPROCESSING = {
@@ -37,10 +44,13 @@ PREPROCESSING = {
     ("", "vit_jax"): HALF,
     ("", "pytorch_fid"): HALF,
     ("", "facenet_pytorch"): HALF,
-    ("vit", "timm"): HALF,
-    ("vit", "transformers"): HALF,
+    ("vit", "timm"): VIT,
+    ("vit", "transformers"): VIT,
     ("mixer", "timm"): HALF,
     ("resnet_v2", "timm"): HALF,
+    ("mobilenet_v1", "timm"): HALF,
+    ("inception_v3", "torchvision"): HALF,  # transform_input, which its published weights have
+    ("googlenet", "torchvision"): HALF,  # the same
     ("inception_v4", "timm"): HALF,
     ("inception_resnet", "timm"): HALF,
     ("", "akamaster"): Preprocessing(crop="resize"),
@@ -50,8 +60,13 @@ PREPROCESSING = {
 }
 
 
-def preprocessing(network: str, naming: str) -> Preprocessing | None:
-    """That of a network of the table with weights in a naming; None where it is not known."""
+def preprocessing(network: str, naming: str, names: Collection[str] = ()) -> Preprocessing | None:
+    """That of a network of the table with weights in a naming; None where it is not known.
+
+    names: of the tensors; DeiT's second head has another preprocessing than ViT.
+    """
+    if (network, naming) == ("vit", "timm") and "head_dist.weight" in names:
+        return IMAGENET
     known = PREPROCESSING.get((network, naming)) or PREPROCESSING.get(("", naming))
     return known or (IMAGENET if naming.startswith(LIBRARIES) else None)
 

@@ -10,7 +10,9 @@ import pytest
 from flax.traverse_util import flatten_dict
 from PIL import Image
 
-from experiments.evaluation.exported import program
+from data.preparation import Preparation
+from experiments.errors import PageError
+from experiments.evaluation.exported import program, write_program
 from experiments.pages.stored import read_page
 from experiments.runs.run import build
 from experiments.weights import run_exported
@@ -61,17 +63,45 @@ def test_a_program_gives_the_answers_of_the_run(run, tmp_path):
         assert outputs["prediction"][0] == expected["prediction"][i]
 
 
-@pytest.mark.parametrize(("crop", "size"), [("resize", (20, 30)), ("center", (20, 30)), ("center", (8, 8))])
-def test_the_program_prepares_a_picture_as_the_run_does(crop, size, tmp_path):
-    from data.preparation import Preparation
+@pytest.mark.parametrize("crop", ["resize", "center", "random"])
+@pytest.mark.parametrize("kind", ["plain", "canvas", "turned", "transparent", "palette", "CMYK"])
+@pytest.mark.parametrize(("channels", "background"), [(1, (7,)), (3, (255,)), (3, (9, 80, 200))])
+def test_the_program_prepares_a_picture_as_the_run_does(crop, kind, channels, background, tmp_path):
+    size = (8, 12) if kind == "canvas" else (20, 30)
+    image = Image.fromarray(np.random.default_rng(0).integers(0, 256, (*size, 3), np.uint8))
+    file, options = tmp_path / "x.tiff", {}
+    if kind == "turned":
+        options["exif"] = Image.Exif()
+        options["exif"][0x0112] = 6
+        file = tmp_path / "x.png"
+    elif kind == "transparent":
+        image.putalpha(Image.fromarray(np.random.default_rng(1).integers(0, 256, size, np.uint8)))
+    elif kind == "palette":
+        image, options["transparency"], file = image.quantize(8), 3, tmp_path / "x.png"
+    elif kind == "CMYK":
+        image = image.convert("CMYK")
+    image.save(file, **options)
+    about = json.loads(json.dumps({"shape": (8, 12, channels), "crop": crop, "background": background}))
+    expected = Preparation(channels, (8, 12), crop, background=background).read(file)[0]
+    np.testing.assert_array_equal(run_exported.prepare(str(file), about), expected)
 
-    pixels = np.random.default_rng(0).integers(0, 256, (*size, 3), np.uint8)
-    Image.fromarray(pixels).save(tmp_path / "x.png")
-    found = run_exported.prepare(str(tmp_path / "x.png"), {"shape": (8, 8, 3), "crop": crop})
-    expected = Preparation(3, (8, 8), crop).read(tmp_path / "x.png")[0]
-    if size == (8, 8):
-        expected = pixels
-    np.testing.assert_array_equal(found, expected)
+
+def test_the_program_refuses_pictures_that_it_cannot_read_as_the_run_does(tmp_path):
+    about = {"shape": (8, 8, 1), "crop": "resize", "background": [255]}
+    Image.fromarray(np.full((8, 8), 5000, np.uint16)).save(tmp_path / "deep.png")
+    with pytest.raises(ValueError, match=r"deep\.png has more than 8 bits a channel"):
+        run_exported.prepare(str(tmp_path / "deep.png"), about)
+    page = Image.new("L", (8, 8))
+    page.save(tmp_path / "stack.tiff", save_all=True, append_images=[page])
+    with pytest.raises(ValueError, match=r"stack\.tiff has 2 pages"):
+        run_exported.prepare(str(tmp_path / "stack.tiff"), about)
+
+
+def test_a_program_of_data_in_a_letterbox_is_refused(run, tmp_path, monkeypatch):
+    pytest.importorskip("flatbuffers")
+    monkeypatch.setattr("experiments.evaluation.exported.preparation", lambda _: Preparation(1, (8, 8), "letterbox"))
+    with pytest.raises(PageError, match=r"data\.crop='letterbox'"):
+        write_program(run.parts, {}, {}, tmp_path / "folder")
 
 
 def test_the_folder_answers_a_picture_without_fovea(trained, run, fovea, tmp_path):

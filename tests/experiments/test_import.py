@@ -12,14 +12,16 @@ from PIL import Image
 
 from experiments.build.frozen import frozen_variables
 from experiments.errors import PageError
+from experiments.evaluation.exported import write_tensors
 from experiments.pages.catalogue import load
 from experiments.pages.stored import read_page
 from experiments.runs.imported import WEIGHTS
 from experiments.runs.run import build
 from experiments.weights import safetensors, torch_files
-from experiments.weights.naming import convert, count_classes, plain, shapes
+from experiments.weights.naming import convert, count_classes, plain, recognise, shapes
+from experiments.weights.preprocessing import preprocessing
 from experiments.weights.reading import read_weights
-from models.classification import lenet, mlp, resnet_cifar, squeezenet, vgg
+from models.classification import inception_v3, lenet, mlp, mobilenet_v2, resnet_cifar, squeezenet, vgg
 from models.errors import ModelError
 from models.layers.attention import SelfAttention
 from models.port import from_torch, to_torch
@@ -161,7 +163,47 @@ def test_data_that_standardise_images_in_another_way_are_said(weights, fovea, tm
     assert (result.code, result.error) == (0, line)
 
 
+def test_networks_of_one_library_have_the_preprocessing_of_their_own_weights():
+    half, imagenet = (0.5, 0.5, 0.5), (0.485, 0.456, 0.406)
+    for network, naming, names, mean in (
+        ("inception_v3", "torchvision", (), half),  # torchvision's transform_input
+        ("googlenet", "torchvision", (), half),
+        ("mobilenet_v1", "timm", (), half),
+        ("vit", "timm", {"head.weight"}, half),
+        ("vit", "timm", {"head.weight", "head_dist.weight"}, imagenet),
+        ("resnet", "torchvision", (), imagenet),
+    ):
+        assert preprocessing(network, naming, names).mean == mean
+    assert "DeiT" in preprocessing("vit", "timm").unless
+
+
 # What is left out, and what is refused.
+
+
+def test_weights_and_a_network_with_other_fields_are_refused(fovea, tmp_path):
+    network = mobilenet_v2.MobileNetV2(0.25, num_classes=3, padding="symmetric", epsilon=1e-5)
+    tensors = to_torch(filled(shapes(network, IMAGE)), mobilenet_v2.PORTS["torchvision"])
+    safetensors.write(tensors, tmp_path / "w")
+    words = ("import", "--model", "mobilenet_v2", "--weights", tmp_path / "w", "--workdir")
+    fields = {"model.width": 0.25, "data.image_size": 32}
+    result = fovea(*words, tmp_path / "refused", **fields)
+    line = "weights of this naming are of a network with padding='symmetric', not 'same'"
+    assert (result.code, result.out, result.error) == (2, "", f"fovea: {line}\n")
+    assert not (tmp_path / "refused").exists()
+    fields |= {"model.padding": "symmetric", "model.epsilon": 1e-5}
+    assert fovea(*words, tmp_path / "taken", **fields).code == 0
+    with pytest.raises(ModelError, match=line):
+        write_tensors("torch", network.clone(padding="same"), shapes(network, IMAGE), "", tmp_path / "out.pth")
+
+
+def test_of_two_namings_with_the_same_names_the_one_for_the_field_is_taken():
+    image = np.zeros((1, 75, 75, 3), np.float32)
+    for variant, naming in (("fid", "pytorch_fid"), ("torchvision", "torchvision")):
+        network = inception_v3.InceptionV3(variant, num_classes=3)
+        like = shapes(network, image)
+        port = inception_v3.PORTS["torchvision"]
+        names = {port.name(path): None for path in flatten_dict(like)}
+        assert [match.naming for match in recognise(names, network, like)] == [naming]
 
 
 def test_the_number_of_classes_is_read_off_the_weights():
