@@ -44,11 +44,12 @@ def asked(options: argparse.Namespace) -> bool:
 
 
 def run(options: argparse.Namespace) -> None:
-    """Prints a table and adds it to `closer.json` in the work directory."""
+    """Prints a table and adds it to `closer.json` in the work directory; in the main process alone."""
     from rich.table import Table
 
     from experiments.runs.run import build
     from experiments.terminal import show
+    from training import parallel
     from training.atomic import replace
 
     own = build(options.page, options.workdir)
@@ -61,6 +62,8 @@ def run(options: argparse.Namespace) -> None:
         "attack": _attack,
     }[flag]
     columns, rows = measure(own, options)
+    if not parallel.is_main():
+        return
     table = Table(*columns)
     for row in rows:
         table.add_row(*(f"{x:.4f}" if isinstance(x, float) else str(x) for x in row))
@@ -81,7 +84,7 @@ def _others(folders):
 def _ensemble(own, options):
     import numpy as np
 
-    from experiments.evaluation.calibration import calibration_error
+    from experiments.evaluation.calibration import calibration_error, cross_entropy
     from experiments.evaluation.scores import probabilities, together
 
     runs = [own, *_others(options.ensemble)]
@@ -89,16 +92,10 @@ def _ensemble(own, options):
     each = [probabilities(one.logits) for one in found]
     labels = found[0].labels
     rows = [
-        [name, float((p.argmax(-1) != labels).mean()), _nll(p, labels), calibration_error(p, labels)]
+        [name, float((p.argmax(-1) != labels).mean()), cross_entropy(p, labels), calibration_error(p, labels)]
         for name, p in zip([*(str(run.workdir) for run in runs), "together"], [*each, np.mean(each, 0)], strict=True)
     ]
     return ["run", "error", "cross_entropy", "calibration_error"], rows
-
-
-def _nll(p, labels):
-    import numpy as np
-
-    return float(-np.log(np.maximum(p[np.arange(len(labels)), labels], 1e-300)).mean())
 
 
 def _against(own, options):
@@ -123,6 +120,7 @@ def _calibrate(own, options):
     from experiments.evaluation import calibration
     from experiments.evaluation.scores import probabilities, scores
     from experiments.terminal import drawing
+    from training import parallel
     from training.pictures import save
 
     if not own.parts.has("validation"):
@@ -133,10 +131,11 @@ def _calibrate(own, options):
     for name, logits in (("as trained", found.logits), ("at the temperature", found.logits / t)):
         p = probabilities(logits)
         error = calibration.calibration_error(p, found.labels)
-        rows.append([name, "", error, calibration.cross_entropy(logits, found.labels)])
-    file = pathlib.Path(options.workdir) / "reliability.png"
-    with drawing(file.stem):
-        save(calibration.diagram(calibration.reliability(probabilities(found.logits), found.labels)), file)
+        rows.append([name, "", error, calibration.cross_entropy(p, found.labels)])
+    if parallel.is_main():
+        file = pathlib.Path(options.workdir) / "reliability.png"
+        with drawing(file.stem):
+            save(calibration.diagram(calibration.reliability(probabilities(found.logits), found.labels)), file)
     return ["", "temperature", "calibration_error", "cross_entropy"], rows
 
 

@@ -23,6 +23,8 @@ def run(options: argparse.Namespace) -> int:
     """Writes features [N, D], and label [N] with classes [K] where there are any, name [N] of pictures."""
     if bool(options.images) == bool(options.split):
         raise PageError("name pictures, or a split of the run's data by --split")
+    import pathlib
+
     import numpy as np
 
     from experiments.evaluation.embeddings import Embedder
@@ -34,12 +36,13 @@ def run(options: argparse.Namespace) -> int:
     found, failed = (_of_split if options.split else _of_pictures)(trained, embed, options)
     if known and "label" not in found:
         raise PageError("--probe: these pictures have no classes: put those of each class in a folder")
+    out = pathlib.Path(options.out).with_suffix(".npz")  # NumPy adds it to a name without one
     try:
-        np.savez(options.out, **found)
+        np.savez(out, **found)
     except OSError as error:
-        raise PageError(f"--out {options.out}: {error.strerror}") from error
+        raise PageError(f"--out {out}: {error.strerror}") from error
     count, width = found["features"].shape
-    print(f"{options.out}: {count} × {width}")
+    print(f"{out}: {count} × {width}")
     if known:
         for name, accuracy in probed(known, found, options.k).items():
             print(f"{name}: {100 * accuracy:.2f} %")
@@ -92,6 +95,8 @@ def read(file: str):
     """Features with labels. Raises PageError for a file that has none."""
     import pathlib
 
+    import numpy as np
+
     from data.npz import read_arrays
 
     try:
@@ -100,11 +105,27 @@ def read(file: str):
         raise PageError(f"--probe {file}: {error}") from error
     if not {"features", "label", "classes"} <= found.keys():
         raise PageError(f"--probe {file}: it has no features with labels: `fovea features` writes them")
+    features, label, classes = found["features"], found["label"], found["classes"]
+    numbers = features.dtype.kind in "fiu" and label.dtype.kind in "iu"
+    if not numbers or features.ndim != 2 or label.shape != features.shape[:1] or classes.ndim != 1:
+        raise PageError(
+            f"--probe {file}: features [N, D], label [N] and classes [K] are expected, not"
+            f" {list(features.shape)} {features.dtype}, {list(label.shape)} {label.dtype}, {list(classes.shape)}"
+        )
+    if not np.isfinite(features).all():
+        raise PageError(f"--probe {file}: some features are not finite")
+    if label.max(initial=-1) >= len(classes):
+        raise PageError(f"--probe {file}: it has the label {label.max()}, and {len(classes)} classes")
     return found
 
 
 def probed(train, test, k: int) -> dict[str, float]:
-    """The accuracy of each probe. Raises PageError where widths or classes differ."""
+    """The accuracy of each probe.
+
+    Raises PageError where widths or classes differ, or the features do not have what a probe needs.
+    """
+    import numpy as np
+
     from experiments.evaluation.probe import linear_probe, nearest
 
     if train["features"].shape[1] != test["features"].shape[1]:
@@ -115,6 +136,12 @@ def probed(train, test, k: int) -> dict[str, float]:
         raise PageError("--probe: its features have other classes")
     labelled = lambda x: (x["features"][x["label"] >= 0], x["label"][x["label"] >= 0])
     (features, labels), (others, truth) = labelled(train), labelled(test)
+    if len(np.unique(labels)) < 2:
+        raise PageError("--probe: its features are of fewer than two classes")
+    if not len(truth):
+        raise PageError("--probe: none of the examples here has a label")
+    if not np.isfinite(others).all():
+        raise PageError("--probe: some features here are not finite")
     answers = {
         "linear probe": linear_probe(features, labels, others),
         f"{k} nearest": nearest(features, labels, others, k),

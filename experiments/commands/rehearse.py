@@ -36,7 +36,7 @@ def arguments(parser: argparse.ArgumentParser) -> None:
     memory = "memory of each device, where it has another than its kind: a part of a GPU, or a larger board"
     parser.add_argument("--memory", type=gibibytes, default=0, metavar="GIB", help=memory)
     out = "what was found as JSON, and beside it a picture of the memory"
-    parser.add_argument("--out", type=output, metavar="FILE", help=out)
+    parser.add_argument("--out", type=json_file, metavar="FILE", help=out)
 
 
 def run(options: argparse.Namespace) -> int:
@@ -78,6 +78,13 @@ def programs(text: str) -> tuple[str, ...]:
         if name not in ALSO:
             raise argparse.ArgumentTypeError(f"unknown program {name!r}{near(name, ALSO)}")
     return names
+
+
+def json_file(text: str) -> str:
+    """A file to write, whose name ends in .json; the picture beside it has the same name with .png."""
+    if pathlib.Path(text).suffix != ".json":
+        raise argparse.ArgumentTypeError(f"{text} does not end in .json")
+    return output(text)
 
 
 def gibibytes(text: str) -> int:

@@ -2,6 +2,7 @@
 
 import argparse
 import pathlib
+import zipfile
 
 import numpy as np
 
@@ -102,8 +103,13 @@ def asked(text: str, kind: str, parts, number: int) -> np.ndarray:
         raise PageError(f"there is no class {text!r}{near(text, classes)}")
     try:
         rows = np.load(text, allow_pickle=False)
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, EOFError, zipfile.BadZipFile) as error:
         raise PageError(f"cannot read {text!r} as an .npy file of arrays: {error}") from error
+    if not isinstance(rows, np.ndarray):
+        rows.close()
+        raise PageError(f"cannot read {text!r} as an .npy file of arrays: it is an .npz")
+    if not rows.ndim:
+        raise PageError(f"{text} is one number, not rows for {number} samples (--num)")
     rows = rows[None] if kind == "mask" and rows.ndim == 2 else rows  # one for all samples
     if len(rows) not in (1, number):
         raise PageError(f"{text} has {len(rows)} rows for {number} samples (--num)")

@@ -1,4 +1,4 @@
-"""Whether a classifier's probabilities are what it is right about. Guo et al., ICML 2017."""
+"""Whether a classifier is right as often as its probabilities say. Guo et al., ICML 2017."""
 
 import numpy as np
 
@@ -26,9 +26,9 @@ def calibration_error(found: np.ndarray, labels: np.ndarray, bins: int = BINS) -
     return float((share * np.abs(accuracy - confidence)).sum())
 
 
-def cross_entropy(logits: np.ndarray, labels: np.ndarray) -> float:
-    """The mean negative log-likelihood, in nats."""
-    return float(-np.log(np.maximum(probabilities(logits)[np.arange(len(labels)), labels], 1e-300)).mean())
+def cross_entropy(found: np.ndarray, labels: np.ndarray) -> float:
+    """The mean negative log-likelihood, in nats, of probabilities [N, K] and labels [N]."""
+    return float(-np.log(np.maximum(found[np.arange(len(labels)), labels], 1e-300)).mean())
 
 
 def temperature(logits: np.ndarray, labels: np.ndarray) -> float:

@@ -1,4 +1,4 @@
-"""What a frozen network's features are worth: a linear probe, and the classes of the nearest neighbours."""
+"""How well features separate classes: a linear probe, and the classes of the nearest neighbours."""
 
 import numpy as np
 

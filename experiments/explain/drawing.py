@@ -15,7 +15,8 @@ def heat(values: np.ndarray) -> np.ndarray:
 
 
 def signed(values: np.ndarray) -> np.ndarray:
-    """[h, w, C] numbers of both signs around grey, [h, w, 3] uint8."""
+    """[h, w, C] numbers of both signs around grey, [h, w, 3] uint8; of four channels the first three."""
+    values = values[..., :3]
     top = np.percentile(np.abs(values), 99.5) or np.abs(values).max()
     grey = np.clip(0.5 + 0.5 * values / max(top, 1e-12), 0, 1)
     return np.broadcast_to((255 * grey).astype(np.uint8), (*values.shape[:2], 3)).copy()

@@ -219,7 +219,7 @@ def place(text: str, memory: int = 0) -> Place:
     axes = 3 if key in ("v4", "v5p") else 2
     like = {"tpu": f"tpu:{key}:" + "x".join("2" * axes), "gpu": f"{key}:8 or {key}:2x8", "cpu": "cpu:8"}
     wrong = PageError(f"--on {text}: write {like[KINDS[key].platform]}")
-    if len(shape) > 1 or (slice_ and not shape) or (shape and not re.fullmatch(r"\d+(x\d+)*", shape[0])):
+    if len(shape) > 1 or (slice_ and not shape) or (shape and not re.fullmatch(r"[0-9]{1,4}(x[0-9]{1,4})*", shape[0])):
         raise wrong
     sides = tuple(map(int, shape[0].split("x"))) if shape else (1,)
     if slice_:

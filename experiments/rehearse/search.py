@@ -90,8 +90,8 @@ def largest_batch(unit: int, first: int, rehearse: Callable[[int], Row], most: i
         return row["fits"]
 
     low, high = 0, max(first // unit, 1)
-    while fits(high) and high * unit < most:
-        low, high = high, min(_beyond(rows, low, high), max(most // unit, 1))
+    while fits(high) and (high + 1) * unit <= most:
+        low, high = high, min(_beyond(rows, low, high), most // unit)
     if rows[high]["fits"]:
         return Largest(high * unit, rows[high], 0)
     while high - low > max(low // FINE, 1):

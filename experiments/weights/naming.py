@@ -13,7 +13,7 @@ import numpy as np
 from flax.traverse_util import flatten_dict, unflatten_dict
 
 from experiments.errors import PageError, near
-from experiments.weights.reading import Tensors
+from experiments.weights.reading import Tensors, renamed
 from models.errors import ModelError
 from models.port import IGNORED, Port, from_torch
 
@@ -50,8 +50,12 @@ def ports(network: nn.Module) -> Mapping[str, Port]:
 
 
 def plain(tensors: Tensors) -> Tensors:
-    """Tensors without the prefix of torch's DataParallel, and with the axes of heads joined to the width."""
-    return {name.removeprefix("module."): _joined(name, x) for name, x in tensors.items()}
+    """Tensors without the prefix of torch's DataParallel, and with the axes of heads joined to the width.
+
+    Raises PageError where two of them are of one name without it.
+    """
+    joined = {name: _joined(name, x) for name, x in tensors.items()}
+    return renamed(joined, lambda name: name.removeprefix("module."))
 
 
 def _joined(name: str, tensor: np.ndarray) -> np.ndarray:

@@ -11,6 +11,7 @@ has four pickles (a magic number, a version, the system, the object), the list o
 import dataclasses
 import io
 import math
+import mmap
 import pathlib
 import pickle
 import struct
@@ -46,9 +47,12 @@ class _Storage:
     numel: int
     values: np.ndarray | None = None
 
-    def fill(self, content: bytes) -> None:
-        if len(content) != self.numel * self.dtype.itemsize:
+    def check(self, size: int) -> None:
+        if size != self.numel * self.dtype.itemsize:
             raise ValueError("it is truncated: the bytes of a tensor are not all there")
+
+    def fill(self, content: bytes) -> None:
+        self.check(len(content))
         self.values = np.frombuffer(content, self.dtype.newbyteorder("<")).astype(self.dtype)
 
 
@@ -69,6 +73,8 @@ class _Tensor:
         last = self.offset + sum((n - 1) * step for n, step in zip(self.size, self.stride, strict=True))
         if self.storage.values is None or last >= self.storage.numel:
             raise ValueError("a tensor reaches beyond its storage")
+        if math.prod(self.size) > self.storage.numel:  # by strides of 0: of any size, of a few bytes
+            raise ValueError("a tensor is larger than its storage")
         strides = tuple(step * self.storage.dtype.itemsize for step in self.stride)
         view = np.lib.stride_tricks.as_strided(self.storage.values[self.offset :], self.size, strides, writeable=False)
         return view.copy()
@@ -106,6 +112,7 @@ class _Restricted(pickle._Unpickler):  # the one in Python, whose operations can
         self.stack.pop()
 
     dispatch: ClassVar[dict] = {**pickle._Unpickler.dispatch, pickle.BUILD[0]: _leave_state}
+    del dispatch[pickle.BYTEARRAY8[0]]  # it takes as much memory as the file says, before there are bytes
 
     def find_class(self, module: str, name: str) -> Any:
         if module == "torch" and name in TYPES:
@@ -118,7 +125,11 @@ class _Restricted(pickle._Unpickler):  # the one in Python, whose operations can
         what, dtype, key, _, numel, *view = pid
         if what != "storage" or dtype not in TYPES or any(x is not None for x in view):
             raise ValueError("its pickle has a reference that is not a storage")
-        return self.storages.setdefault(str(key), _Storage(np.dtype(TYPES[dtype]), int(numel)))
+        storage = _Storage(np.dtype(TYPES[dtype]), int(numel))
+        found = self.storages.setdefault(str(key), storage)
+        if (found.dtype, found.numel) != (storage.dtype, storage.numel):
+            raise ValueError("a storage has two types or two sizes")
+        return found
 
 
 def _unpickled(file: BinaryIO, storages: dict[str, _Storage]) -> Any:
@@ -144,16 +155,19 @@ def read_zip(path: pathlib.Path) -> dict[str, np.ndarray]:
         found = _unpickled(io.BytesIO(archive.read(names[0])), storages)
         for key, storage in storages.items():
             try:
-                storage.fill(archive.read(f"{folder}data/{key}"))
+                info = archive.getinfo(f"{folder}data/{key}")
             except KeyError:
                 raise ValueError("it is truncated: a storage is missing") from None
+            storage.check(info.file_size)  # before it is unpacked
+            storage.fill(archive.read(info))
     return _tensors(found)
 
 
 def read_legacy(path: pathlib.Path) -> dict[str, np.ndarray]:
     """name -> tensor of a file in the format before torch 1.6."""
     storages: dict[str, _Storage] = {}
-    with path.open("rb") as file:
+    # A map reads no more than the file has, whatever size its bytes declare.
+    with path.open("rb") as opened, mmap.mmap(opened.fileno(), 0, access=mmap.ACCESS_READ) as file:
         if _unpickled(file, {}) != MAGIC:
             raise ValueError("it is a pickle, but not a file of torch")
         _version, _system = _unpickled(file, {}), _unpickled(file, {})

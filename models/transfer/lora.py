@@ -11,6 +11,7 @@ import flax.linen as nn
 import jax.numpy as jnp
 from flax.traverse_util import flatten_dict, unflatten_dict
 
+from models.errors import ModelError
 from models.layers.precision import exact
 
 PREFIX = "lora_"  # of the parameters that are added; the others have the names of the network alone
@@ -38,14 +39,20 @@ class LoRA(nn.Module):
 
     @nn.compact
     def __call__(self, x, train: bool):
-        """x: [B, H, W, C] -> logits [B, num_classes]; with num_classes=0 the dictionary of the backbone."""
+        """x: [B, H, W, C] -> logits [B, num_classes]; with num_classes=0 the dictionary of the backbone.
+
+        Raises ModelError for an expression of `layers` that fits no dense layer.
+        """
+        unused = set(self.layers)
 
         def correct(call, arguments, keywords, context):
             y, module = call(*arguments, **keywords), context.module
             if type(module) is not nn.Dense or context.method_name != "__call__":
                 return y
             path = "/".join(module.path[len(self.path) :])
-            if not any(re.search(pattern, path) for pattern in self.layers):
+            fitting = [pattern for pattern in self.layers if re.search(pattern, path)]
+            unused.difference_update(fitting)
+            if not fitting:
                 return y
             (inputs,), name = arguments, f"{PREFIX}{path.replace('/', '.')}"
             down = self.param(
@@ -56,6 +63,8 @@ class LoRA(nn.Module):
 
         with nn.intercept_methods(correct):
             features = self.backbone(x, train)
+        if unused:
+            raise ModelError(f"layers={min(unused)!r} fits no dense layer of {type(self.backbone).__name__}")
         if not self.num_classes:
             return features
         head = nn.Dense(self.num_classes, dtype=self.dtype, param_dtype=self.param_dtype, name="head")

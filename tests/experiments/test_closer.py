@@ -37,8 +37,9 @@ def test_the_temperature_undoes_a_factor_on_logits_that_were_right():
     labels = np.array([RANDOM.choice(5, p=p) for p in probabilities(logits)])
     assert calibration.calibration_error(probabilities(logits), labels) < 0.02
     assert calibration.temperature(3 * logits, labels) == pytest.approx(3, rel=0.05)
-    best = calibration.cross_entropy(logits / calibration.temperature(logits, labels), labels)
-    assert all(best <= calibration.cross_entropy(logits / t, labels) for t in (0.5, 0.9, 1.1, 2.0))
+    error = lambda t: calibration.cross_entropy(probabilities(logits / t), labels)
+    best = error(calibration.temperature(logits, labels))
+    assert all(best <= error(t) for t in (0.5, 0.9, 1.1, 2.0))
 
 
 @pytest.mark.parametrize(("only_one", "only_other"), [(24, 45), (0, 5), (3, 3), (0, 0)])
@@ -93,6 +94,15 @@ def test_an_ensemble_of_a_run_and_itself_is_the_run(measured, trained):
     assert one[1:] == other[1:] == pytest.approx(together[1:])
     accuracy = build(read_page(trained), trained).evaluate("test")["accuracy"]
     assert 1 - together[1] == pytest.approx(accuracy)
+
+
+def test_of_several_processes_the_first_alone_writes(fovea, trained, monkeypatch):
+    files = [trained / name for name in ("closer.json", "reliability.png")]
+    for file in files:
+        file.unlink(missing_ok=True)
+    monkeypatch.setattr("training.parallel.is_main", lambda: False)
+    result = fovea("eval", "--workdir", trained, "--calibrate", "--split", "validation")
+    assert (result.code, result.out) == (0, "") and not any(file.exists() for file in files)
 
 
 def test_a_run_does_not_differ_from_itself(measured, trained):

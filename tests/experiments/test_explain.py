@@ -13,7 +13,7 @@ from sklearn.datasets import load_digits
 
 from experiments.commands.explain import METHODS
 from experiments.errors import PageError
-from experiments.explain import gradients, layers
+from experiments.explain import drawing, gradients, layers
 from experiments.explain.occlusion import occlusion
 from experiments.explain.relu import DECONVNET, GUIDED, with_relu
 from models.classification.resnet_cifar import CifarResNet
@@ -259,3 +259,10 @@ def test_bad_input_is_one_line(words, line, lenet, fovea, tmp_path, monkeypatch)
     result = fovea("explain", "--workdir", lenet, *words)
     assert (result.code, result.out) == (2, "")
     assert result.error.startswith(f"fovea: {line}") and result.error.count("\n") == 1
+
+
+def test_signed_numbers_of_four_channels_are_a_picture_of_three():
+    values = np.zeros((2, 3, 4))
+    values[..., 0] = 1
+    assert drawing.signed(values).shape == (2, 3, 3)
+    np.testing.assert_array_equal(drawing.signed(values)[0, 0], [255, 127, 127])

@@ -4,6 +4,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from experiments.commands.features import probed
+from experiments.errors import PageError
 from experiments.evaluation.probe import linear_probe, nearest
 from experiments.pages.stored import read_page
 from experiments.runs.run import build
@@ -53,6 +55,28 @@ def test_neighbours_vote_by_their_similarity():
     np.testing.assert_array_equal(linear_probe(train, labels, test), [0, 1])
 
 
+def test_a_name_without_a_suffix_gets_that_of_the_file(trained, fovea, tmp_path):
+    result = fovea("features", "--workdir", trained, "--split", "test[:5]", "--out", tmp_path / "feats")
+    assert (result.code, result.out) == (0, f"{tmp_path / 'feats.npz'}: 5 × {128}\n")
+    assert (tmp_path / "feats.npz").is_file()
+
+
+@pytest.mark.parametrize(
+    ("change", "line"),
+    [
+        ({"label": np.zeros(4, int)}, "its features are of fewer than two classes"),
+        ({"there": np.full(4, -1)}, "none of the examples here has a label"),
+        ({"values": np.full((4, 3), np.inf)}, "some features here are not finite"),
+    ],
+)
+def test_what_a_probe_needs_is_named_where_it_lacks(change, line):
+    features, classes = np.random.default_rng(0).standard_normal((4, 3)), np.array(["a", "b"])
+    train = {"features": features, "label": change.get("label", np.arange(4) % 2), "classes": classes}
+    test = {"features": change.get("values", features), "label": change.get("there", np.arange(4) % 2)}
+    with pytest.raises(PageError, match=line):
+        probed(train, test | {"classes": classes}, 1)
+
+
 @pytest.mark.parametrize(
     ("words", "line"),
     [
@@ -63,6 +87,8 @@ def test_neighbours_vote_by_their_similarity():
         (("--split", "test[:5]", "--probe", "nowhere.npz"), "--probe nowhere.npz:"),
         (("--split", "test[:5]", "--probe", "x.npz"), "--probe x.npz: it has no features with labels"),
         (("--probe", "f.npz", "x.png"), "--probe: these pictures have no classes"),
+        (("--split", "test[:5]", "--probe", "flat.npz"), "--probe flat.npz: features [N, D], label [N] and classes"),
+        (("--split", "test[:5]", "--probe", "nan.npz"), "--probe nan.npz: some features are not finite"),
     ],
 )
 def test_bad_input_is_one_line(words, line, trained, fovea, tmp_path, monkeypatch):
@@ -70,6 +96,9 @@ def test_bad_input_is_one_line(words, line, trained, fovea, tmp_path, monkeypatc
     Image.fromarray(np.zeros((8, 8), np.uint8)).save("x.png")
     np.savez("x.npz", a=np.zeros(1))
     np.savez("f.npz", features=np.zeros((1, 128)), label=np.zeros(1, int), classes=np.array(["a"]))
+    both = dict(label=np.arange(2), classes=np.array(["a", "b"]))
+    np.savez("flat.npz", features=np.zeros(2), **both)
+    np.savez("nan.npz", features=np.full((2, 128), np.nan), **both)
     result = fovea("features", "--workdir", trained, *words)
     assert (result.code, result.out) == (2, "")
     assert result.error.startswith(f"fovea: {line}") and result.error.count("\n") == 1

@@ -34,3 +34,21 @@ def test_a_mask_is_a_picture_or_an_array(tmp_path):
     (tmp_path / "broken.png").write_bytes(b"no picture")
     with pytest.raises(DataError, match=r"broken\.png"):
         asked(str(tmp_path / "broken.png"), "mask", PARTS, 4)
+
+
+@pytest.mark.parametrize("kind", ["array", "mask"])
+def test_a_file_that_does_not_hold_rows_is_one_line(kind, tmp_path):
+    (tmp_path / "empty.npy").write_bytes(b"")
+    (tmp_path / "torn.npy").write_bytes(b"PK\x03\x04 and no more")
+    np.save(tmp_path / "number.npy", np.float32(3))
+    with (tmp_path / "several.npy").open("wb") as file:
+        np.savez(file, a=np.zeros(3))
+    for name, line in (
+        ("empty", "as an .npy file of arrays: "),
+        ("torn", "as an .npy file of arrays: "),
+        ("several", "as an .npy file of arrays: it is an .npz"),
+        ("number", "is one number, not rows for 3 samples"),
+    ):
+        with pytest.raises(PageError, match=line) as refused:
+            asked(str(tmp_path / f"{name}.npy"), kind, PARTS, 3)
+        assert "\n" not in str(refused.value)

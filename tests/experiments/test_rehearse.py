@@ -3,6 +3,7 @@
 What needs XLA's compilers for GPUs and TPUs is skipped where `make rehearse` has not fetched them.
 """
 
+import argparse
 import json
 
 import jax
@@ -13,6 +14,7 @@ import pytest
 from experiments.bench.processes import Elsewhere
 from experiments.bench.rehearse import step_memory
 from experiments.build.parts import Parts
+from experiments.commands.rehearse import json_file
 from experiments.errors import PageError
 from experiments.pages.catalogue import load
 from experiments.pages.overrides import override
@@ -68,6 +70,8 @@ def test_places_are_named_as_hosts_and_slices():
         ("tpu:v5e", "write tpu:v5e:2x2"),
         ("tpu:v4:2x2", "write tpu:v4:2x2x2"),
         ("h100:0", "write h100:8"),
+        ("h100:٣", "write h100:8"),
+        (f"h100:{'9' * 5000}", "write h100:8"),
         ("h100:100x100", "10000 devices"),
     ],
 )
@@ -337,10 +341,29 @@ def test_the_largest_batch_is_found_in_few_programs(most):
     assert len(asked) == len(set(asked)) <= 14
 
 
+@pytest.mark.parametrize("unit", [8, 24])
+def test_the_search_ends_at_the_largest_batch_that_it_tries(unit):
+    asked = []
+
+    def rehearse(size):
+        asked.append(size)
+        assert len(asked) < 100, "it does not end"
+        return {"fits": True, "peak": size, "limit": 2**40}
+
+    assert largest_batch(unit, 64, rehearse, most=2**12).size == 2**12 // unit * unit
+    assert max(asked) <= 2**12
+
+
 def test_no_batch_fits_or_none_compiles():
     assert largest_batch(8, 64, lambda size: {"fits": False, "peak": 9, "limit": 8}).size == 0
     with pytest.raises(PageError, match="does not compile: so"):
         largest_batch(8, 64, lambda size: {"fits": None, "reason": "so"})
+
+
+def test_a_file_that_the_picture_would_replace_is_refused(tmp_path):
+    assert json_file(str(tmp_path / "found.json")) == str(tmp_path / "found.json")
+    with pytest.raises(argparse.ArgumentTypeError, match=r"found\.png does not end in \.json"):
+        json_file(str(tmp_path / "found.png"))
 
 
 def test_alternatives_are_the_product_and_suggestions_the_least_change_first():

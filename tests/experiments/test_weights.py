@@ -5,6 +5,7 @@ import pathlib
 import pickle
 import pickletools
 import sys
+import tracemalloc
 import zipfile
 
 import ml_dtypes
@@ -14,6 +15,7 @@ import pytest
 from experiments.errors import PageError
 from experiments.weights import hdf5, safetensors, torch_files
 from experiments.weights.hdf5 import plain_name
+from experiments.weights.naming import plain
 from experiments.weights.reading import read_weights
 from tests.goldens.record import HERE
 
@@ -162,6 +164,7 @@ def tensor_program(offset, size, stride, numel=4) -> bytes:
     ("geometry", "line"),
     [
         ((0, (5,), (1,)), "reaches beyond its storage"),
+        ((0, (2**40,), (0,)), "larger than its storage"),
         ((0, (2, 2), (3, 1)), "reaches beyond its storage"),
         ((2**62, (1,), (1,)), "reaches beyond its storage"),
         ((-1, (2,), (1,)), "not numbers from 0 on"),
@@ -181,6 +184,101 @@ def test_a_tensor_that_lies_outside_of_the_file_is_refused(geometry, line, tmp_p
     write(*geometry)
     with pytest.raises(PageError, match=line):
         read_weights(tmp_path / "x.pth")
+
+
+def refused(path, line):
+    """Reading it is one line, and takes little memory."""
+    tracemalloc.start()
+    try:
+        with pytest.raises(PageError, match=line) as error:
+            read_weights(path)
+        assert "\n" not in str(error.value) and tracemalloc.get_traced_memory()[1] < 2**24
+    finally:
+        tracemalloc.stop()
+
+
+HUGE = 2**28  # bytes that a file of a few declares
+
+
+@pytest.mark.parametrize("code", [pickle.BYTEARRAY8, pickle.BINBYTES8, pickle.BINUNICODE8, pickle.FRAME])
+def test_a_pickle_that_declares_more_bytes_than_it_has_takes_no_memory(code, tmp_path):
+    program = b"\x80\x05" + code + HUGE.to_bytes(8, "little") + b"x."
+    (tmp_path / "legacy").write_bytes(legacy(program))
+    refused(tmp_path / "legacy", "its pickle is broken or truncated")
+    zipped(program, tmp_path / "zip")
+    refused(tmp_path / "zip", "its pickle is broken or truncated")
+
+
+def test_a_storage_that_declares_more_bytes_than_the_file_has_takes_no_memory(tmp_path):
+    program = tensor_program(0, (1,), (1,), numel=HUGE // 4)
+    content = legacy(program) + pickle.dumps(["0"], 2) + (HUGE // 4).to_bytes(8, "little") + b"1234"
+    (tmp_path / "legacy").write_bytes(content)
+    refused(tmp_path / "legacy", "truncated: the bytes of a tensor are not all there")
+    with zipfile.ZipFile(tmp_path / "zip", "w", zipfile.ZIP_DEFLATED) as archive:
+        archive.writestr("archive/data.pkl", tensor_program(0, (1,), (1,)))
+        archive.writestr("archive/data/0", bytes(2**25))
+    refused(tmp_path / "zip", "truncated: the bytes of a tensor are not all there")
+
+
+def test_an_array_of_numpy_that_declares_more_than_its_bytes_takes_no_memory(tmp_path):
+    np.save(tmp_path / "x.npy", np.zeros(1, np.float32))
+    content = (tmp_path / "x.npy").read_bytes().replace(b"(1,), }        ", b"(70000000,), } ")
+    assert b"70000000" in content
+    with zipfile.ZipFile(tmp_path / "x.npz", "w") as archive:
+        archive.writestr("x.npy", content)
+    refused(tmp_path / "x.npz", r"the bytes of x\.npy are not all there")
+
+
+def test_a_storage_of_two_types_is_refused(tmp_path):
+    one = tensor_program(0, (1,), (1,)).removesuffix(b".")
+    other = one.removeprefix(b"\x80\x02}").replace(b"FloatStorage", b"DoubleStorage")
+    zipped(one + other + b".", tmp_path / "x")
+    refused(tmp_path / "x", "a storage has two types")
+
+
+@pytest.mark.parametrize("kind", ["external", "virtual", "unwritten", "empty", "twice"])
+def test_an_array_of_keras_whose_numbers_are_elsewhere_or_not_there_is_refused(kind, tmp_path):
+    h5py = pytest.importorskip("h5py")
+    (tmp_path / "secret").write_bytes(bytes(8))
+    with h5py.File(tmp_path / "other.h5", "w") as file:
+        file["x"] = np.zeros(2)
+    with h5py.File(tmp_path / "w.h5", "w") as file:
+        if kind == "external":
+            file.create_dataset("a/kernel", (2,), np.float32, external=[(str(tmp_path / "secret"), 0, 8)])
+        elif kind == "virtual":
+            layout = h5py.VirtualLayout((2,), np.float64)
+            layout[:] = h5py.VirtualSource(str(tmp_path / "other.h5"), "x", (2,))
+            file.create_virtual_dataset("a/kernel", layout)
+        elif kind == "unwritten":
+            file.create_dataset("a/kernel", (HUGE,), np.float32, chunks=(1024,))
+        elif kind == "empty":
+            file["a/kernel"] = h5py.Empty(np.float32)
+        else:
+            file["a/kernel"], file["a/a/kernel"] = np.zeros(2), np.ones(2)
+    lines = {"external": "in another file", "virtual": "in another file", "twice": "two arrays of the name a/kernel"}
+    refused(tmp_path / "w.h5", lines.get(kind, "numbers of a/kernel are not all there"))
+
+
+def test_two_tensors_of_one_name_are_refused(tmp_path):
+    safetensors.write({"a/b": np.zeros(1), "a.b": np.ones(1)}, tmp_path / "x")
+    refused(tmp_path / "x", r"a\.b and a/b are both the tensor a\.b")
+    with pytest.raises(PageError, match=r"module\.a and a are both the tensor a"):
+        plain({"module.a": np.zeros(1), "a": np.ones(1)})
+
+
+def test_bytes_that_break_a_reader_in_its_own_way_are_one_line(tmp_path):
+    header = b'{"w": ' + b"[" * 100_000
+    (tmp_path / "deep").write_bytes(len(header).to_bytes(8, "little") + header)
+    refused(tmp_path / "deep", "recursion")
+    huge = json.dumps({"w": {"dtype": "F32", "shape": [0, 2**80], "data_offsets": [0, 0]}}).encode()
+    (tmp_path / "huge").write_bytes(len(huge).to_bytes(8, "little") + huge)
+    refused(tmp_path / "huge", "cannot read the weights in")
+    with zipfile.ZipFile(tmp_path / "x.npz", "w", zipfile.ZIP_DEFLATED) as archive:
+        archive.writestr("x.npy", np.random.default_rng(0).bytes(1000))
+    content = bytearray((tmp_path / "x.npz").read_bytes())
+    content[40:60] = bytes(20)
+    (tmp_path / "x.npz").write_bytes(content)
+    refused(tmp_path / "x.npz", "cannot read the weights in")
 
 
 @pytest.mark.parametrize("file", ["weights.pth", "weights.safetensors", "weights.npz", "legacy.pth"])

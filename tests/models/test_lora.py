@@ -5,9 +5,11 @@ import re
 import jax
 import jax.numpy as jnp
 import numpy as np
+import pytest
 from flax.traverse_util import flatten_dict
 
 from models.classification.vit import ViT
+from models.errors import ModelError
 from models.transfer.lora import LoRA, merged
 from tests.models.parity import abstract, filled, quickly
 
@@ -47,6 +49,12 @@ def test_merged_weights_give_the_same_answers():
     np.testing.assert_allclose(plain, logits, rtol=1e-4, atol=1e-5)
     kept = {name: x for name, x in variables["params"].items() if not name.startswith("lora_")}
     assert not np.allclose(ViT(**FIELDS, num_classes=5).apply({"params": kept}, IMAGES, train=False), logits)
+
+
+@pytest.mark.parametrize("layers", [("atention/query",), ("attention/query$", "mlp9"), ("norm1$",)])
+def test_an_expression_that_fits_no_dense_layer_is_refused(layers):
+    with pytest.raises(ModelError, match=f"layers={re.escape(repr(layers[-1]))} fits no dense layer of ViT"):
+        abstract(NETWORK.clone(layers=layers), IMAGES, train=False)
 
 
 def test_few_parameters_of_a_vision_transformer_are_trained():
