@@ -5,6 +5,7 @@ Needs jax, flatbuffers, NumPy and Pillow, and nothing of fovea.
 
 import json
 import pathlib
+import re
 import sys
 
 import numpy as np
@@ -24,7 +25,7 @@ def prepare(file: str, about: dict) -> np.ndarray:
     height, width, channels = about["shape"]
     image = Image.open(file)
     stored = str(image.tile[0].args) if image.tile else ""
-    if image.mode[0] in "IF" or ";16" in stored:
+    if image.mode[0] in "IF" or re.search(r"\b(LA|RGB|CMYK)[A-Za-z]*;16", stored):
         raise ValueError(f"{file} has more than 8 bits a channel: save it with 8 bits")
     if image.format == "TIFF" and image.n_frames > 1:
         raise ValueError(f"{file} has {image.n_frames} pages: save each page as a file")

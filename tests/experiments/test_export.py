@@ -64,16 +64,16 @@ def test_a_program_gives_the_answers_of_the_run(run, tmp_path):
 
 
 @pytest.mark.parametrize("crop", ["resize", "center", "random"])
-@pytest.mark.parametrize("kind", ["plain", "canvas", "turned", "transparent", "palette", "CMYK"])
+@pytest.mark.parametrize("kind", ["plain", "canvas", "turned.png", "turned.tiff", "transparent", "palette", "CMYK"])
 @pytest.mark.parametrize(("channels", "background"), [(1, (7,)), (3, (255,)), (3, (9, 80, 200))])
 def test_the_program_prepares_a_picture_as_the_run_does(crop, kind, channels, background, tmp_path):
     size = (8, 12) if kind == "canvas" else (20, 30)
     image = Image.fromarray(np.random.default_rng(0).integers(0, 256, (*size, 3), np.uint8))
     file, options = tmp_path / "x.tiff", {}
-    if kind == "turned":
+    if kind.startswith("turned"):
         options["exif"] = Image.Exif()
         options["exif"][0x0112] = 6
-        file = tmp_path / "x.png"
+        file = tmp_path / kind
     elif kind == "transparent":
         image.putalpha(Image.fromarray(np.random.default_rng(1).integers(0, 256, size, np.uint8)))
     elif kind == "palette":

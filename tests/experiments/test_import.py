@@ -1,5 +1,6 @@
 """`fovea import`: every naming of every family, a work directory like any other, and what it refuses."""
 
+import dataclasses
 import json
 import shutil
 
@@ -252,6 +253,15 @@ def test_the_weights_of_another_network_are_one_line():
     with pytest.raises(PageError, match="are not of CifarResNet, whose namings are akamaster: the file has") as refused:
         convert(tensors, NETWORK, shapes(NETWORK, IMAGE))
     assert "\n" not in str(refused.value)
+
+
+def test_the_page_has_the_preprocessing_of_the_naming_whose_shapes_fit(weights, fovea, tmp_path, monkeypatch):
+    other = dataclasses.replace(PORT, layouts={"conv": (0, 1, 2, 3)})
+    monkeypatch.setattr(resnet_cifar, "PORTS", {"other": other, "akamaster": PORT})
+    words = ("import", "--model", "resnet_cifar", "--weights", weights[0], "--workdir", tmp_path / "run")
+    result = fovea(*words, **{"model.depth": 8})
+    assert (result.code, result.error) == (0, "") and "naming 'akamaster'" in result.out
+    assert read_page(tmp_path / "run").data.mean == (0.485, 0.456, 0.406)
 
 
 def test_each_name_that_does_not_fit_has_a_line_and_nothing_is_made(weights, fovea, tmp_path):
