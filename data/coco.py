@@ -47,7 +47,8 @@ def coco(
 
     Raises DataError, with the file and the id: JSON that cannot be read or lacks a list; ids or pictures that are given
     twice; annotations of a picture or a category that is not listed; sizes and boxes that are not finite numbers; boxes
-    of negative sides or outside of their picture; pictures that are missing; splits with different categories; no box at all.
+    of negative sides or outside of their picture; pictures that are missing; splits with different categories; no box
+    at all.
     """
     root = pathlib.Path(argument).expanduser()
     files = _files(root, annotations, argument)

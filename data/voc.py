@@ -34,8 +34,8 @@ def voc(
 
     A file train.txt in `sets` lists the names of a split; without that folder every picture with XML is in "train". A
     batch holds image, boxes and labels as that of "boxes" (data/annotations.py). Objects that are "difficult" count as
-    crowd: training does not see them, and to find them is neither right nor wrong. Boxes of one row or column of pixels,
-    whose corners are equal, are left out.
+    crowd: training does not see them, and to find them is neither right nor wrong. Boxes of one row or column of
+    pixels, whose corners are equal, are left out.
 
     Args:
       max_objects: the most boxes of a picture.

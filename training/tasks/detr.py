@@ -26,6 +26,7 @@ from training import boxes
 from training.detection.assignment import assign
 from training.detection.detector import Truth, detector
 from training.detection.suppression import best_of
+from training.errors import TrainingError
 from training.losses import softmax_cross_entropy
 from training.task import Task
 
@@ -47,7 +48,7 @@ def detr(
       auxiliary: the loss is the sum over the L layers, not that of the last one alone.
       max_detections: M.
 
-    Raises ValueError, when it is traced, where there may be more objects than queries.
+    Raises TrainingError, when it is traced, where a batch has room for more objects than there are queries.
     """
     return detector(
         networks,
@@ -64,6 +65,11 @@ def corners(found: jax.Array) -> jax.Array:
 
 def loss_of_one(outputs: Mapping, truth: Truth, size, numbers, key, *, auxiliary) -> tuple[dict, jax.Array]:
     """({ℓ_class, ℓ_box, ℓ_giou}, 1) of one image, each the sum over layers."""
+    objects, queries = len(truth.boxes), outputs["boxes"].shape[1]
+    if objects > queries:
+        raise TrainingError(
+            f"{objects} objects cannot each have one of the {queries} queries: set data.max_objects or model.queries"
+        )
     inverse = 1 / jnp.array([size[1], size[0]] * 2, outputs["boxes"].dtype)
     own = truth.boxes * inverse
     own = jnp.concatenate([(own[:, :2] + own[:, 2:]) / 2, own[:, 2:] - own[:, :2]], 1)  # (x, y, w, h)

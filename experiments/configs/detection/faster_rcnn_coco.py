@@ -20,7 +20,7 @@ def get_config():
             published=0.370,
             tolerance=0.003,
             steps=190_000,
-            parameters=41_531_021,
+            parameters=41_757_156,
         ),
         model=dict(
             name="faster_rcnn",
