@@ -66,8 +66,8 @@ def _strides(maps, image) -> list[int]:
         whole = tuple(stride * cells for cells in x.shape[1:3]) == sides
         if not whole or (found and stride != 2 * found[-1]):
             raise ModelError(
-                f"cells of {stride} pixels do not cover an image of {sides[0]}×{sides[1]} pixels, or their sides are not"
-                " twice those of the finer map: take multiples of 32"
+                f"cells of {stride} pixels do not cover an image of {sides[0]}×{sides[1]} pixels, or their sides are"
+                " not twice those of the finer map: take multiples of 32"
             )
         found.append(stride)
     return found
