@@ -8,6 +8,7 @@ from collections import Counter
 import numpy as np
 
 from data.annotations import ListedImages, Objects, boxed
+from data.decode import picture_size
 from data.errors import DataError, unknown
 from data.files import PictureFiles, describe
 from data.reading import Pictures
@@ -33,28 +34,26 @@ def voc(
 
     A file train.txt in `sets` lists the names of a split; without that folder every picture with XML is in "train". A
     batch holds image, boxes and labels as that of "boxes" (data/annotations.py). Objects that are "difficult" count as
-    crowd: training does not see them, and to find them is neither right nor wrong. Boxes without area are left out.
+    crowd: training does not see them, and to find them is neither right nor wrong. Boxes of one row or column of
+    pixels, whose corners are equal, are left out.
 
     Args:
       max_objects: the most boxes of a picture.
       first: the number of the first pixel: 1 in VOC, whose boxes include their last pixel.
 
     Raises DataError, with the file: XML that cannot be read, without a size or with one that is not the picture's; a
-    box that is turned inside out or leaves its picture; a picture that is missing; no box at all.
+    box that is turned inside out or leaves its picture; a picture that is missing, or two of one name; no box at all.
     """
     root = pathlib.Path(argument).expanduser()
     for folder in (annotations, images):
         if not argument or not os.path.isdir(root / folder):
             raise DataError(f"no folder {root / folder}: data.annotations and data.images name those of voc:{argument}")
-    by_name = {file.stem: file for file in PictureFiles().files(root / images, deep=False)}
     names = _splits(root / sets, root / annotations)
+    by_name = _pictures(root / images, root / annotations, set().union(*names.values()))
     left_out: Counter[str] = Counter()
     found = {
-        name: _objects(root / annotations / f"{name}.xml", first, left_out) for name in set().union(*names.values())
+        name: _objects(root / annotations / f"{name}.xml", file, first, left_out) for name, file in by_name.items()
     }
-    for name in found:
-        if name not in by_name:
-            raise DataError(f"{root / annotations / name}.xml has no picture {name} in {root / images}")
     classes = tuple(sorted({label for rows in found.values() for label, *_ in rows}))
     if not classes:
         raise DataError(f"{root / annotations} has no box")
@@ -91,13 +90,29 @@ def _splits(sets: pathlib.Path, annotations: pathlib.Path) -> dict[str, list[str
     return found
 
 
-def _objects(path: pathlib.Path, first: int, left_out: Counter) -> list[tuple[str, list[float], bool]]:
-    """(class, corners, difficult) of each object of a file."""
+def _pictures(images: pathlib.Path, annotations: pathlib.Path, names: set[str]) -> dict[str, pathlib.Path]:
+    """name -> its picture. Raises DataError for a name without a picture, or with two."""
+    found: dict[str, pathlib.Path] = {}
+    for file in PictureFiles().files(images, deep=False):
+        if file.stem in found:
+            raise DataError(f"{annotations / file.stem}.xml has two pictures, {found[file.stem]} and {file}: keep one")
+        if file.stem in names:
+            found[file.stem] = file
+    for name in sorted(names - found.keys()):
+        raise DataError(f"{annotations / name}.xml has no picture {name} in {images}")
+    return found
+
+
+def _objects(path: pathlib.Path, picture: pathlib.Path, first: int, left_out: Counter):
+    """[(class, corners, difficult)], of each object in the XML `path` of `picture`."""
     try:
         tree = xml.etree.ElementTree.parse(path).getroot()
     except (OSError, xml.etree.ElementTree.ParseError) as error:
         raise DataError(f"cannot read {path}: {error}") from error
     width, height = (_number(path, tree, f"size/{side}") for side in ("width", "height"))
+    size = picture_size(picture)
+    if (height, width) != size:
+        raise DataError(f"{path}: the size is {width:g}×{height:g}, and {picture} has {size[1]}×{size[0]} pixels")
     found = []
     for i, node in enumerate(tree.iter("object")):
         label = (node.findtext("name") or "").strip()
@@ -105,7 +120,7 @@ def _objects(path: pathlib.Path, first: int, left_out: Counter) -> list[tuple[st
             raise DataError(f"{path}: object {i} has no name")
         x1, y1, x2, y2 = (_number(path, node, f"bndbox/{corner}") for corner in CORNERS)
         if x1 == x2 or y1 == y2:
-            left_out["without area"] += 1
+            left_out["of one row or column"] += 1
             continue
         corners = [x1 - first, y1 - first, x2 - first + 1, y2 - first + 1] if first else [x1, y1, x2, y2]
         if not (0 <= corners[0] < corners[2] <= width and 0 <= corners[1] < corners[3] <= height):

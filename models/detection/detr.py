@@ -91,7 +91,7 @@ class DETR(nn.Module):
     hidden: int = 2048  # of the perceptrons
     encoder: int = 6  # layers
     decoder: int = 6
-    dropout_rate: float = 0.1
+    dropout_rate: float = 0.1  # not on the attention weights, which the authors drop too
     num_classes: int = 80
     headless: bool = False  # True: the maps of the backbone are the answer
     dtype: Any = None

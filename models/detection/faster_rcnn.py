@@ -125,7 +125,8 @@ class FasterRCNN(nn.Module):
             levels = pyramid_levels(regions, first, first + len(maps) - 1, side=self.canonical) - first
             return pyramid_align(maps, levels, regions, side, [1 / stride for stride in strides])
 
-        return jax.vmap(of_image)(maps, regions.astype(maps[0].dtype))
+        # Pixels are beyond the 8 bits of bfloat16.
+        return jax.vmap(of_image)(maps, regions.astype(jnp.promote_types(maps[0].dtype, jnp.float32)))
 
 
 class Proposals(nn.Module):

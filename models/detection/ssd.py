@@ -79,7 +79,7 @@ class SSD(nn.Module):
     backbone: nn.Module  # (image, train) -> {level: map}; the paper's is SSDVGG
     levels: tuple[str, ...] = ()  # of the backbone; empty: all of them
     # Sides of the default boxes of each map, over those of the image, and one more. The defaults are for COCO;
-    # VOC: 0.1, 0.2, 0.375, 0.55, 0.725, 0.9, 1.05.
+    # VOC: 0.1, 0.2, 0.37, 0.54, 0.71, 0.88, 1.05.
     scales: tuple[float, ...] = (0.07, 0.15, 0.33, 0.51, 0.69, 0.87, 1.05)
     ratios: tuple[tuple[int, ...], ...] = ((2,), (2, 3), (2, 3), (2, 3), (2,), (2,))  # width / height, and its inverse
     steps: tuple[int, ...] = (8, 16, 32, 64, 100, 300)  # pixels between centres; empty: image over map

@@ -5,6 +5,7 @@ CVPR 2017. Version 3: Redmon & Farhadi, "YOLOv3: An Incremental Improvement", ar
 training/tasks/yolo.py. Layers and anchors are those of darknet's configuration files.
 """
 
+import math
 from functools import partial
 from typing import Any, ClassVar
 
@@ -54,21 +55,41 @@ def _layers(module, train: bool):
     return partial(Layer, slope=0.1, conv=conv, norm=norm), partial(nn.Conv, kernel_size=(1, 1), **types)
 
 
-def _answer(maps, sizes, image, classes: int):
-    """The outputs of versions 2 and 3, from maps [B, h, w, A · (5 + K)] and the (w, h) of each map's A anchors."""
+def _strides(maps, image) -> list[int]:
+    """The side, in pixels, of a cell of each of the backbone's maps, finest first.
+
+    Raises ModelError where square cells do not cover the image, or sides are not twice those of the map before.
+    """
+    sides, found = image.shape[1:3], []
+    for x in maps:
+        stride = 2 ** round(math.log2(sides[0] / max(x.shape[1], 1)))
+        whole = tuple(stride * cells for cells in x.shape[1:3]) == sides
+        if not whole or (found and stride != 2 * found[-1]):
+            raise ModelError(
+                f"cells of {stride} pixels do not cover an image of {sides[0]}×{sides[1]} pixels, or their sides are"
+                " not twice those of the finer map: take multiples of 32"
+            )
+        found.append(stride)
+    return found
+
+
+def _answer(maps, sizes, strides, classes: int):
+    """The outputs of versions 2 and 3.
+
+    maps: [B, h, w, A · (5 + K)], with the (w, h) of A anchors in `sizes` and pixels of a cell in `strides` for each.
+    """
     parts = [exact(x) for x in per_anchor(maps, 5 + classes)]
-    boxes, strides = [], []
-    for x, size in zip(maps, sizes, strict=True):
-        half, stride = np.array(size, np.float64) / 2, image.shape[1] // x.shape[1]
+    boxes = []
+    for x, size, stride in zip(maps, sizes, strides, strict=True):
+        half = np.array(size, np.float64) / 2
         cells = np.concatenate([-half, half], 1)
-        boxes.append(anchors.grid(cells, x.shape[1:3], (stride, image.shape[2] // x.shape[2]), offset=0.5))
-        strides.append(np.full(len(boxes[-1]), stride))
+        boxes.append(anchors.grid(cells, x.shape[1:3], (stride, stride), offset=0.5))
     return {
         "codes": tuple(x[..., :4] for x in parts),
         "objectness": tuple(x[..., 4] for x in parts),
         "logits": tuple(x[..., 5:] for x in parts),
         "anchors": tuple(jnp.asarray(x, parts[0].dtype) for x in boxes),
-        "strides": tuple(jnp.asarray(x, parts[0].dtype) for x in strides),
+        "strides": tuple(jnp.full(len(x), step, parts[0].dtype) for x, step in zip(boxes, strides, strict=True)),
     }
 
 
@@ -165,7 +186,7 @@ class YOLOv2(nn.Module):
 
     @nn.compact
     def __call__(self, x, train: bool):
-        """x: [B, H, W, C] float (the paper: 416×416) -> a dictionary, with tuples of one array:
+        """x: [B, H, W, C] float, multiples of 32 (the paper: 416×416) -> a dictionary, with tuples of one array:
 
         codes [B, A, 4]: of boxes; objectness [B, A] and logits [B, A, K]
         anchors [A, 4]: (x1, y1, x2, y2) in pixels of x about the centres of the cells; strides [A]
@@ -175,14 +196,15 @@ class YOLOv2(nn.Module):
         if self.headless:
             return maps
         y = choose(maps, "level", self.level)
+        finer = [choose(maps, "passthrough", self.passthrough)] if self.passthrough else []
+        *_, stride = _strides([*finer, y], x)
         for i, width in enumerate(self.widths):
             y = layer(width, 3, name=f"conv{i}")(y)
-        if self.passthrough:
-            fine = layer(self.narrow, 1, name="narrow")(choose(maps, "passthrough", self.passthrough))
+        if finer:
+            fine = layer(self.narrow, 1, name="narrow")(finer[0])
             y = layer(self.widths[-1], 3, name="joined")(jnp.concatenate([reorganised(fine), y], -1))
         y = conv(len(self.anchors) * (5 + self.num_classes), name="answer")(y)
-        stride = x.shape[1] // y.shape[1]
-        return _answer([y], [stride * np.array(self.anchors)], x, self.num_classes)
+        return _answer([y], [stride * np.array(self.anchors)], [stride], self.num_classes)
 
 
 def reorganised(x):
@@ -219,7 +241,7 @@ class YOLOv3(nn.Module):
 
     @nn.compact
     def __call__(self, x, train: bool):
-        """x: [B, H, W, C] float (the paper: 416×416) -> a dictionary, with tuples of an array for each map:
+        """x: [B, H, W, C] float, multiples of 32 (the paper: 416×416) -> a dictionary, with an array for each map:
 
         codes [B, A, 4]: of boxes; objectness [B, A] and logits [B, A, K]
         anchors [A, 4]: (x1, y1, x2, y2) in pixels of x about the centres of the cells; strides [A]
@@ -229,6 +251,7 @@ class YOLOv3(nn.Module):
         if self.headless:
             return maps
         maps, y, answers = levels_of(maps, self.levels, len(self.anchors)), None, []
+        strides = _strides(maps, x)
         for level in reversed(range(len(maps))):
             width = self.width // 2 ** (len(maps) - 1 - level)
             if y is None:
@@ -240,4 +263,4 @@ class YOLOv3(nn.Module):
                 y = layer(width * (1 + i % 2), 3 if i % 2 else 1, name=f"set{level}_{i}")(y)
             wide = layer(2 * width, 3, name=f"wide{level}")(y)
             answers.append(conv(len(self.anchors[level]) * (5 + self.num_classes), name=f"answer{level}")(wide))
-        return _answer(answers[::-1], self.anchors, x, self.num_classes)
+        return _answer(answers[::-1], self.anchors, strides, self.num_classes)

@@ -25,7 +25,7 @@ def inclusive_shapes(base: int, scales: Sequence[float], ratios: Sequence[float]
     """Those of Ren et al. 2015 as published: [ratios · scales, 4] about the cell [0, base − 1]².
 
     A side includes both of its ends, so that a box from 0 to 15 is 16 wide, and sides are rounded for each ratio before
-    they are scaled.
+    they are scaled. No network here takes them: they serve weights of the authors' own code.
     """
     width = np.round(np.sqrt(base * base / np.asarray(ratios, np.float64)))
     sides = np.stack([width, np.round(width * np.asarray(ratios))], 1)[:, None] * np.asarray(scales)[:, None]

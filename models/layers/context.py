@@ -11,11 +11,11 @@ from models.layers.resize import resize
 
 
 class ConvNorm(nn.Module):
-    """A convolution without bias that keeps the size of its map, a normalisation and a ReLU."""
+    """A convolution that keeps the size of its map, a normalisation and a ReLU."""
 
     features: int
     window: int
-    conv: Any  # constructor of a convolution without bias
+    conv: Any  # constructor of a convolution, with or without bias
     norm: Any  # constructor of a normalisation
     dilation: int = 1
 

@@ -23,12 +23,15 @@ def roi_align(x, regions, size: int, scale: float, sampling: int | None = 2, ali
       aligned: pixel centres are at halves. False: at whole numbers, and a region is at least one pixel, as in the
         detectors of torchvision.
     """
-    rows, columns = _weights(x.shape[:2], regions, size, scale, sampling, aligned)
+    rows, columns = _weights(x, regions, size, scale, sampling, aligned)
     return jnp.einsum("rph,hwc,rqw->rpqc", rows, x, columns, optimize=[(0, 1), (0, 1)])
 
 
-def _weights(shape, regions, size, scale, sampling, aligned):
-    """The weights [R, size, h] of rows and [R, size, w] of columns in the bins of each region."""
+def _weights(x, regions, size, scale, sampling, aligned):
+    """The weights [R, size, h] of rows and [R, size, w] of columns in the bins of each region.
+
+    They are computed in the type of the regions, which must hold fractions of pixels, and returned in that of the map.
+    """
     corners = regions * scale - (0.5 if aligned else 0.0)
     sides = corners[:, 2:] - corners[:, :2]
     sides = sides if aligned else jnp.maximum(sides, 1)
@@ -45,7 +48,7 @@ def _weights(shape, regions, size, scale, sampling, aligned):
         weights = jnp.maximum(1 - jnp.abs(at[..., None] - jnp.arange(length)), 0) * counts[..., None]
         return (weights / count[..., None] if sampling is None else weights / count).sum(2)
 
-    return along(1, shape[0]), along(0, shape[1])
+    return along(1, x.shape[0]).astype(x.dtype), along(0, x.shape[1]).astype(x.dtype)
 
 
 def pyramid_align(maps: Sequence[jax.Array], levels, regions, size: int, scales: Sequence[float], sampling: int = 2):
@@ -57,7 +60,7 @@ def pyramid_align(maps: Sequence[jax.Array], levels, regions, size: int, scales:
     """
     total = 0
     for place, (x, scale) in enumerate(zip(maps, scales, strict=True)):
-        rows, columns = _weights(x.shape[:2], regions, size, scale, sampling, aligned=False)
+        rows, columns = _weights(x, regions, size, scale, sampling, aligned=False)
         rows = rows * (levels == place)[:, None, None]
         total = total + jnp.einsum("rph,hwc,rqw->rpqc", rows, x, columns, optimize=[(0, 1), (0, 1)])
     return total

@@ -67,6 +67,20 @@ def test_ids_with_gaps_crowds_and_pictures_without_objects(write):
         ),
         ([annotation(1, box=(3, 5, -1, 2))], {}, "has the box 3, 5, -1, 2 in a picture of 40×20$"),
         ([annotation(i) for i in range(4)], {}, "has 4 boxes: data.max_objects=3"),
+        ([annotation(1, box=(3, 5, 2))], {}, r"annotation 1 has the bbox \[3, 5, 2\], which is not 4 finite numbers$"),
+        ([annotation(1, box=(3, 5, 2, "x"))], {}, "annotation 1 has the bbox .*, which is not 4 finite numbers$"),
+        ([annotation(1, box=(3, 5, 2, float("nan")))], {}, "annotation 1 has the bbox .* not 4 finite numbers$"),
+        ([{**annotation(1), "bbox": None}], {}, "annotation 1 has the bbox None, which is not 4 finite numbers$"),
+        (
+            [annotation(1)],
+            {"images": [{"id": 7, "file_name": "a.png", "width": "40", "height": 20}]},
+            "image 7 has the width and height .*, which is not 2 finite numbers$",
+        ),
+        (
+            [annotation(1)],
+            {"images": [{"id": i, "file_name": "a.png", "width": 40, "height": 20} for i in (7, 9)]},
+            "two of its image rows have the file_name 'a.png'$",
+        ),
         ([], {}, "no box"),
         ([{"id": 1}], {}, "annotation number 0 has no 'image_id'"),
         ([annotation(1)], {"categories": None}, "is not COCO's JSON: its category rows are not a list"),
@@ -80,6 +94,15 @@ def test_ids_with_gaps_crowds_and_pictures_without_objects(write):
 def test_what_is_wrong_is_one_line(write, rows, replaced, message):
     with pytest.raises(DataError, match=message):
         opened(write(*rows, **replaced))
+
+
+def test_one_file_without_splits_is_for_training(write):
+    folder = write(annotation(5))
+    (folder / "all.json").write_bytes((folder / "annotations" / "instances_train.json").read_bytes())
+    (folder / "all.json.bak").write_text("")
+    assert len(opened(folder, annotations="all.json")) == 2
+    with pytest.raises(DataError, match=r"no file .*every.json: data.annotations names"):
+        opened(folder, annotations="every.json")
 
 
 def test_a_folder_without_annotations(tmp_path):

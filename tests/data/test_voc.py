@@ -31,7 +31,7 @@ def folder(tmp_path):
 def test_boxes_include_their_last_pixel_and_difficult_ones_are_not_trained_on(folder):
     source = open_source(f"voc:{folder}", "train", image_size=(20, 40), max_objects=3)
     assert len(source) == 2 and source.info.classes == ("cat", "dog")
-    assert "1 without area" in source.description
+    assert "1 of one row or column" in source.description
     (a,) = (i for i in range(2) if source.files[i].stem == "a")
     batch, (truth,) = source.fetch(np.array([a])), source.truth(np.array([a]))
     np.testing.assert_array_equal(batch["boxes"][0], [[0, 0, 20, 10], [0, 0, 0, 0], [0, 0, 0, 0]])
@@ -85,10 +85,26 @@ def test_pictures_that_are_missing(folder):
         open_source(f"voc:{folder}", "train", image_size=20, images="Pictures")
 
 
+def test_the_size_is_that_of_the_picture(folder):
+    Image.fromarray(np.zeros((40, 20, 3), np.uint8)).save(folder / "JPEGImages" / "a.png")
+    with pytest.raises(DataError, match=r"a.xml: the size is 40×20, and .*a.png has 20×40 pixels$"):
+        open_source(f"voc:{folder}", "train", image_size=20)
+
+
+def test_two_pictures_of_one_name(folder):
+    picture = Image.fromarray(np.zeros((20, 40, 3), np.uint8))
+    for name in ("unlisted.png", "unlisted.jpg"):
+        picture.save(folder / "JPEGImages" / name)
+    assert len(open_source(f"voc:{folder}", "train", image_size=20)) == 2
+    picture.save(folder / "JPEGImages" / "a.jpg")
+    with pytest.raises(DataError, match=r"a.xml has two pictures, .*a.jpg and .*a.png: keep one$"):
+        open_source(f"voc:{folder}", "train", image_size=20)
+
+
 def test_the_cells_of_bccd(shared_datasets):
     sizes = {}
     for split in ("train", "val", "test"):
         source = open_source(f"voc:{shared_datasets / 'bccd'}", split, image_size=(120, 160), stats_images=2)
         sizes[split] = len(source)
     assert sizes == {"train": 205, "val": 87, "test": 72}
-    assert source.info.classes == ("Platelets", "RBC", "WBC") and "2 without area" in source.description
+    assert source.info.classes == ("Platelets", "RBC", "WBC") and "2 of one row or column" in source.description

@@ -125,6 +125,20 @@ def test_sizes_and_maps_that_differ_in_number_are_an_error():
         abstract(network.clone(levels=("p8",)), jnp.zeros((1, 64, 64, 3)), train=False)
 
 
+YOLOS = {
+    "v2": lambda: YOLOv2(backbone=Darknet("19", num_classes=0)),
+    "v2_alone": lambda: YOLOv2(backbone=TinyDarknet(), passthrough="", widths=(8,)),
+    "v3": lambda: YOLOv3(backbone=Darknet("53", num_classes=0)),
+}
+
+
+@pytest.mark.parametrize("size", [(300, 320), (320, 300), (297, 297)])
+@pytest.mark.parametrize("name", YOLOS)
+def test_cells_that_do_not_cover_the_image_are_an_error(name, size):
+    with pytest.raises(ModelError, match=rf"an image of {size[0]}×{size[1]} pixels, .*: take multiples of 32"):
+        abstract(YOLOS[name](), jnp.zeros((1, *size, 3)), train=False)
+
+
 def test_reorganised_maps_are_those_of_darknet():
     """Its loop over the memory: out[k, j, i] of the layer's input shape takes a pixel of maps of twice the size."""
     x = np.random.default_rng(0).normal(size=(1, 4, 6, 8)).astype(np.float32)

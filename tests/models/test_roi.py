@@ -5,6 +5,8 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
+from models.detection.faster_rcnn import FasterRCNN
+from models.detection.yolo import TinyDarknet
 from models.layers.roi import pyramid_align, pyramid_levels, roi_align, roi_pool
 from tests.models.parity import golden
 
@@ -47,3 +49,18 @@ def test_each_region_reads_the_map_of_its_level():
     for i, level in enumerate([0, 1, 0]):
         own = roi_align(maps[level], regions[i : i + 1], 2, (0.25, 0.125)[level])
         np.testing.assert_allclose(pooled[i], own[0], rtol=1e-5, atol=1e-6)
+
+
+def test_regions_keep_their_place_in_maps_of_low_precision():
+    """A coordinate of hundreds of pixels has no fraction in bfloat16."""
+    side = 800
+    x = jnp.broadcast_to(jnp.linspace(0, 1, side // 8)[:, None, None] ** 6, (1, side // 8, side // 8, 1))
+    regions = jnp.array([[[513.0, 700, 591, 790], [301, 515, 317, 523]]])
+
+    def read(dtype):
+        network = FasterRCNN(backbone=TinyDarknet(), sizes=((32,),), dtype=dtype)
+        return network.apply({}, (x.astype(dtype),), regions, (side, side), 7, method="_read")
+
+    low, full = read(jnp.bfloat16), read(jnp.float32)
+    assert low.dtype == jnp.bfloat16
+    np.testing.assert_allclose(low.astype(jnp.float32), full, rtol=2**-7)

@@ -31,8 +31,7 @@ def decode(codes: jax.Array, anchors: jax.Array, weights: tuple[float, float, fl
     codes = codes / jnp.asarray(weights, codes.dtype)
     anchor_centre, anchor_side = _centre_and_side(anchors)
     centre = codes[..., :2] * anchor_side + anchor_centre
-    half = jnp.exp(jnp.minimum(codes[..., 2:], LIMIT)) * anchor_side / 2
-    return jnp.concatenate([centre - half, centre + half], -1)
+    return corners(centre, jnp.exp(jnp.minimum(codes[..., 2:], LIMIT)) * anchor_side)
 
 
 def encode_distances(boxes: jax.Array, anchors: jax.Array) -> jax.Array:
@@ -48,6 +47,11 @@ def decode_distances(codes: jax.Array, anchors: jax.Array) -> jax.Array:
     """The boxes [..., 4] that `encode_distances` made into `codes` [..., 4]."""
     centre, side = _centre_and_side(anchors)
     return jnp.concatenate([centre - codes[..., :2] * side, centre + codes[..., 2:] * side], -1)
+
+
+def corners(centre: jax.Array, side: jax.Array) -> jax.Array:
+    """(x1, y1, x2, y2) [..., 4] of centres (x, y) and sides (w, h), each [..., 2]."""
+    return jnp.concatenate([centre - side / 2, centre + side / 2], -1)
 
 
 def _centre_and_side(boxes):

@@ -111,6 +111,7 @@ def found_of_one(outputs: Mapping, size: tuple[int, int], *, corners, sigma, cou
     found = jnp.concatenate([points[0][first], points[1][second]], 1)
     fits = (labels[0][first] == labels[1][second]) & (jnp.abs(embeddings[0][first] - embeddings[1][second]) <= APART)
     fits = fits & (found[:, 2:] > found[:, :2]).all(1)
+    fits = fits & (scores[0][first] > 0) & (scores[1][second] > 0)  # 0: not a peak, whatever the other one's score
     both = jnp.where(fits, (scores[0][first] + scores[1][second]) / 2, 0)
     both, best = jax.lax.top_k(both, min(10 * count, both.size))
     found, labels = boxes.clip(found[best], *size), labels[0][first][best]

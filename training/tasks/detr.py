@@ -24,8 +24,10 @@ import jax.numpy as jnp
 
 from training import boxes
 from training.detection.assignment import assign
+from training.detection.coders import corners
 from training.detection.detector import Truth, detector
 from training.detection.suppression import best_of
+from training.errors import TrainingError
 from training.losses import softmax_cross_entropy
 from training.task import Task
 
@@ -47,7 +49,7 @@ def detr(
       auxiliary: the loss is the sum over the L layers, not that of the last one alone.
       max_detections: M.
 
-    Raises ValueError, when it is traced, where there may be more objects than queries.
+    Raises TrainingError, when it is traced, where a batch has room for more objects than there are queries.
     """
     return detector(
         networks,
@@ -57,13 +59,13 @@ def detr(
     )
 
 
-def corners(found: jax.Array) -> jax.Array:
-    """(x, y, w, h) [..., 4] -> (x1, y1, x2, y2)."""
-    return jnp.concatenate([found[..., :2] - found[..., 2:] / 2, found[..., :2] + found[..., 2:] / 2], -1)
-
-
 def loss_of_one(outputs: Mapping, truth: Truth, size, numbers, key, *, auxiliary) -> tuple[dict, jax.Array]:
     """({ℓ_class, ℓ_box, ℓ_giou}, 1) of one image, each the sum over layers."""
+    objects, queries = len(truth.boxes), outputs["boxes"].shape[1]
+    if objects > queries:
+        raise TrainingError(
+            f"{objects} objects cannot each have one of the {queries} queries: set data.max_objects or model.queries"
+        )
     inverse = 1 / jnp.array([size[1], size[0]] * 2, outputs["boxes"].dtype)
     own = truth.boxes * inverse
     own = jnp.concatenate([(own[:, :2] + own[:, 2:]) / 2, own[:, 2:] - own[:, :2]], 1)  # (x, y, w, h)
@@ -71,7 +73,7 @@ def loss_of_one(outputs: Mapping, truth: Truth, size, numbers, key, *, auxiliary
 
     def of_layer(logits, found):
         away = jnp.abs(own[:, None] - found).sum(-1)  # [N, Q]
-        overlaps = boxes.generalised_iou(corners(own)[:, None], corners(found))
+        overlaps = boxes.generalised_iou(corners(*jnp.split(own, 2, -1))[:, None], corners(*jnp.split(found, 2, -1)))
         named = jax.nn.softmax(logits)[:, truth.labels].T
         costs = numbers["l1_weight"] * away - named - numbers["giou_weight"] * overlaps
         query = assign(jax.lax.stop_gradient(costs), truth.there)  # [N]
@@ -96,5 +98,5 @@ def loss_of_one(outputs: Mapping, truth: Truth, size, numbers, key, *, auxiliary
 def found_of_one(outputs: Mapping, size: tuple[int, int], *, count):
     """(boxes [count, 4], labels, scores) of one image: each query of the last layer has one class."""
     p = jax.nn.softmax(outputs["logits"][-1])[:, :-1]
-    found = corners(outputs["boxes"][-1]) * jnp.array([size[1], size[0]] * 2, p.dtype)
+    found = corners(*jnp.split(outputs["boxes"][-1], 2, -1)) * jnp.array([size[1], size[0]] * 2, p.dtype)
     return best_of(boxes.clip(found, *size), p.argmax(1), p.max(1), count)

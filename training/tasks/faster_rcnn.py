@@ -14,12 +14,12 @@ nothing, u the codes of the box of the true class, and m the logits of its mask,
     ℓ_mask  = mean over positive regions and cells of the cross-entropy of m, against the object's mask in the region
 
 Each is a mean over what is drawn in one image, and the loss of a batch that over its images. smooth-L1 has β = 1/9. The
-gradient does not go through the corners of proposals.
+gradient does not go through the corners of proposals. Masks are trained and not answered.
 """
 
 from collections.abc import Mapping
 from functools import partial
-from typing import NamedTuple
+from typing import Any, NamedTuple, Protocol, runtime_checkable
 
 import flax.linen as nn
 import jax
@@ -29,6 +29,7 @@ from training import boxes
 from training.detection import coders, losses, matchers, samplers
 from training.detection.detector import EVALUATORS, OUTPUTS, VIEWS, Truth, truth_of
 from training.detection.suppression import answer, answer_by_class, surest
+from training.errors import TrainingError
 from training.losses import sigmoid_cross_entropy, softmax_cross_entropy
 from training.task import Task, apply_in_training, example_keys, init_network, stream, trained
 
@@ -38,6 +39,25 @@ SAME = 0.5  # the least IoU of a region and its object
 BETA = 1 / 9
 WEIGHTS = (10.0, 10.0, 5.0, 5.0)  # of the codes of regions
 THIN = 1e-3  # pixels: a proposal that is thinner is none
+
+
+@runtime_checkable
+class TwoStage(Protocol):
+    """A detector in two stages. Its methods are described in models/detection/faster_rcnn.py.
+
+    Attributes:
+      masks: whether it has the head that `mask` asks.
+    """
+
+    masks: bool
+
+    def propose(self, x, train: bool) -> dict[str, Any]: ...
+
+    def classify(self, maps, regions, size: tuple[int, int]) -> tuple[jax.Array, jax.Array]: ...
+
+    def mask(self, maps, regions, size: tuple[int, int]) -> jax.Array: ...
+
+    def cut(self, instances, regions, objects) -> jax.Array: ...
 
 
 class Drawn(NamedTuple):
@@ -73,7 +93,7 @@ def faster_rcnn(
     [B, H, W], 1 + i on the pixels of object i.
 
     Args:
-      masks: ℓ_mask is part of the loss.
+      masks: ℓ_mask is part of the loss; the network must have a head for masks, and must not have one without it.
       anchors, regions: how many are drawn in each image.
       candidates, proposals: of each map before suppression, and of all after it, in training; in use test_candidates
         and test_proposals.
@@ -82,8 +102,14 @@ def faster_rcnn(
       overlap: the IoU above which a box gives way to a surer one of its class.
       max_detections: M.
       box_weight: of ℓ_proposal and ℓ_box.
+
+    Raises TrainingError for a network that is not TwoStage, or whose `masks` differ.
     """
     model = networks["model"]
+    if not isinstance(model, TwoStage):
+        raise TrainingError(f"task.name=faster_rcnn trains a network in two stages, not {type(model).__name__}")
+    if masks != model.masks:
+        raise TrainingError(f"task.masks={masks} and model.masks={model.masks}: set both alike")
 
     def init(key, batch):
         params, stats = init_network(model, key, batch["image"][:1])

@@ -19,10 +19,10 @@ import jax
 import jax.numpy as jnp
 
 from training import boxes
-from training.detection import coders, losses, matchers
+from training.detection import coders, matchers
 from training.detection.detector import Truth, detector
 from training.detection.suppression import answer, surest
-from training.losses import sigmoid_cross_entropy
+from training.losses import sigmoid_cross_entropy, sigmoid_focal
 from training.task import Task
 
 SUITS = 4, 8  # the farthest side of an object lies between 4 and 8 strides from the points of a map
@@ -81,7 +81,7 @@ def loss_of_one(outputs: Mapping, truth: Truth, size, numbers, key, *, radius) -
     central = jnp.sqrt(across.prod(1))
     overlap = boxes.generalised_iou(coders.decode_distances(codes, anchors), own)
     return {
-        "class": losses.focal(logits, targets, numbers["alpha"], numbers["gamma"]).sum(),
+        "class": sigmoid_focal(logits, targets, numbers["alpha"], numbers["gamma"]).sum(),
         "box": jnp.where(answers, 1 - overlap, 0).sum(),
         "centre": jnp.where(answers, sigmoid_cross_entropy(centreness, central), 0).sum(),
     }, jnp.maximum(answers.sum(), 1)

@@ -19,6 +19,7 @@ from training import boxes
 from training.detection import coders, losses, matchers
 from training.detection.detector import Truth, detector
 from training.detection.suppression import answer, surest
+from training.losses import sigmoid_focal
 from training.task import Task
 
 
@@ -65,7 +66,7 @@ def loss_of_one(
     match = matchers.by_overlap(overlaps, truth.there, positive, negative, low_quality=True)
     answers = match >= 0
     targets = jax.nn.one_hot(jnp.where(answers, truth.labels[match], -1), logits.shape[1], dtype=logits.dtype)
-    of_classes = losses.focal(logits, targets, numbers["alpha"], numbers["gamma"]).sum(1)
+    of_classes = sigmoid_focal(logits, targets, numbers["alpha"], numbers["gamma"]).sum(1)
     of_boxes = losses.smooth_l1(codes - coders.encode(truth.boxes[match], anchors), beta).sum(1)
     count = jnp.maximum(answers.sum(), 1)
     return {

@@ -12,6 +12,7 @@ over N: an image without objects has no loss. t are codes with the variances (0.
 
 from collections.abc import Mapping
 from functools import partial
+from typing import Protocol, runtime_checkable
 
 import flax.linen as nn
 import jax
@@ -21,10 +22,22 @@ from training import boxes
 from training.detection import coders, losses, matchers, samplers
 from training.detection.detector import Truth, detector
 from training.detection.suppression import answer_by_class
+from training.errors import TrainingError
 from training.losses import softmax_cross_entropy
 from training.task import Task
 
 WEIGHTS = (10.0, 10.0, 5.0, 5.0)  # of the codes: the inverse of the variances
+
+
+@runtime_checkable
+class Named(Protocol):
+    """A detector that states how many classes it names.
+
+    Attributes:
+      num_classes: K.
+    """
+
+    num_classes: int
 
 
 def ssd(
@@ -48,10 +61,25 @@ def ssd(
       overlap: the IoU above which a box gives way to a surer one of its class.
       candidates: of each class, before that.
       max_detections: M.
+
+    Raises TrainingError, when it is traced, for logits without the column of nothing.
     """
+    model = networks["model"]
+    if not isinstance(model, Named):
+        raise TrainingError(f"task.name=ssd trains a detector with num_classes, not {type(model).__name__}")
+
+    def loss(outputs, *arguments):
+        columns = outputs["logits"][0].shape[-1]
+        if columns != 1 + model.num_classes:
+            raise TrainingError(
+                f"task.name=ssd reads logits of nothing and of {model.num_classes} classes, and {type(model).__name__}"
+                f" gives {columns}: take model.name=ssd"
+            )
+        return loss_of_one(outputs, *arguments, positive=positive, ratio=ratio)
+
     return detector(
         networks,
-        partial(loss_of_one, positive=positive, ratio=ratio),
+        loss,
         partial(found_of_one, score=score, overlap=overlap, candidates=candidates, count=max_detections),
         numbers=("alpha",),
     )

@@ -23,6 +23,7 @@ import jax
 import jax.numpy as jnp
 
 from training import boxes
+from training.detection.coders import corners
 from training.detection.detector import Truth, detector
 from training.detection.suppression import answer, surest
 from training.losses import sigmoid_cross_entropy, softmax_cross_entropy
@@ -86,11 +87,6 @@ def yolo_v3(
     found = partial(found_of_anchors, probabilities=jax.nn.sigmoid)
     found = partial(found, score=score, overlap=overlap, candidates=candidates, count=max_detections)
     return detector(networks, partial(loss_v3, ignore=ignore), found)
-
-
-def corners(centres: jax.Array, sides: jax.Array) -> jax.Array:
-    """(x1, y1, x2, y2) [..., 4] of centres and sides [..., 2]."""
-    return jnp.concatenate([centres - sides / 2, centres + sides / 2], -1)
 
 
 def latest(claimed: jax.Array, there: jax.Array, count: int) -> jax.Array:

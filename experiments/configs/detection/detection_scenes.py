@@ -3,8 +3,8 @@
     fovea train --config detection_scenes:ssd --workdir runs/detection_scenes_ssd      # minutes on two cores
 
 Each size is a detector with its own loss and optimizer, from scratch, for the same number of images. ResNet-18 of half
-the width is the backbone, but for YOLO, which has its own. `centernet_scenes` is CenterNet on these scenes, and the
-pages `*_coco` have the published settings.
+the width is the backbone, but for YOLO, which has its own, and DETR, whose ResNet-18 has a quarter. `centernet_scenes`
+is CenterNet on these scenes, and the pages `*_coco` have the published settings.
 """
 
 from experiments.pages import page

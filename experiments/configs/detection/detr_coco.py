@@ -5,7 +5,7 @@
 COCO is a folder with annotations/, train2017/ and val2017/. The paper starts from a ResNet-50 trained on ImageNet,
 whose statistics it keeps and whose learning rate is a tenth. Section A.4: 500 passes over 64 images a step, AdamW with
 weight decay 1e-4, learning rate 1e-4 divided by 10 after 400 of them, gradients cut to a norm of 0.1, flips and scale
-jitter. Pictures are put on a square canvas of 1024 pixels.
+jitter (here flips alone). Pictures are put on a square canvas of 1024 pixels.
 """
 
 from experiments.pages import page
@@ -21,6 +21,8 @@ def get_config():
             published=0.420,
             tolerance=0.003,
             steps=924_000,
+            note="The paper's backbone is pretrained; this page starts from scratch unless train.init_from says"
+            " otherwise.",
         ),
         model=dict(name="detr", backbone=dict(name="resnet", depth=50)),
         task=dict(name="detr"),

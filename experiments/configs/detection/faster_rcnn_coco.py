@@ -20,7 +20,9 @@ def get_config():
             published=0.370,
             tolerance=0.003,
             steps=190_000,
-            parameters=41_531_021,
+            parameters=41_757_156,
+            note="The paper's backbone is pretrained; this page starts from scratch unless train.init_from says"
+            " otherwise.",
         ),
         model=dict(
             name="faster_rcnn",

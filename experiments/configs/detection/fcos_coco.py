@@ -20,6 +20,8 @@ def get_config():
             published=0.387,
             tolerance=0.003,
             steps=90_000,
+            note="The paper's backbone is pretrained; this page starts from scratch unless train.init_from says"
+            " otherwise.",
         ),
         model=dict(name="fcos", backbone=dict(name="fpn", backbone=dict(name="resnet", depth=50), top="p6p7")),
         task=dict(name="fcos", score=0.05),

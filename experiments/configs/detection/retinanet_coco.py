@@ -21,6 +21,8 @@ def get_config():
             tolerance=0.003,
             steps=90_000,
             parameters=37_968_692,
+            note="The paper's backbone is pretrained; this page starts from scratch unless train.init_from says"
+            " otherwise.",
         ),
         model=dict(
             name="retinanet",

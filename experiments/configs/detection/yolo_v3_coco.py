@@ -3,9 +3,9 @@
     fovea train --config yolo_v3_coco --config.data.name=coco:COCO --workdir runs/yolo_v3  # not run here
 
 COCO is a folder with annotations/, train2017/ and val2017/. The authors start from Darknet-53 trained on ImageNet.
-Their yolov3.cfg: 500,200 steps of 64 images, SGD with momentum 0.9, weight decay 5e-4, learning rate 1e-3 (over the sum
-of 64 losses, here the mean) divided by 10 at 400,000 and 450,000, shifts of hue, saturation and exposure, sizes from
-320 to 608 (here one), boxes of an IoU above 0.7 ignored.
+Their yolov3.cfg: 500,200 steps of 64 images, SGD with momentum 0.9, weight decay 5e-4, learning rate 1e-3 divided by 10
+at 400,000 and 450,000, shifts of hue, saturation and exposure, sizes from 320 to 608 (here one), boxes of an IoU above
+0.7 ignored.
 """
 
 from experiments.pages import page
@@ -23,6 +23,8 @@ def get_config():
             steps=500_200,
             parameters=61_949_149,
             macs=32_930_000_000,
+            note="The paper's backbone is pretrained; this page starts from scratch unless train.init_from says"
+            " otherwise.",
         ),
         model=dict(name="yolo_v3", backbone=dict(name="darknet", variant="53")),
         task=dict(name="yolo_v3", ignore=0.7),

@@ -4,8 +4,8 @@
     fovea train --config segmentation_scenes:segformer --workdir runs/segmentation_scenes_segformer
 
 A size for each network, of widths that two CPU cores train in minutes; data, loss, optimizer, batch and steps are the
-same, so that their figures may be compared. Nothing is pretrained. The images are small: strides and dilations are a
-quarter or less of the published ones.
+same, so that their figures may be compared. Nothing is pretrained. The images are small: strides and dilations are
+smaller than the published ones, but for FCN's.
 """
 
 from experiments.pages import page

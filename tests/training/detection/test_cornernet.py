@@ -54,3 +54,15 @@ def test_the_losses_by_hand():
     np.testing.assert_allclose(terms["pull"], 0.1 * 2 * 0.25**2, rtol=1e-6)
     np.testing.assert_allclose(terms["push"], 0.1 * 2 * 0.75 / 2, rtol=1e-6)
     np.testing.assert_allclose(terms["offset"], 2 * 0.2**2 / 2, rtol=1e-6)
+
+
+def test_a_cell_that_is_not_a_peak_has_no_pairs():
+    """Each corner has one peak, from which all other cells slope away."""
+    y, x = np.mgrid[: CELLS[0], : CELLS[1]]
+    slope = lambda row, column: 3.0 - np.maximum(abs(y - row), abs(x - column))
+    heat = jnp.asarray(np.stack([slope(1, 2), slope(5, 8)]))[None, ..., None]
+    outputs = {"heatmap": heat, "embedding": jnp.zeros((1, 2, *CELLS)), "offset": jnp.zeros((1, 2, *CELLS, 2))}
+    found, labels, scores = cornernet.found_of_one(outputs, SIZE, corners=96, sigma=0.5, count=5)
+    np.testing.assert_array_equal(labels, [0, -1, -1, -1, -1])
+    np.testing.assert_array_equal(found[0], [8, 4, 32, 20])
+    np.testing.assert_allclose(scores[0], 1 / (1 + np.exp(-3)))

@@ -8,6 +8,7 @@ import pytest
 
 from models.detection.faster_rcnn import FasterRCNN
 from training.detection.detector import Truth
+from training.errors import TrainingError
 from training.tasks.faster_rcnn import draw, faster_rcnn, mask_loss, propose, region_losses
 
 B, N, K, SIZE = 2, 3, 4, (32, 48)
@@ -69,6 +70,18 @@ def test_one_program_serves_any_number_of_objects_and_trains_without_any(batch, 
         moving = [np.any(x) for x in jax.tree.leaves(gradient)]
         assert all(moving) if count else any(moving)
     assert len(traces) <= 1
+
+
+@pytest.mark.parametrize("masks", [True, False])
+def test_a_task_and_a_network_that_differ_about_masks_are_refused(masks):
+    network = FasterRCNN(backbone=Patches(), sizes=((8,),), masks=not masks)
+    with pytest.raises(TrainingError, match=rf"task\.masks={masks} and model\.masks={not masks}: set both alike"):
+        faster_rcnn({"model": network}, masks=masks)
+
+
+def test_a_network_of_one_stage_is_refused():
+    with pytest.raises(TrainingError, match=r"trains a network in two stages, not Patches$"):
+        faster_rcnn({"model": Patches()})
 
 
 def test_answers_have_their_size_and_lie_in_the_image(batch, trial):

@@ -196,6 +196,14 @@ class Frozen(nn.Module):
 
     network: nn.Module
 
+    @property
+    def num_classes(self):
+        return self.network.num_classes
+
+    @property
+    def masks(self):
+        return self.network.masks
+
     def __call__(self, x, train: bool):
         return self.network(x, False)
 
