@@ -77,8 +77,8 @@ def run(options: argparse.Namespace) -> int:
 
 def near(info, prepared) -> bool:
     """Whether images are standardised as the weights expect."""
-    pairs = zip((*info.mean, *info.std), (*prepared.mean, *prepared.std), strict=True)
-    return all(abs(a - b) < 1e-3 for a, b in pairs)
+    ours, theirs = (*info.mean, *info.std), (*prepared.mean, *prepared.std)  # of grey images and of colours differ
+    return len(ours) == len(theirs) and all(abs(a - b) < 1e-3 for a, b in zip(ours, theirs, strict=True))
 
 
 def read_classes(file: str) -> tuple[str, ...]:

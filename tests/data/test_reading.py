@@ -11,7 +11,8 @@ from data.reading import Pictures, Resized, preparation
 from data.table import SOURCES
 from experiments.pages.component import find
 
-OF_FILES = {"boxes", "captions", "folder", "image", "pairs", "tfds", "unpaired"}
+OF_FILES = {"boxes", "captions", "coco", "folder", "image", "pairs", "side_by_side", "tfds", "unpaired", "voc"}
+OF_TWO = ("pairs", "side_by_side")
 
 
 def source(argument: str, split: str, pictures: Pictures = Pictures(crop="resize"), seed: int = 0):
@@ -34,9 +35,9 @@ def test_every_source_of_files_has_them_and_says_how_it_reads_without_opening_an
     if name not in OF_FILES:
         assert found is None
         return
-    size = {"size" if name == "pairs" else "image_size": (20, 30)}
+    size = {"size" if name in OF_TWO else "image_size": (20, 30)}
     chosen = preparation(f"{name}:nowhere", {**size, "white": 9.0, "background": (1,)}, 3)
-    crop = "resize" if name == "pairs" else keys["crop"]
+    crop = "resize" if name in OF_TWO else keys["crop"]
     assert found == Preparation(3, None, crop)
     assert chosen == Preparation(3, (20, 30), crop, 9.0, (1,))
 
