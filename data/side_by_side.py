@@ -1,4 +1,4 @@
-"""Pairs of images of which each file holds both, the one beside the other: `side_by_side:path`, as pix2pix has them."""
+"""Pairs of images: each file holds two images side by side, as those of pix2pix do. `side_by_side:path`."""
 
 import os
 import pathlib

@@ -77,10 +77,11 @@ class Autoregressive(Protocol):
     """
 
     def step(self, x: jax.Array, position: jax.Array, label: jax.Array | None = None) -> jax.Array:
-        """Answers for one position of x [B, H, W, C], of which the values before `position` [] int32 count.
+        """Answers for one position of x [B, H, W, C]. Only the values before `position` [] int32 have an influence.
 
-        Positions are the values, or the pixels where the answer is for all channels of a pixel, and are asked for in
-        their order from 0 on. What serves later positions is in the mutable collection "cache", zero before the first.
+        Positions are the values, or the pixels where the answer is for all channels of a pixel. The caller goes
+        through them in order, from 0 on. The mutable collection "cache" keeps what later positions need; it is zero
+        before the first.
 
         Returns: [B, F of a position].
         """

@@ -15,7 +15,7 @@ def bounds(program: Program, whole: int, place: Place) -> dict[str, float]:
     """name of a bound -> seconds a call; {} where nothing is stated of the device.
 
     Args:
-      whole: bytes of arguments and results on each device, each of which is read or written at least once.
+      whole: bytes of arguments and results on each device. The program reads or writes each at least once.
     """
     kind = place.kind
     if not kind.peaks:

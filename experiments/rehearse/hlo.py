@@ -206,7 +206,7 @@ class _Reader:
         group = () if kind == "collective-permute" else _group(one.text, self.devices)
         if kind == "all-gather":
             given *= len(group)
-        # XLA spreads one collective over several fusions, each of which has its instruction and channel.
+        # XLA spreads one collective over several fusions. Each fusion has the collective's instruction and channel.
         place = one.attribute("channel_id") if fused else None
         self.collectives[place or len(self.collectives)] = Collective(kind, given, group, times)
 
@@ -410,7 +410,7 @@ def _closing(text: str) -> int:
 
 
 def _operands(text: str) -> tuple[str, ...]:
-    """Names, without the comments and types that may stand before them."""
+    """Names, without the comments and types before them."""
     named = re.findall(r"%([\w.\-]+)", text)
     return tuple(named or [word for word in re.split(r"[,\s]+", text) if word])
 

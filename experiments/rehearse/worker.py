@@ -86,7 +86,7 @@ def measured(compiled, where, sizes: Mapping[str, int]) -> dict[str, Any]:
         "code": stats.generated_code_size_in_bytes,
     }
     program = read(compiled.as_text(), where.count, where.kind.cache)
-    gathered = sizes.get("resident data", 0)  # of which a call reads a few rows
+    gathered = sizes.get("resident data", 0)  # a call reads a few of its rows
     whole = max(stats.argument_size_in_bytes - gathered, 0) + stats.output_size_in_bytes
     cost = compiled.cost_analysis() or {}
     return {
@@ -105,7 +105,7 @@ def measured(compiled, where, sizes: Mapping[str, int]) -> dict[str, Any]:
 
 _UNITS = {"": 1, "K": 2**10, "M": 2**20, "G": 2**30, "T": 2**40}
 _SIZE = r"([\d.]+)([KMGT]?)"
-# How a TPU's compiler says that a program does not fit: the whole of it, of what the chip has.
+# How a TPU's compiler reports a program that does not fit: the bytes that it needs, and those of the chip.
 _REFUSALS = (
     rf"Used {_SIZE} of {_SIZE} hbm",
     rf"memory required for [\w ]+\({_SIZE}\) exceeds available HBM \({_SIZE}\)",

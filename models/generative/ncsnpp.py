@@ -190,5 +190,5 @@ class NCSNpp(nn.Module):
         return exact(nn.Conv(channels * self.outputs, (3, 3), kernel_init=zeros, name="conv_out", **types)(x))
 
 
-# diffusers' names of a block. The whole network is not in diffusers, whose own sums images in other places.
+# diffusers' names of a block. diffusers has another network as a whole: it adds the images in other places.
 BLOCK = Port(names={r"^time/": "time_emb_proj/", r"^shortcut/": "conv_shortcut/"})

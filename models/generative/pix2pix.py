@@ -140,7 +140,7 @@ STATISTICS = (r"\.running_(mean|var)$",)  # which nothing reads
 
 
 def _unet(depth: int) -> Port:
-    """The places of our layers in their blocks, each of which holds the next deeper one."""
+    """The places of our layers in their blocks. Each block holds the next deeper one."""
 
     def place(match):
         kind, level = match[1], int(match[2])

@@ -1,6 +1,7 @@
 """Max pooling that remembers, and three ways back. Zeiler & Fergus, ECCV 2014, section 2.1; Badrinarayanan et al. 2017.
 
-A pooled pixel stands for a window of size × size. The place of its maximum is a number in [0, size²), row by row.
+A pooled pixel is the maximum of a window of size × size. The place of the maximum is a number in [0, size²), row by
+row.
 """
 
 import jax

@@ -141,7 +141,7 @@ def ssd300():
 
 
 def mask_rcnn():
-    """With so many samples that nothing is left to chance, of one image."""
+    """Of one image, with enough samples to make chance negligible."""
     import torch
     from torchvision.models.detection.anchor_utils import AnchorGenerator
     from torchvision.models.detection.faster_rcnn import FastRCNNPredictor, TwoMLPHead

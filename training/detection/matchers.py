@@ -1,4 +1,4 @@
-"""Which object each anchor of one image answers for. N objects, of which some are padding, and A anchors.
+"""Which object each anchor of one image answers for. There are N objects, some of them padding, and A anchors.
 
 A match is [A] integers: the row of an object, BACKGROUND, or BETWEEN for an anchor that is left out of the loss.
 """
