@@ -3,18 +3,6 @@
 from experiments.pages.catalogue import load
 from experiments.pages.overrides import override
 from experiments.pages.schema import page
+from experiments.pages.sets import BINARIZED_MNIST, COCO, IMAGENET
 
-# The section `data` of a classifier on ImageNet, whose images are streamed. A hundredth of the training set chooses the
-# checkpoint, and the published validation set is the test set.
-IMAGENET = dict(
-    name="tfds:imagenet2012",
-    train="train[:99%]",
-    validation="train[99%:]",
-    test="validation",
-    image_size=224,
-    crop="random",
-    resident="no",
-    augment=("flip",),
-)
-
-__all__ = ["IMAGENET", "load", "override", "page"]
+__all__ = ["BINARIZED_MNIST", "COCO", "IMAGENET", "load", "override", "page"]

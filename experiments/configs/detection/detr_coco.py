@@ -8,7 +8,7 @@ weight decay 1e-4, learning rate 1e-4 divided by 10 after 400 of them, gradients
 jitter (here flips alone). Pictures are put on a square canvas of 1024 pixels.
 """
 
-from experiments.pages import page
+from experiments.pages import COCO, page
 
 
 def get_config():
@@ -26,14 +26,7 @@ def get_config():
         ),
         model=dict(name="detr", backbone=dict(name="resnet", depth=50)),
         task=dict(name="detr"),
-        data=dict(
-            name="coco:coco",
-            train="train2017[:99%]",
-            validation="train2017[99%:]",
-            test="val2017",
-            image_size=1024,
-            augment=("flip",),
-        ),
+        data=dict(COCO, image_size=1024),
         optimizer=dict(name="adamw", weight_decay=1e-4, clip_norm=0.1),
         schedule=dict(name="step", peak=1e-4, boundaries=(739_000,), factor=0.1),
         train=dict(

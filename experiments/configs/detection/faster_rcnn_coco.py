@@ -7,7 +7,7 @@ whose statistics it keeps, and trains for 26 passes over 16 images a step: SGD w
 learning rate 0.02 divided by 10 after 16 and 22 of them, flips. Pictures are put on a square canvas of 1024 pixels.
 """
 
-from experiments.pages import page
+from experiments.pages import COCO, page
 
 
 def get_config():
@@ -34,14 +34,7 @@ def get_config():
             ),
         ),
         task=dict(name="faster_rcnn"),
-        data=dict(
-            name="coco:coco",
-            train="train2017[:99%]",
-            validation="train2017[99%:]",
-            test="val2017",
-            image_size=1024,
-            augment=("flip",),
-        ),
+        data=dict(COCO, image_size=1024),
         optimizer=dict(name="sgd", momentum=0.9, weight_decay=1e-4),
         schedule=dict(name="step", peak=0.02, boundaries=(117_000, 161_000), factor=0.1, warmup_steps=1000),
         train=dict(batch_size=16, steps=190_000, evaluate_batch_size=16, evaluate_every=10_000, checkpoint_every=5_000),

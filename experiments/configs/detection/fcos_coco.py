@@ -7,7 +7,7 @@ Section 4: 90,000 steps of 16 images, SGD with momentum 0.9, weight decay 1e-4, 
 60,000 and 80,000, flips. Pictures are put on a square canvas of 1024 pixels.
 """
 
-from experiments.pages import page
+from experiments.pages import COCO, page
 
 
 def get_config():
@@ -25,14 +25,7 @@ def get_config():
         ),
         model=dict(name="fcos", backbone=dict(name="fpn", backbone=dict(name="resnet", depth=50), top="p6p7")),
         task=dict(name="fcos", score=0.05),
-        data=dict(
-            name="coco:coco",
-            train="train2017[:99%]",
-            validation="train2017[99%:]",
-            test="val2017",
-            image_size=1024,
-            augment=("flip",),
-        ),
+        data=dict(COCO, image_size=1024),
         optimizer=dict(name="sgd", momentum=0.9, weight_decay=1e-4),
         schedule=dict(name="step", peak=0.01, boundaries=(60_000, 80_000), factor=0.1, warmup_steps=500),
         train=dict(batch_size=16, steps=90_000, evaluate_batch_size=16, evaluate_every=10_000, checkpoint_every=5_000),

@@ -8,7 +8,7 @@ at 400,000 and 450,000, shifts of hue, saturation and exposure, sizes from 320 t
 0.7 ignored.
 """
 
-from experiments.pages import page
+from experiments.pages import COCO, page
 
 
 def get_config():
@@ -28,14 +28,7 @@ def get_config():
         ),
         model=dict(name="yolo_v3", backbone=dict(name="darknet", variant="53")),
         task=dict(name="yolo_v3", ignore=0.7),
-        data=dict(
-            name="coco:coco",
-            train="train2017[:99%]",
-            validation="train2017[99%:]",
-            test="val2017",
-            image_size=416,
-            augment=("flip", "color_jitter(0.5, 0.5, 0.5, 0.1)"),
-        ),
+        data=dict(COCO, image_size=416, augment=("flip", "color_jitter(0.5, 0.5, 0.5, 0.1)")),
         optimizer=dict(name="sgd", momentum=0.9, weight_decay=5e-4),
         schedule=dict(name="step", peak=1e-3, boundaries=(400_000, 450_000), factor=0.1, warmup_steps=1000),
         train=dict(

@@ -7,6 +7,7 @@ The levels, distance and weights are those of Song & Dhariwal 2024; network, dat
 diffusion_mnist, whose rows need 50 evaluations.
 """
 
+from experiments.configs.diffusion.diffusion_mnist import BUDGET, DATA, UNET
 from experiments.pages import page
 
 
@@ -18,28 +19,10 @@ def get_config():
             metric="test/recognised",
             note="beside diffusion_mnist at one budget: no published figure",
         ),
-        model=dict(
-            name="ddpm_unet",
-            width=16,
-            multipliers=(1, 2, 2),
-            blocks=1,
-            attention=(7,),
-            groups=8,
-            dropout_rate=0.0,
-            conditional=True,
-        ),
+        model=UNET,
         task=dict(name="consistency", levels=40),
-        data=dict(name="tfds:mnist", train="train[:58000]", validation="train[58000:]", scale="symmetric"),
+        data=DATA,
         optimizer=dict(name="radam"),
         schedule=dict(name="cosine", peak=1e-3, warmup_steps=200),
-        train=dict(
-            batch_size=64,
-            steps=4_000,
-            ema=0.999,
-            log_every=100,
-            evaluate_every=1_000,
-            checkpoint_every=500,
-            judge="runs/lenet5_mnist/seed0",
-            judge_samples=2_000,
-        ),
+        train=BUDGET,
     )

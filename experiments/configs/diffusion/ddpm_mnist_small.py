@@ -8,6 +8,7 @@ which is to be reproduced before, or another one: how many are recognised as the
 how near they are to the training images.
 """
 
+from experiments.configs.diffusion.diffusion_mnist import BUDGET, DATA, UNET
 from experiments.pages import page
 
 
@@ -19,28 +20,10 @@ def get_config():
             metric="test/recognised",
             note="another data set than the paper's: no published figure",
         ),
-        model=dict(
-            name="ddpm_unet",
-            width=16,
-            multipliers=(1, 2, 2),
-            blocks=1,
-            attention=(7,),
-            groups=8,
-            dropout_rate=0.0,
-            conditional=True,
-        ),
+        model=UNET,
         task=dict(name="diffusion", schedule="cosine", sampler="ddim", sampling_steps=50, guidance=1.5),
-        data=dict(name="tfds:mnist", train="train[:58000]", validation="train[58000:]", scale="symmetric"),
+        data=DATA,
         optimizer=dict(name="adam", clip_norm=1.0),
         schedule=dict(name="cosine", peak=2e-3, warmup_steps=200),
-        train=dict(
-            batch_size=64,
-            steps=4_000,
-            ema=0.999,
-            log_every=100,
-            evaluate_every=1_000,
-            checkpoint_every=500,
-            judge="runs/lenet5_mnist/seed0",
-            judge_samples=2_000,
-        ),
+        train=BUDGET,
     )

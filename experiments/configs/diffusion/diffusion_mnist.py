@@ -12,6 +12,29 @@ and bits/dim.
 
 from experiments.pages import page
 
+# What all pages of small diffusion on MNIST have: the network, unless it is another one, the data and the budget.
+UNET = dict(
+    name="ddpm_unet",
+    width=16,
+    multipliers=(1, 2, 2),
+    blocks=1,
+    attention=(7,),
+    groups=8,
+    dropout_rate=0.0,
+    conditional=True,
+)
+DATA = dict(name="tfds:mnist", train="train[:58000]", validation="train[58000:]", scale="symmetric")
+BUDGET = dict(
+    batch_size=64,
+    steps=4_000,
+    ema=0.999,
+    log_every=100,
+    evaluate_every=1_000,
+    checkpoint_every=500,
+    judge="runs/lenet5_mnist/seed0",
+    judge_samples=2_000,
+)
+
 # size -> paper, year, and what the task is.
 SIZES = {
     "linear": ("Denoising Diffusion Probabilistic Models", 2020, dict(schedule="linear")),
@@ -58,28 +81,10 @@ def get_config(size="linear"):
             metric="test/recognised",
             note="eight processes by one small network at one budget: no published figure",
         ),
-        model=dict(
-            name="ddpm_unet",
-            width=16,
-            multipliers=(1, 2, 2),
-            blocks=1,
-            attention=(7,),
-            groups=8,
-            dropout_rate=0.0,
-            conditional=True,
-        ),
+        model=UNET,
         task=dict(name="diffusion", guidance=1.5, **{"sampler": "ddim", "sampling_steps": 50, **process}),
-        data=dict(name="tfds:mnist", train="train[:58000]", validation="train[58000:]", scale="symmetric"),
+        data=DATA,
         optimizer=dict(name="adam", clip_norm=1.0),
         schedule=dict(name="cosine", peak=2e-3, warmup_steps=200),
-        train=dict(
-            batch_size=64,
-            steps=4_000,
-            ema=0.999,
-            log_every=100,
-            evaluate_every=1_000,
-            checkpoint_every=500,
-            judge="runs/lenet5_mnist/seed0",
-            judge_samples=2_000,
-        ),
+        train=BUDGET,
     )

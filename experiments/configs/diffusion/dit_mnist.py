@@ -5,6 +5,7 @@
 44 million multiply-adds for an image of 28×28, where the U-Net has 48; process, data, steps and judge are the same.
 """
 
+from experiments.configs.diffusion.diffusion_mnist import BUDGET, DATA
 from experiments.pages import page
 
 
@@ -25,17 +26,8 @@ def get_config():
             sampling_steps=50,
             guidance=1.5,
         ),
-        data=dict(name="tfds:mnist", train="train[:58000]", validation="train[58000:]", scale="symmetric"),
+        data=DATA,
         optimizer=dict(name="adam", clip_norm=1.0),
         schedule=dict(name="cosine", peak=2e-3, warmup_steps=200),
-        train=dict(
-            batch_size=64,
-            steps=4_000,
-            ema=0.999,
-            log_every=100,
-            evaluate_every=1_000,
-            checkpoint_every=500,
-            judge="runs/lenet5_mnist/seed0",
-            judge_samples=2_000,
-        ),
+        train=BUDGET,
     )

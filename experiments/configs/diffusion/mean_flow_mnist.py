@@ -5,6 +5,7 @@
 Network, data, steps and judge are those of dit_mnist, whose row needs 50 evaluations.
 """
 
+from experiments.configs.diffusion.diffusion_mnist import BUDGET, DATA
 from experiments.pages import page
 
 
@@ -18,17 +19,8 @@ def get_config():
         ),
         model=dict(name="dit", variant="S", width=64, depth=3, heads=4, patch=2, conditional=True, spans=True),
         task=dict(name="mean_flow"),
-        data=dict(name="tfds:mnist", train="train[:58000]", validation="train[58000:]", scale="symmetric"),
+        data=DATA,
         optimizer=dict(name="adam", clip_norm=1.0),
         schedule=dict(name="cosine", peak=1e-3, warmup_steps=200),
-        train=dict(
-            batch_size=64,
-            steps=4_000,
-            ema=0.999,
-            log_every=100,
-            evaluate_every=1_000,
-            checkpoint_every=500,
-            judge="runs/lenet5_mnist/seed0",
-            judge_samples=2_000,
-        ),
+        train=BUDGET,
     )

@@ -5,7 +5,7 @@
 Every one of the 784 pixels is a word. The paper evaluates the features and prints no likelihoods.
 """
 
-from experiments.pages import page
+from experiments.pages import BINARIZED_MNIST, page
 
 
 def get_config():
@@ -18,13 +18,7 @@ def get_config():
         ),
         model=dict(name="igpt", width=64, depth=4, heads=4, outputs=2),
         task=dict(name="autoregressive", likelihood="categorical"),
-        data=dict(
-            name="binarized_mnist:binarized_mnist_packed.npz",
-            train="train",
-            validation="valid",
-            test="test",
-            scale="unit",
-        ),
+        data=BINARIZED_MNIST,
         optimizer=dict(name="adamw", b2=0.95, weight_decay=0.01, no_decay=("scale", "bias", "values", "places")),
         schedule=dict(name="cosine", peak=2e-3, warmup_steps=300),
         train=dict(

@@ -7,7 +7,7 @@ One layer of 8,000 units between masks that stay the same, in batches of 100 as 
 The best checkpoint by the validation split counts, since fixed pixels can be learnt by heart.
 """
 
-from experiments.pages import page
+from experiments.pages import BINARIZED_MNIST, page
 
 
 def get_config():
@@ -24,13 +24,7 @@ def get_config():
         ),
         model=dict(name="made", hidden=(8_000,)),
         task=dict(name="autoregressive", likelihood="bernoulli"),
-        data=dict(
-            name="binarized_mnist:binarized_mnist_packed.npz",
-            train="train",
-            validation="valid",
-            test="test",
-            scale="unit",
-        ),
+        data=BINARIZED_MNIST,
         optimizer=dict(name="adam"),
         schedule=dict(name="cosine", peak=1e-3, end=1e-5),
         train=dict(

@@ -7,7 +7,7 @@ The paper's hidden layers for MNIST are 32 wide; it gives no width of the blocks
 split counts.
 """
 
-from experiments.pages import page
+from experiments.pages import BINARIZED_MNIST, page
 
 SIZES = {
     "full": dict(width=64, depth=15, train=dict(steps=100_000, evaluate_every=5_000, checkpoint_every=5_000)),
@@ -30,13 +30,7 @@ def get_config(size="full"):
         ),
         model=dict(name="pixelcnn", width=of["width"], depth=of["depth"], hidden=32, outputs=1),
         task=dict(name="autoregressive", likelihood="bernoulli"),
-        data=dict(
-            name="binarized_mnist:binarized_mnist_packed.npz",
-            train="train",
-            validation="valid",
-            test="test",
-            scale="unit",
-        ),
+        data=BINARIZED_MNIST,
         optimizer=dict(name="adam", clip_norm=1.0),
         schedule=dict(name="cosine", peak=1e-3, end=1e-5),
         train=dict(batch_size=64, log_every=100, evaluate_batch_size=250, **of["train"]),

@@ -6,7 +6,7 @@
 A step goes along 28 rows or 55 diagonals one after the other: for an accelerator. Batches of 16, as in the paper.
 """
 
-from experiments.pages import page
+from experiments.pages import BINARIZED_MNIST, page
 
 SIZES = {"diagonal": 79.20, "row": 80.54}
 
@@ -24,13 +24,7 @@ def get_config(size="diagonal"):
         ),
         model=dict(name="pixelrnn", variant=size, width=16, depth=7, hidden=32, outputs=1),
         task=dict(name="autoregressive", likelihood="bernoulli"),
-        data=dict(
-            name="binarized_mnist:binarized_mnist_packed.npz",
-            train="train",
-            validation="valid",
-            test="test",
-            scale="unit",
-        ),
+        data=BINARIZED_MNIST,
         optimizer=dict(name="rmsprop", clip_norm=1.0),
         schedule=dict(name="cosine", peak=1e-3, end=1e-5),
         train=dict(

@@ -6,7 +6,7 @@
 784-200-200-50 in 60 passes; the best checkpoint by the validation split, since fixed pixels can be learnt by heart.
 """
 
-from experiments.pages import page
+from experiments.pages import BINARIZED_MNIST, page
 
 
 def get_config():
@@ -22,13 +22,7 @@ def get_config():
         ),
         model=dict(name="vae", latent=50, hidden=(200, 200), activation="tanh"),
         task=dict(name="vae", likelihood="bernoulli", samples=1, importance_samples=50),
-        data=dict(
-            name="binarized_mnist:binarized_mnist_packed.npz",
-            train="train",
-            validation="valid",
-            test="test",
-            scale="unit",
-        ),
+        data=BINARIZED_MNIST,
         optimizer=dict(name="adam", eps=1e-4),
         schedule=dict(name="cosine", peak=1e-3, end=1e-4),
         train=dict(
