@@ -15,6 +15,7 @@ import numpy as np
 
 from models.errors import ModelError, choose
 from models.layers.dropout import Dropout
+from models.layers.norm import norm as normalisation
 from models.layers.precision import exact
 from models.port import Port
 
@@ -113,7 +114,7 @@ class DETR(nn.Module):
             raise ModelError(f"width={self.width} is not a multiple of heads={self.heads} and of 4")
         types = dict(dtype=self.dtype, param_dtype=self.param_dtype)
         dense = partial(nn.Dense, kernel_init=nn.initializers.xavier_uniform(), **types)
-        norm = partial(nn.LayerNorm, epsilon=1e-5, **types)
+        norm = normalisation("layer", train, None, **types)
         layer = partial(Layer, self.heads, self.hidden, self.dropout_rate, train, dense, norm)
 
         x = nn.Conv(self.width, (1, 1), name="project", **types)(choose(maps, "level", self.level))

@@ -14,6 +14,7 @@ import jax.numpy as jnp
 from models.errors import ModelError
 from models.layers.attention import SelfAttention
 from models.layers.dropout import Dropout
+from models.layers.norm import norm as normalisation
 from models.layers.patches import embed_patches
 from models.layers.precision import exact
 from models.layers.time_features import time_features
@@ -27,6 +28,8 @@ VARIANTS = {
     "L": dict(width=1024, depth=24, heads=16),
     "XL": dict(width=1152, depth=28, heads=16),
 }
+
+PLAIN = dict(epsilon=1e-6, use_bias=False, use_scale=False)  # fields of a LayerNorm that adaLN scales and shifts
 
 xavier = nn.initializers.xavier_uniform()
 # Of a patch as a vector [p²C], and of queries, keys and values as one layer of 3C outputs: the authors' code.
@@ -63,7 +66,7 @@ class DiTBlock(nn.Module):
         """x: [B, N, C]; condition: [B, C] -> [B, N, C]."""
         types = dict(dtype=self.dtype, param_dtype=self.param_dtype)
         channels, dense = x.shape[-1], partial(nn.Dense, kernel_init=xavier, **types)
-        norm = partial(nn.LayerNorm, epsilon=1e-6, use_bias=False, use_scale=False, **types)
+        norm = normalisation("layer", train, None, **PLAIN, **types)
         numbers = nn.Dense(6 * channels, kernel_init=zeros, name="modulation", **types)(nn.swish(condition))
         shift1, scale1, gate1, shift2, scale2, gate2 = jnp.split(numbers, 6, -1)
 
@@ -144,7 +147,7 @@ class DiT(nn.Module):
         shift, scale = jnp.split(
             nn.Dense(2 * size.width, kernel_init=zeros, name="modulation", **types)(nn.swish(t)), 2, -1
         )
-        norm = nn.LayerNorm(epsilon=1e-6, use_bias=False, use_scale=False, name="norm", **types)
+        norm = normalisation("layer", train, None, **PLAIN, **types)(name="norm")
         x = nn.Dense(self.patch**2 * channels, kernel_init=zeros, name="head", **types)(modulate(norm(x), shift, scale))
         x = x.reshape(-1, rows, columns, self.patch, self.patch, channels).transpose(0, 1, 3, 2, 4, 5)
         return exact(x.reshape(-1, rows * self.patch, columns * self.patch, channels))

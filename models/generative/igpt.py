@@ -13,6 +13,7 @@ import jax
 import jax.numpy as jnp
 
 from models.errors import ModelError
+from models.layers.norm import norm as normalisation
 from models.layers.precision import exact
 from models.layers.variants import resolve
 from models.port import Port
@@ -81,7 +82,7 @@ class IGPT(nn.Module):
         variant, types = resolve(self, VARIANTS), dict(dtype=self.dtype, param_dtype=self.param_dtype)
         length = math.prod(x.shape[1:])
         normal = nn.initializers.normal(0.02)
-        norm = partial(nn.RMSNorm, epsilon=1e-5, **types)
+        norm = normalisation("rms", train, None, epsilon=1e-5, **types)
         values = jnp.round(x.reshape(len(x), -1) * (self.outputs - 1)).astype(jnp.int32)
         before = jnp.pad(values[:, :-1], ((0, 0), (1, 0)), constant_values=self.outputs)  # the start has its own vector
         places = jnp.arange(length)

@@ -16,6 +16,7 @@ import jax.numpy as jnp
 from models.errors import ModelError, choose
 from models.layers.attention import SelfAttention
 from models.layers.dropout import Dropout
+from models.layers.norm import norm as normalisation
 from models.layers.precision import exact
 from models.port import Port
 
@@ -75,7 +76,7 @@ def repeat_up(x):
 
 def group_norm(x, **types):
     """The constructor of normalisations of x's channels, at most 32 groups of at least four."""
-    return partial(nn.GroupNorm, num_groups=min(x.shape[-1] // 4, 32), epsilon=1e-6, **types)
+    return normalisation("group", False, None, num_groups=min(x.shape[-1] // 4, 32), epsilon=1e-6, **types)
 
 
 class BigGANBlock(nn.Module):

@@ -13,6 +13,7 @@ import jax.numpy as jnp
 from models.errors import ModelError
 from models.layers.attention import SelfAttention
 from models.layers.dropout import Dropout
+from models.layers.norm import norm as normalisation
 from models.layers.patches import adapt_positions, embed_patches
 from models.layers.precision import exact
 from models.layers.time_features import time_features
@@ -42,7 +43,7 @@ class UViTBlock(nn.Module):
         """x: [B, N, C]; skip: [B, N, C] or None -> [B, N, C]."""
         types = dict(dtype=self.dtype, param_dtype=self.param_dtype)
         channels, dense = x.shape[-1], partial(nn.Dense, kernel_init=small, **types)
-        norm, dropout = partial(nn.LayerNorm, epsilon=1e-5, **types), Dropout(self.dropout_rate)
+        norm, dropout = normalisation("layer", train, None, **types), Dropout(self.dropout_rate)
         if skip is not None:
             x = dense(channels, name="skip")(jnp.concatenate([x, skip], -1))
         attention = SelfAttention(self.heads, kernel_init=small, out_init=small, name="attention", **types)
@@ -111,7 +112,7 @@ class UViT(nn.Module):
             x = UViTBlock(size.heads, self.dropout_rate, name=f"block{i}", **types)(x, skip, train)
             if i < half:
                 skips.append(x)
-        x = nn.LayerNorm(epsilon=1e-5, name="norm", **types)(x)
+        x = normalisation("layer", train, None, **types)(name="norm")(x)
         x = nn.Dense(self.patch**2 * channels, kernel_init=small, name="head", **types)(x)[:, len(tokens) :]
         x = x.reshape(-1, rows, columns, self.patch, self.patch, channels).transpose(0, 1, 3, 2, 4, 5)
         x = x.reshape(-1, rows * self.patch, columns * self.patch, channels)

@@ -46,6 +46,7 @@ NORMS = {
     "layer": partial(_per_example, nn.LayerNorm),  # over the channels of a position. Ba et al. 2016
     "group": partial(_per_example, nn.GroupNorm),  # over 32 groups of channels of an example. Wu & He 2018
     "instance": partial(_per_example, nn.InstanceNorm),  # over each channel of an example. Ulyanov et al. 2016
+    "rms": partial(_per_example, nn.RMSNorm),  # over the channels, without their mean. Zhang & Sennrich 2019
     "none": _none,  # the identity, without parameters
 }
 
