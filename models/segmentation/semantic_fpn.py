@@ -1,7 +1,6 @@
-"""Semantic FPN: a pyramid of one width, whose levels are brought to one size and added (Kirillov et al. 2019).
+"""Semantic FPN: the maps of a pyramid are brought to one size and added (Kirillov et al. 2019).
 
-Kirillov, Girshick, He, Dollár, "Panoptic Feature Pyramid Networks", CVPR 2019, section 3.1 and figure 3; the pyramid is
-that of Lin et al., "Feature Pyramid Networks for Object Detection", CVPR 2017, section 3.
+Kirillov, Girshick, He, Dollár, "Panoptic Feature Pyramid Networks", CVPR 2019, section 3.1 and figure 3.
 """
 
 from functools import partial
@@ -17,13 +16,12 @@ from models.layers.resize import resize
 
 
 class SemanticFPN(nn.Module):
-    """A backbone, its feature pyramid, and a branch for each level: 3×3 convolutions that each double the size."""
+    """A branch for each map of a feature pyramid: 3×3 convolutions that each double the size."""
 
     conditions: ClassVar[tuple[str, ...]] = ()
 
-    backbone: nn.Module  # (image, train) -> maps
-    levels: tuple[str, ...] = ("stage1", "stage2", "stage3", "stage4")  # each of half the size of the one before
-    pyramid: int = 256  # channels of the pyramid
+    backbone: nn.Module  # (image, train) -> maps; the paper's is fpn over four stages of a ResNet
+    levels: tuple[str, ...] = ("p2", "p3", "p4", "p5")  # each of half the size of the one before
     width: int = 128  # channels of the branches
     groups: int = 32  # of their group normalisation
     num_classes: int = 54  # those of COCO's stuff, and one for all things
@@ -44,14 +42,7 @@ class SemanticFPN(nn.Module):
         conv = partial(nn.Conv, kernel_init=he, **types)
         norm = normalisation("group", train, None, num_groups=self.groups, **types)
 
-        found = [choose(maps, "levels", level) for level in self.levels]
-        above, pyramid = None, []
-        for i, y in reversed(list(enumerate(found))):
-            y = conv(self.pyramid, (1, 1), name=f"lateral{i}")(y)
-            above = y if above is None else y + resize(above, *y.shape[1:3], "nearest")
-            pyramid.insert(0, conv(self.pyramid, (3, 3), padding=1, name=f"output{i}")(above))
-
-        total = 0
+        pyramid, total = [choose(maps, "levels", level) for level in self.levels], 0
         for i, y in enumerate(pyramid):
             for k in range(max(i, 1)):
                 y = conv(self.width, (3, 3), padding=1, use_bias=False, name=f"branch{i}_{k}")(y)

@@ -133,7 +133,7 @@ NETWORKS: dict[str, Callable[[Mapping[str, Any]], dict[str, Any]]] = {
     "unet_plus_plus": lambda fields: dict(width=2, depth=2),
     "residual_unet": lambda fields: dict(width=2, depth=2),
     "transunet": lambda fields: dict(width=8, depth=1, heads=2, mlp=8, grid=2, bridge=4, decoder=(4, 4, 4)),
-    "semantic_fpn": lambda fields: dict(pyramid=4, width=4, groups=2),
+    "semantic_fpn": lambda fields: dict(width=4, groups=2),
     "dit": lambda fields: dict(variant="S", width=8, depth=1, heads=2),
     "uvit": lambda fields: dict(variant="S", width=8, depth=3, heads=2),
     "ncsnpp": lambda fields: dict(width=8, multipliers=(1, 1), blocks=1, attention=(4,)),

@@ -520,7 +520,7 @@ NETWORKS = {
     "unet_plus_plus": (unet_plus_plus, 21, {"stage2": "node1_0", "bottom": "node2_0", "up1": "node0_1"}),
     "residual_unet": (residual_unet, 21, {"bottom": "down1", "up1": "up1"}),
     "transunet": (transunet, 33, BACKBONE),
-    "semantic_fpn": (semantic_fpn, 65, BACKBONE),
+    "semantic_fpn": (semantic_fpn, 65, {f"p{i + 2}": f"pyramid.layer_blocks.{i}" for i in range(4)}),
     "drn_d": (lambda: drn("D", (1, 1, 1, 1, 1, 1, 2, 1), True), 25, DRN),
 }
 

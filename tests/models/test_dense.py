@@ -10,6 +10,7 @@ import pytest
 from models.classification import drn, hybrid_resnet
 from models.classification.resnet import ResNet
 from models.classification.vgg import VGG
+from models.detection.fpn import FPN
 from models.errors import ModelError
 from models.port import Port, Slice
 from models.segmentation import (
@@ -28,6 +29,7 @@ from models.segmentation import (
 from tests.goldens.make_classification import seeded_images
 from tests.models.parity import NAMED_AS_OURS, abstract, assert_classifier_parity, filled, quickly
 
+STAGES = ("stage1", "stage2", "stage3", "stage4")
 ATROUS = ResNet(14, width=16, output_stride=8, num_classes=0, param_dtype=jnp.float64)
 OVER_RESNET = Port({k: v for k, v in fcn.PORTS["torchvision"].names.items() if "classifier" not in v})
 
@@ -114,12 +116,13 @@ DENSE = {
         ENCODER_LAYER,
     ),
     "semantic_fpn": (
-        semantic_fpn.SemanticFPN(ATROUS.clone(output_stride=32), pyramid=8, width=4, groups=2),
+        semantic_fpn.SemanticFPN(FPN(ATROUS.clone(output_stride=32), STAGES, 8), width=4, groups=2),
         Port(
             {
+                r"^backbone/lateral(\d)/": r"pyramid/inner_blocks/\1/0/",
+                r"^backbone/output(\d)/": r"pyramid/layer_blocks/\1/0/",
+                r"^backbone/backbone/": "backbone/",
                 **OVER_RESNET.names,
-                r"^lateral(\d)/": r"pyramid/inner_blocks/\1/0/",
-                r"^output(\d)/": r"pyramid/layer_blocks/\1/0/",
             }
         ),
     ),
@@ -194,7 +197,7 @@ ANY_SIZE = [
     unet_plus_plus.UNetPlusPlus(width=2, auxiliary=0.5),
     residual_unet.ResidualUNet(width=2),
     transunet.TransUNet(SMALL, width=8, depth=1, heads=2, mlp=8, grid=2, bridge=4, decoder=(4, 4, 4, 4)),
-    semantic_fpn.SemanticFPN(SMALL.clone(output_stride=32), pyramid=4, width=4, groups=2),
+    semantic_fpn.SemanticFPN(FPN(SMALL.clone(output_stride=32), STAGES, 4), width=4, groups=2),
     segformer.SegFormer(widths=(4, 4, 10, 8), depths=(1, 1, 1, 1), decoder=4),
     fcn.DilatedFCN(drn.DRN("D-22", width=2, num_classes=0), level="stage8", hidden=False),
 ]

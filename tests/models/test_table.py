@@ -21,6 +21,7 @@ from models import MODELS
 from models.classification.lenet import LeNet5
 from models.classification.resnet_cifar import CifarResNet
 from models.classification.vit import ViT
+from models.detection.fpn import FPN
 from models.interfaces import (
     Adaptable,
     Autoregressive,
@@ -128,7 +129,11 @@ SMALL = {
         decoder=(4, 4),
     ),
     "semantic_fpn": dict(
-        backbone=FEATURES, levels=("stage1", "stage2", "stage3"), pyramid=4, width=4, groups=2, num_classes=3
+        backbone=FPN(FEATURES, ("stage1", "stage2", "stage3"), 4),
+        levels=("p0", "p1", "p2"),
+        width=4,
+        groups=2,
+        num_classes=3,
     ),
     "segformer": dict(widths=(4, 4, 10, 8), depths=(1, 1, 1, 1), decoder=4),
     "lora": dict(backbone=ViT(width=24, depth=1, heads=3, mlp=48, patch=8, num_classes=0)),
